@@ -1,0 +1,412 @@
+/** Configuration of NodeHosts and clusters: fields, defaults, and one validate function each. */
+import type { MasterClientFactory } from "../master/protocol.ts";
+import type { FileSystem } from "../storage/file_system.ts";
+import type { Logger } from "./ports.ts";
+import type { StateMachineFactory } from "./state_machine.ts";
+
+/** How long a call may wait. */
+export interface WaitOptions {
+  /** Ends the wait at once; the call rejects with `signal.reason`. */
+  signal?: AbortSignal;
+  /** Milliseconds after which the call rejects with code `timeout`; 5,000 by default. */
+  timeoutMs?: number;
+}
+
+/** Default of {@link WaitOptions.timeoutMs}. */
+export const defaultTimeoutMs = 5_000;
+
+/** Configuration of a NodeHost. */
+export interface NodeHostConfig {
+  /** Folder that belongs to this NodeHost alone; created if missing. */
+  dir: string;
+  /** `host:port` at which other NodeHosts reach this one; stored in memberships. */
+  raftAddress: string;
+  /** `host:port` to listen on, if it differs from `raftAddress`. */
+  listenAddress?: string;
+  /** The directory was used under another `raftAddress`, and that is intended (rule I4). */
+  raftAddressChanged?: boolean;
+  /** The directory was copied or moved, and the original will never be opened again (rule I4). */
+  adoptCopiedDir?: boolean;
+  /** Length of a tick in milliseconds, 1 to 60,000; 50 by default. The same on every NodeHost. */
+  tickMs?: number;
+  /** Which deployment this NodeHost belongs to, 1n by default; ignored in favour of the master's with `masterServers`. */
+  deploymentId?: bigint;
+  /** Region, told to the master. */
+  region?: string;
+  /** Where the application listens, told to the master. */
+  apiAddress?: string;
+  /** Masters to report to, in order of preference. Needs `masterClientFactory`. */
+  masterServers?: string[];
+  /** Makes the client that talks to the masters. */
+  masterClientFactory?: MasterClientFactory;
+  /** Milliseconds between reports, 20,000 by default. */
+  reportPeriodMs?: number;
+  /** State machines by name, so that a restarted NodeHost starts its nodes again by itself (rule I5). */
+  stateMachines?: Record<string, StateMachineFactory>;
+  /** Where to log; warnings and errors go to the console by default. */
+  logger?: Logger;
+  /** Bytes of one segment of the log, 64 MiB by default, 1 MiB at least. */
+  segmentBytes?: number;
+  /** Largest command in bytes, 8 MiB by default; at most an eighth of `segmentBytes`. */
+  maxPayloadBytes?: number;
+  /** Files in memory instead of a disk, for tests: `memoryStorage()`. */
+  storage?: FileSystem;
+}
+
+/** A NodeHost's configuration with every default filled in. */
+export interface ResolvedNodeHostConfig extends
+  Required<
+    Omit<NodeHostConfig, "masterClientFactory" | "logger" | "storage">
+  > {
+  /** See {@link NodeHostConfig.masterClientFactory}. */
+  masterClientFactory: MasterClientFactory | undefined;
+  /** See {@link NodeHostConfig.logger}. */
+  logger: Logger | undefined;
+  /** See {@link NodeHostConfig.storage}. */
+  storage: FileSystem | undefined;
+}
+
+/** Configuration of one cluster's node on a NodeHost. */
+export interface ClusterConfig {
+  /** The cluster, from 1 to 2^53 - 1. */
+  clusterId: number;
+  /** The node of it on this NodeHost, from 1 to 2^53 - 1; never used again once removed. */
+  nodeId: number;
+  /** Every initial member's address by node id. The same map on every member; not with `join`, and not needed after a restart. */
+  initialMembers?: Record<number, string>;
+  /** The node was added to a running cluster by `addNode`. */
+  join?: boolean;
+  /** Makes the state machine, or names one of the NodeHost's `stateMachines`. */
+  stateMachine: StateMachineFactory | string;
+  /** Ticks without a leader before an election, 3 to 10,000; 10 by default. */
+  electionTimeoutTicks?: number;
+  /** Ticks between heartbeats, at most half of `electionTimeoutTicks`; 1 by default. */
+  heartbeatTicks?: number;
+  /** Applied entries between automatic snapshots, 10,000 by default; 0 for none. */
+  snapshotEntries?: number;
+  /** Entries kept behind a snapshot for slow followers, 5,000 by default. */
+  compactionOverhead?: number;
+  /** Bytes of proposals that may wait to be applied before new ones are refused with `busy`; 64 MiB by default. */
+  maxInMemLogBytes?: number;
+}
+
+/** A cluster's configuration with every default filled in. */
+export type ResolvedClusterConfig = Required<ClusterConfig>;
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function requireType(
+  name: string,
+  value: unknown,
+  type: "string" | "boolean" | "function" | "bigint",
+): void {
+  if (typeof value !== type) {
+    throw new TypeError(
+      `Cannot use ${name}: it must be a ${type}, got ${typeof value}`,
+    );
+  }
+}
+
+function requireInteger(
+  name: string,
+  value: unknown,
+  min: number,
+  max: number = Number.MAX_SAFE_INTEGER,
+): void {
+  if (typeof value !== "number") {
+    throw new TypeError(
+      `Cannot use ${name}: it must be a number, got ${typeof value}`,
+    );
+  }
+  if (!Number.isSafeInteger(value) || value < min || value > max) {
+    throw new RangeError(
+      `Cannot use ${name}: ${value} is not an integer from ${min} to ${max}`,
+    );
+  }
+}
+
+function requireKnownFields(
+  what: string,
+  value: Record<string, unknown>,
+  known: ReadonlySet<string>,
+): void {
+  for (const name of Object.keys(value)) {
+    if (!known.has(name)) {
+      throw new TypeError(`Cannot use ${what}: there is no field ${name}`);
+    }
+  }
+}
+
+/** Drops fields that are present but undefined, so that defaults apply to them. */
+function withoutUndefined<T extends object>(value: T): T {
+  return Object.fromEntries(
+    Object.entries(value).filter(([, field]) => field !== undefined),
+  ) as T;
+}
+
+/** Checks a `host:port` address. */
+export function validateAddress(name: string, value: unknown): void {
+  requireType(name, value, "string");
+  const text = value as string;
+  const colon = text.lastIndexOf(":");
+  const port = Number(text.slice(colon + 1));
+  const isPort = /^[0-9]{1,5}$/.test(text.slice(colon + 1)) && port >= 1 &&
+    port <= 65_535;
+  if (colon < 1 || text.length > 255 || /[\s/]/.test(text) || !isPort) {
+    throw new RangeError(`Cannot use ${name}: "${text}" is not host:port`);
+  }
+}
+
+/** Checks an id of a cluster or a node. */
+export function validateId(name: string, value: unknown): void {
+  requireInteger(name, value, 1);
+}
+
+/** Checks the options of a call that waits, and returns the timeout. */
+export function validateWaitOptions(options: WaitOptions | undefined): number {
+  if (options === undefined) return defaultTimeoutMs;
+  if (!isObject(options)) {
+    throw new TypeError("Cannot use options: they must be an object");
+  }
+  if (
+    options.signal !== undefined && !(options.signal instanceof AbortSignal)
+  ) {
+    throw new TypeError("Cannot use signal: it must be an AbortSignal");
+  }
+  if (options.timeoutMs === undefined) return defaultTimeoutMs;
+  requireInteger("timeoutMs", options.timeoutMs, 1, 2_147_483_647);
+  return options.timeoutMs;
+}
+
+const nodeHostDefaults = {
+  raftAddressChanged: false,
+  adoptCopiedDir: false,
+  tickMs: 50,
+  deploymentId: 1n,
+  region: "",
+  apiAddress: "",
+  masterServers: [] as string[],
+  reportPeriodMs: 20_000,
+  stateMachines: {},
+  segmentBytes: 64 * 1024 * 1024,
+  maxPayloadBytes: 8 * 1024 * 1024,
+};
+
+const nodeHostFields: ReadonlySet<string> = new Set([
+  ...Object.keys(nodeHostDefaults),
+  "dir",
+  "raftAddress",
+  "listenAddress",
+  "masterClientFactory",
+  "logger",
+  "storage",
+]);
+
+/**
+ * Checks a NodeHost's configuration and fills in the defaults.
+ *
+ * @throws {TypeError} if a field has the wrong type, or is not known.
+ * @throws {RangeError} if a value is out of range.
+ */
+export function resolveNodeHostConfig(
+  config: NodeHostConfig,
+): ResolvedNodeHostConfig {
+  if (!isObject(config)) {
+    throw new TypeError(
+      "Cannot open a NodeHost: the configuration must be an object",
+    );
+  }
+  requireKnownFields("the NodeHost configuration", config, nodeHostFields);
+  const segmentBytes = config.segmentBytes ?? nodeHostDefaults.segmentBytes;
+  const payloadDefault = Number.isSafeInteger(segmentBytes)
+    ? Math.min(nodeHostDefaults.maxPayloadBytes, Math.floor(segmentBytes / 8))
+    : nodeHostDefaults.maxPayloadBytes;
+  const resolved: ResolvedNodeHostConfig = {
+    ...nodeHostDefaults,
+    maxPayloadBytes: payloadDefault,
+    listenAddress: config.raftAddress,
+    masterClientFactory: undefined,
+    logger: undefined,
+    storage: undefined,
+    ...withoutUndefined(config),
+  };
+  requireType("dir", resolved.dir, "string");
+  if (resolved.dir === "") throw new RangeError("Cannot use dir: it is empty");
+  validateAddress("raftAddress", resolved.raftAddress);
+  validateAddress("listenAddress", resolved.listenAddress);
+  requireType("raftAddressChanged", resolved.raftAddressChanged, "boolean");
+  requireType("adoptCopiedDir", resolved.adoptCopiedDir, "boolean");
+  requireInteger("tickMs", resolved.tickMs, 1, 60_000);
+  requireType("deploymentId", resolved.deploymentId, "bigint");
+  if (resolved.deploymentId < 1n || resolved.deploymentId >= 1n << 64n) {
+    throw new RangeError(
+      `Cannot use deploymentId: ${resolved.deploymentId} is not from 1 to 2^64 - 1`,
+    );
+  }
+  requireType("region", resolved.region, "string");
+  requireType("apiAddress", resolved.apiAddress, "string");
+  requireInteger("reportPeriodMs", resolved.reportPeriodMs, 10, 86_400_000);
+  requireInteger(
+    "segmentBytes",
+    resolved.segmentBytes,
+    1024 * 1024,
+    2 ** 31 - 1,
+  );
+  requireInteger(
+    "maxPayloadBytes",
+    resolved.maxPayloadBytes,
+    1,
+    Math.floor(resolved.segmentBytes / 8),
+  );
+  validateMasters(resolved);
+  validateStateMachines(resolved.stateMachines);
+  if (resolved.logger !== undefined) validateLogger(resolved.logger);
+  if (
+    resolved.storage !== undefined &&
+    !(isObject(resolved.storage) && typeof resolved.storage.open === "function")
+  ) {
+    throw new TypeError(
+      "Cannot use storage: it must be what memoryStorage() returns",
+    );
+  }
+  return resolved;
+}
+
+function validateMasters(config: ResolvedNodeHostConfig): void {
+  const servers: unknown = config.masterServers;
+  if (!Array.isArray(servers)) {
+    throw new TypeError(
+      "Cannot use masterServers: it must be an array of URLs",
+    );
+  }
+  for (const server of servers) {
+    requireType("masterServers", server, "string");
+    if (server === "") {
+      throw new RangeError("Cannot use masterServers: one of them is empty");
+    }
+  }
+  if (config.masterClientFactory !== undefined) {
+    requireType("masterClientFactory", config.masterClientFactory, "function");
+  } else if (servers.length > 0) {
+    throw new TypeError("MasterClientFactoryFunc not specified");
+  }
+}
+
+function validateStateMachines(factories: unknown): void {
+  if (!isObject(factories)) {
+    throw new TypeError("Cannot use stateMachines: it must be an object");
+  }
+  for (const [name, factory] of Object.entries(factories)) {
+    if (name === "" || name.length > 255) {
+      throw new RangeError(`Cannot use stateMachines: "${name}" is not a name`);
+    }
+    requireType(`stateMachines.${name}`, factory, "function");
+  }
+}
+
+function validateLogger(logger: unknown): void {
+  if (!isObject(logger)) {
+    throw new TypeError("Cannot use logger: it must be an object");
+  }
+  for (const level of ["debug", "info", "warn", "error"]) {
+    requireType(`logger.${level}`, logger[level], "function");
+  }
+}
+
+const clusterDefaults = {
+  initialMembers: {} as Record<number, string>,
+  join: false,
+  electionTimeoutTicks: 10,
+  heartbeatTicks: 1,
+  snapshotEntries: 10_000,
+  compactionOverhead: 5_000,
+  maxInMemLogBytes: 64 * 1024 * 1024,
+};
+
+const clusterFields: ReadonlySet<string> = new Set([
+  ...Object.keys(clusterDefaults),
+  "clusterId",
+  "nodeId",
+  "stateMachine",
+]);
+
+/**
+ * Checks a cluster's configuration and fills in the defaults.
+ *
+ * @throws {TypeError} if a field has the wrong type, or is not known.
+ * @throws {RangeError} if a value is out of range.
+ */
+export function resolveClusterConfig(
+  config: ClusterConfig,
+): ResolvedClusterConfig {
+  if (!isObject(config)) {
+    throw new TypeError(
+      "Cannot start a cluster: the configuration must be an object",
+    );
+  }
+  requireKnownFields("the cluster configuration", config, clusterFields);
+  const resolved: ResolvedClusterConfig = {
+    ...clusterDefaults,
+    ...withoutUndefined(config),
+  };
+  validateId("clusterId", resolved.clusterId);
+  validateId("nodeId", resolved.nodeId);
+  validateInitialMembers(resolved);
+  if (typeof resolved.stateMachine !== "string") {
+    requireType("stateMachine", resolved.stateMachine, "function");
+  }
+  requireInteger(
+    "electionTimeoutTicks",
+    resolved.electionTimeoutTicks,
+    3,
+    10_000,
+  );
+  requireInteger(
+    "heartbeatTicks",
+    resolved.heartbeatTicks,
+    1,
+    Math.floor(resolved.electionTimeoutTicks / 2),
+  );
+  requireInteger("snapshotEntries", resolved.snapshotEntries, 0);
+  requireInteger("compactionOverhead", resolved.compactionOverhead, 0);
+  requireInteger("maxInMemLogBytes", resolved.maxInMemLogBytes, 64 * 1024);
+  return resolved;
+}
+
+function validateInitialMembers(config: ResolvedClusterConfig): void {
+  requireType("join", config.join, "boolean");
+  const members: unknown = config.initialMembers;
+  if (!isObject(members)) {
+    throw new TypeError("Cannot use initialMembers: it must be an object");
+  }
+  const ids = Object.keys(members);
+  if (config.join && ids.length > 0) {
+    throw new TypeError(
+      "Cannot use initialMembers: a joining node learns its members",
+    );
+  }
+  if (ids.length > 63) {
+    throw new RangeError(
+      `Cannot use initialMembers: ${ids.length} members are more than 63`,
+    );
+  }
+  const addresses = new Set<string>();
+  for (const id of ids) {
+    validateId(`initialMembers[${id}]`, Number(id));
+    validateAddress(`initialMembers[${id}]`, members[id]);
+    const address = members[id] as string;
+    if (addresses.has(address)) {
+      throw new RangeError(
+        `Cannot use initialMembers: ${address} occurs twice`,
+      );
+    }
+    addresses.add(address);
+  }
+  if (ids.length > 0 && !Object.hasOwn(members, String(config.nodeId))) {
+    throw new RangeError(
+      `Cannot use initialMembers: node ${config.nodeId} is not among them`,
+    );
+  }
+}

@@ -1,0 +1,52 @@
+/** What an application implements, and what it is given. */
+
+/** One committed command. A new object for every call; `command` is a view of a batch: `slice()` what you keep (rule B4). */
+export interface Entry {
+  /** Position in the cluster's log; grows, with gaps where the log holds entries of its own. */
+  readonly index: number;
+  /** Term in which the entry was proposed. */
+  readonly term: number;
+  /** What was proposed. */
+  readonly command: Uint8Array;
+}
+
+/** What applying a command gives back to the proposer. */
+export interface Result {
+  /** A number of the application's choosing. */
+  value: number;
+  /** Bytes of the application's choosing. */
+  data?: Uint8Array;
+}
+
+/** Takes the bytes of a snapshot. */
+export interface SnapshotWriter {
+  /** Writes the next bytes; they are copied before the call returns. Await it: that is the back-pressure. */
+  write(bytes: Uint8Array): Promise<void>;
+}
+
+/**
+ * A replicated state machine that lives in memory. It must be deterministic: the same commands in the same order
+ * give the same state and the same results on every node. A method that throws stops this node, and only this node.
+ */
+export interface StateMachine {
+  /** Applies one command. Must not keep `entry.command` without a `slice()`. */
+  update(entry: Entry): Result;
+  /** Answers a query from the current state, without changing it. */
+  lookup(query: unknown): unknown;
+  /**
+   * Writes the whole state. Commands are applied only after the promise settled, so the state does not change
+   * meanwhile.
+   */
+  saveSnapshot(writer: SnapshotWriter): Promise<void>;
+  /** Replaces the whole state by one that `saveSnapshot` wrote, perhaps on another node. */
+  recoverFromSnapshot(reader: ReadableStream<Uint8Array>): Promise<void>;
+  /** A hash of the whole state, compared between nodes by tests and tools. */
+  hash?(): bigint;
+  /** Called once when the node stops. */
+  close?(): void;
+}
+
+/** Makes the state machine of one node. */
+export type StateMachineFactory = (
+  node: { clusterId: number; nodeId: number },
+) => StateMachine;

@@ -1,0 +1,110 @@
+/** What the NodeHost asks of its log; `wal/wal.ts` is the log. One log serves all clusters of a NodeHost. */
+import type {
+  EntryBatch,
+  HardState,
+  LogStorage,
+  SnapshotMeta,
+} from "../raft/core/types.ts";
+
+/** How a node came to be: written once, before it takes part. */
+export interface Bootstrap {
+  /** Whether the node joins a running cluster, so that its members come from a snapshot or the log. */
+  readonly join: boolean;
+  /** Initial members, `[nodeId, address]` in ascending order; empty with `join`. */
+  readonly initialMembers:
+    readonly (readonly [nodeId: number, address: string])[];
+  /** Which named factory of the NodeHost makes its state machine, or `""` for one given to `startCluster`. */
+  readonly stateMachineName: string;
+  /** First eight bytes, as hex, of a digest of the initial members; `""` while a joining node does not know it (rule I3). */
+  readonly fingerprint: string;
+  /** Raised when the cluster is rebuilt from an exported snapshot; 1 for a new one (rule I3). */
+  readonly generation: number;
+  /** Whether a majority of members has answered without a refusal, so that the node may vote (rule I2). */
+  readonly admitted: boolean;
+}
+
+/** Which NodeHost carries a member, as this node has seen it (rule I1). */
+export interface PeerIdentity {
+  readonly nodeId: number;
+  readonly nodeHostId: string;
+  readonly incarnation: number;
+}
+
+/** One node's part of a group of writes. Everything in it becomes durable together with the group. */
+export interface NodeWrite {
+  readonly clusterId: number;
+  readonly nodeId: number;
+  /** The new hard state. */
+  readonly hardState?: HardState;
+  /** Batches in order; one that starts at or below the last index truncates what follows it. */
+  readonly batches?: readonly EntryBatch[];
+  /** A snapshot whose file is durable. If `index` is beyond the log, or the log differs there, the log is emptied. */
+  readonly snapshot?: SnapshotMeta;
+  /** Set or replace the bootstrap record. */
+  readonly bootstrap?: Bootstrap;
+  /** Set or replace the identities seen. */
+  readonly peers?: readonly PeerIdentity[];
+  /** Entries up to here (at most the snapshot's index) may go. Whole batches only. */
+  readonly compactTo?: number;
+  /** The node's data is removed: a tombstone; the other fields are ignored. */
+  readonly remove?: boolean;
+}
+
+/** One node's part of the log, as read back. */
+export interface NodeLog extends LogStorage {
+  readonly clusterId: number;
+  readonly nodeId: number;
+  /** The bootstrap record, or undefined for a node never started. */
+  bootstrap(): Bootstrap | undefined;
+  /** Identities seen. */
+  peers(): readonly PeerIdentity[];
+}
+
+/** What recovery found. */
+export interface RecoveryReport {
+  /** Records read. */
+  readonly recordCount: number;
+  /** Bytes cut off as a torn tail, 0 if none. */
+  readonly tornBytes: number;
+  /** Where the torn tail began, or undefined. */
+  readonly tornAt:
+    | { readonly path: string; readonly offset: number }
+    | undefined;
+}
+
+/** A write-ahead log shared by all nodes of a NodeHost. */
+export interface LogStore {
+  /** What `open` found. */
+  readonly recovery: RecoveryReport;
+  /**
+   * True while no further segment can be made because the disk is full (rule L5): proposals and snapshots must be
+   * refused; small writes still fit. Becomes false by itself when space returns.
+   */
+  readonly isDiskFull: boolean;
+  /** The error that closed the log for good, or undefined. */
+  readonly failure: Error | undefined;
+  /** All nodes with data, by cluster and node id. */
+  nodes(): readonly { readonly clusterId: number; readonly nodeId: number }[];
+  /** The node's part, which is empty if it was never written. The same object each time, until it is removed. */
+  node(clusterId: number, nodeId: number): NodeLog;
+  /**
+   * Writes one group and, if `sync`, makes it and everything before it durable. Writes are in place, and readable
+   * through `node()`, when the promise settles. At most one call may be outstanding.
+   *
+   * @throws {RaftError} `diskFailed` (outcome `unknown`): the log is closed for good; or `closed`.
+   */
+  commitGroup(
+    writes: readonly NodeWrite[],
+    options: { sync: boolean },
+  ): Promise<void>;
+  /** Called when nothing was written for a second: proves the last sync by an empty record (rule L1). */
+  idle(): Promise<void>;
+  /** Bytes on disk and in memory, for figures. */
+  usage(): {
+    readonly diskBytes: number;
+    readonly indexBytes: number;
+    readonly segmentCount: number;
+  };
+  /** Writes an empty record, syncs and closes. After a failure it only closes. */
+  close(): Promise<void>;
+}
