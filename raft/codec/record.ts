@@ -1,0 +1,388 @@
+/**
+ * What travels in a frame between two NodeHosts: records, one after the other. Every record names its cluster, its
+ * sender and its receiver. Integers are little-endian; 8-byte ones hold safe integers.
+ *
+ * ```text
+ *  0  kind       (1B)
+ *  1  cluster id (8B)
+ *  9  from       (8B)   node id
+ * 17  to         (8B)   node id
+ * 25  by kind:
+ *       1-12  a message of the core (message.ts)
+ *      32 hello            fingerprint (text), generation (8B), newcomer (flag), member count (1B, at most 63), each
+ *                          member: node id (8B), address (text)
+ *      33 welcome          nothing
+ *      34 refused          reason (text)
+ *      35 forward          first counter (8B), entry count (4B), length (4B), entries as in entry_batch.ts
+ *      36 forwarded        first counter (8B), entry count (4B), first index (8B), term (8B), refusal (text)
+ *      37 forwardChange    counter (8B), proposer key (16B), length (4B), change as in membership.ts
+ *      38 forwardTransfer  counter (8B), target (8B)
+ *
+ * text  length (2B), UTF-8
+ * ```
+ */
+import {
+  entryHasProposerKey,
+  entryHasSession,
+  entryHeaderBytes,
+  entryKind,
+  proposerKeyBytes,
+  sessionFieldBytes,
+} from "../core/entry_batch.ts";
+import { decodeConfigChange, encodeConfigChange } from "../core/membership.ts";
+import type { ConfigChange, Message } from "../core/types.ts";
+import { assert, unreachable } from "../core/assert.ts";
+import {
+  ByteReader,
+  type ByteWriter,
+  type CodecDefect,
+  maxTextBytes,
+} from "./bytes.ts";
+import {
+  decodeMessageBody,
+  type DecodeTools,
+  encodeMessageBody,
+  maxMessageBodyBytes,
+  messageKind,
+} from "./message.ts";
+
+/** What every record carries. */
+export interface RecordBase {
+  /** The cluster it belongs to. */
+  readonly clusterId: number;
+}
+
+/** The nodes that a record which is not a message travels between. */
+export interface RecordRoute extends RecordBase {
+  /** Sender's node id. */
+  readonly from: number;
+  /** Receiver's node id. */
+  readonly to: number;
+}
+
+/** One record of a frame between two NodeHosts. */
+export type WireRecord =
+  | (RecordBase & {
+    /** A message of the core. */
+    readonly kind: "message";
+    readonly message: Message;
+  })
+  | (RecordRoute & {
+    /** The first thing a node says to another on a connection (rule I3). */
+    readonly kind: "hello";
+    /** Of the cluster's initial members. */
+    readonly fingerprint: string;
+    /** Raised by an import of a snapshot. */
+    readonly generation: number;
+    /** The sender is not admitted yet and wants an answer (rule I2). */
+    readonly newcomer: boolean;
+    /** Initial members, ascending, if the receiver is not one of them; else none. */
+    readonly initialMembers:
+      readonly (readonly [nodeId: number, address: string])[];
+  })
+  | (RecordRoute & {
+    /** Answers a newcomer's hello. */
+    readonly kind: "welcome";
+  })
+  | (RecordRoute & {
+    /** Answers a hello that does not fit. */
+    readonly kind: "refused";
+    /** Why, for people. */
+    readonly reason: string;
+  })
+  | (RecordRoute & {
+    /** Proposals for the leader (rule B3). */
+    readonly kind: "forward";
+    /** The first proposal's counter; the others follow. */
+    readonly firstCounter: number;
+    readonly entryCount: number;
+    /** Encoded entries, each with its proposer key. */
+    readonly entries: Uint8Array;
+  })
+  | (RecordRoute & {
+    /** The leader's answer: taken at `firstIndex` in `term`; or not taken, with term 0 and the reason in `refusal`. */
+    readonly kind: "forwarded";
+    readonly firstCounter: number;
+    readonly entryCount: number;
+    readonly firstIndex: number;
+    readonly term: number;
+    readonly refusal: string;
+  })
+  | (RecordRoute & {
+    /** A membership change for the leader; answered by `forwarded` with entry count 1. */
+    readonly kind: "forwardChange";
+    readonly counter: number;
+    readonly change: ConfigChange;
+    /** 16 bytes. */
+    readonly proposerKey: Uint8Array;
+  })
+  | (RecordRoute & {
+    /** A wish for a transfer of leadership; answered by `forwarded` with entry count 1. */
+    readonly kind: "forwardTransfer";
+    readonly counter: number;
+    readonly target: number;
+  });
+
+const recordKind = {
+  hello: 32,
+  welcome: 33,
+  refused: 34,
+  forward: 35,
+  forwarded: 36,
+  forwardChange: 37,
+  forwardTransfer: 38,
+} as const;
+
+const headBytes = 25;
+const maxInitialMembers = 63;
+const fixedBytes = headBytes + maxMessageBodyBytes;
+
+/** Whether a record may wait: those that carry entries do, so that heartbeats and replies never wait for them (rule C6). */
+export function isBulk(record: WireRecord): boolean {
+  if (record.kind === "message") {
+    return record.message.type === "append" &&
+      record.message.batches.length > 0;
+  }
+  return record.kind === "forward";
+}
+
+/** At least the bytes that a record takes. */
+export function recordBytesAtMost(record: WireRecord): number {
+  if (record.kind === "forward") return fixedBytes + record.entries.length;
+  if (record.kind === "hello") {
+    const { initialMembers } = record;
+    return fixedBytes + initialMembers.length * (10 + maxTextBytes) +
+      2 + maxTextBytes * 3;
+  }
+  if (record.kind !== "message") return fixedBytes + 2 + maxTextBytes * 3;
+  const message = record.message;
+  let bytes = fixedBytes;
+  if (message.type === "append") {
+    for (const batch of message.batches) bytes += batch.bytes.length;
+  } else if (message.type === "snapshot") {
+    const { members, removed } = message.snapshot.membership;
+    bytes += 64 + removed.length * 8 + members.length * (16 + 2 * maxTextBytes);
+  }
+  return bytes;
+}
+
+/** Writes a record. */
+export function encodeRecord(writer: ByteWriter, record: WireRecord): void {
+  writer.reserve(fixedBytes);
+  if (record.kind === "message") {
+    const message = record.message;
+    writer.uint8(messageKind[message.type]);
+    writer.integer(record.clusterId);
+    writer.integer(message.from);
+    writer.integer(message.to);
+    encodeMessageBody(writer, message);
+    return;
+  }
+  writer.uint8(recordKind[record.kind]);
+  writer.integer(record.clusterId);
+  writer.integer(record.from);
+  writer.integer(record.to);
+  encodeRecordBody(writer, record);
+}
+
+function encodeRecordBody(
+  writer: ByteWriter,
+  record: Exclude<WireRecord, { kind: "message" }>,
+): void {
+  switch (record.kind) {
+    case "hello":
+      writer.text(record.fingerprint);
+      writer.reserve(9);
+      writer.integer(record.generation);
+      writer.flag(record.newcomer);
+      assert(
+        record.initialMembers.length <= maxInitialMembers,
+        "a hello must not name too many members",
+      );
+      writer.reserve(1);
+      writer.uint8(record.initialMembers.length);
+      for (const [nodeId, address] of record.initialMembers) {
+        writer.reserve(8);
+        writer.integer(nodeId);
+        writer.text(address);
+      }
+      return;
+    case "welcome":
+      return;
+    case "refused":
+      writer.text(record.reason);
+      return;
+    case "forward":
+      writer.integer(record.firstCounter);
+      writer.uint32(record.entryCount);
+      writer.uint32(record.entries.length);
+      writer.bytes(record.entries);
+      return;
+    case "forwarded":
+      writer.integer(record.firstCounter);
+      writer.uint32(record.entryCount);
+      writer.integer(record.firstIndex);
+      writer.integer(record.term);
+      writer.text(record.refusal);
+      return;
+    case "forwardChange": {
+      assert(
+        record.proposerKey.length === proposerKeyBytes,
+        "a proposer key must have 16 bytes",
+      );
+      const change = encodeConfigChange(record.change);
+      writer.integer(record.counter);
+      writer.bytes(record.proposerKey);
+      writer.reserve(4);
+      writer.uint32(change.length);
+      writer.bytes(change);
+      return;
+    }
+    case "forwardTransfer":
+      writer.integer(record.counter);
+      writer.integer(record.target);
+      return;
+    default:
+      unreachable(record);
+  }
+}
+
+/** Reads the records of a frame one by one, so that a long frame needs no list of them. */
+export class RecordReader {
+  readonly #reader: ByteReader;
+  readonly #tools: DecodeTools;
+
+  /** Reads `bytes`: whole records to the end. */
+  constructor(bytes: Uint8Array, tools: DecodeTools) {
+    this.#reader = new ByteReader(bytes);
+    this.#tools = tools;
+  }
+
+  /** The next record; undefined at the end; or why the bytes are none, after which nothing more can be read. */
+  next(): WireRecord | CodecDefect | undefined {
+    const reader = this.#reader;
+    if (reader.defect !== undefined) return reader.defect;
+    if (reader.remaining === 0) return undefined;
+    const kind = reader.uint8();
+    const clusterId = reader.id();
+    const from = reader.id();
+    const to = reader.id();
+    if (kind < recordKind.hello) {
+      const head = { kind, from, to };
+      const message = decodeMessageBody(reader, head, this.#tools);
+      if (message === undefined) return reader.defect;
+      return { kind: "message", clusterId, message };
+    }
+    const record = decodeRecordBody(reader, kind, { clusterId, from, to });
+    return reader.defect ?? record;
+  }
+}
+
+function decodeRecordBody(
+  reader: ByteReader,
+  kind: number,
+  route: RecordRoute,
+): WireRecord | undefined {
+  const { clusterId, from, to } = route;
+  switch (kind) {
+    case recordKind.hello: {
+      const fingerprint = reader.text();
+      const generation = reader.integer();
+      const newcomer = reader.flag();
+      const initialMembers = decodeInitialMembers(reader);
+      return {
+        kind: "hello",
+        ...route,
+        fingerprint,
+        generation,
+        newcomer,
+        initialMembers,
+      };
+    }
+    case recordKind.welcome:
+      return { kind: "welcome", clusterId, from, to };
+    case recordKind.refused:
+      return { kind: "refused", clusterId, from, to, reason: reader.text() };
+    case recordKind.forward: {
+      const firstCounter = reader.integer();
+      const entryCount = reader.uint32();
+      const entries = reader.bytes(reader.uint32());
+      if (!areEntries(entries, entryCount)) reader.fail("range");
+      if (!Number.isSafeInteger(firstCounter + entryCount)) {
+        reader.fail("range");
+      }
+      return { kind: "forward", ...route, firstCounter, entryCount, entries };
+    }
+    case recordKind.forwarded: {
+      const firstCounter = reader.integer();
+      const entryCount = reader.uint32();
+      const firstIndex = reader.integer();
+      const term = reader.integer();
+      const refusal = reader.text();
+      if (!Number.isSafeInteger(firstCounter + entryCount)) {
+        reader.fail("range");
+      }
+      return {
+        kind: "forwarded",
+        ...route,
+        firstCounter,
+        entryCount,
+        firstIndex,
+        term,
+        refusal,
+      };
+    }
+    case recordKind.forwardChange: {
+      const counter = reader.integer();
+      const proposerKey = reader.bytes(proposerKeyBytes).slice();
+      const bytes = reader.bytes(reader.uint32());
+      if (reader.defect !== undefined) return undefined;
+      const change = decodeConfigChange(bytes);
+      if (change === undefined) {
+        reader.fail("membership");
+        return undefined;
+      }
+      return { kind: "forwardChange", ...route, counter, change, proposerKey };
+    }
+    case recordKind.forwardTransfer: {
+      const counter = reader.integer();
+      const target = reader.id();
+      return { kind: "forwardTransfer", ...route, counter, target };
+    }
+    default:
+      reader.fail("kind");
+      return undefined;
+  }
+}
+
+/**
+ * Whether `bytes` are exactly `count` proposals with proposer keys. The leader seals them into a batch unread, and what
+ * is in a sealed batch is trusted for ever, so this is the last place to look.
+ */
+function areEntries(bytes: Uint8Array, count: number): boolean {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  let offset = 0;
+  let seen = 0;
+  while (offset + entryHeaderBytes <= bytes.length) {
+    const kind = view.getUint8(offset);
+    const required = entryKind.application | entryHasProposerKey;
+    if ((kind & ~entryHasSession) !== required) return false;
+    offset += entryHeaderBytes + proposerKeyBytes +
+      ((kind & entryHasSession) === 0 ? 0 : sessionFieldBytes) +
+      view.getUint32(offset + 1, true);
+    seen++;
+  }
+  return offset === bytes.length && seen === count && seen >= 1;
+}
+
+function decodeInitialMembers(
+  reader: ByteReader,
+): readonly (readonly [nodeId: number, address: string])[] {
+  const count = reader.uint8();
+  if (count > maxInitialMembers) reader.fail("range");
+  const members: (readonly [number, string])[] = [];
+  for (let i = 0; i < count && reader.defect === undefined; i++) {
+    members.push([reader.id(), reader.text()]);
+  }
+  return members;
+}

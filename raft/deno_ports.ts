@@ -1,0 +1,46 @@
+/** The real world: files, sockets, time and randomness of Deno. */
+import { DenoFileSystem } from "../storage/deno_file_system.ts";
+import { setImmediate } from "./deps.ts";
+import type { Clock, Ports, Random, Timer } from "./ports.ts";
+import { TcpNetwork } from "./transport/tcp.ts";
+
+/** Makes the ports that a NodeHost uses unless told otherwise. */
+export function denoPorts(): Ports {
+  return {
+    fileSystem: new DenoFileSystem(),
+    network: new TcpNetwork(),
+    clock: new DenoClock(),
+    random: new DenoRandom(),
+  };
+}
+
+class DenoClock implements Clock {
+  now(): number {
+    return performance.now();
+  }
+
+  wallTime(): number {
+    return Date.now();
+  }
+
+  setTimer(delayMs: number, callback: () => void): Timer {
+    const id = setTimeout(callback, delayMs);
+    return { cancel: () => clearTimeout(id) };
+  }
+
+  defer(callback: () => void): void {
+    setImmediate(callback);
+  }
+}
+
+class DenoRandom implements Random {
+  /** `getRandomValues` fills at most this much at a time. */
+  static readonly #maxBytes = 65_536;
+
+  fill(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; at += DenoRandom.#maxBytes) {
+      const part = bytes.subarray(at, at + DenoRandom.#maxBytes);
+      crypto.getRandomValues(part as Uint8Array<ArrayBuffer>);
+    }
+  }
+}

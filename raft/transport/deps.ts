@@ -1,0 +1,3 @@
+/** What the transport needs of Node's standard library. */
+export { crc32 } from "node:zlib";
+export { setImmediate } from "node:timers";

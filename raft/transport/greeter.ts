@@ -1,0 +1,214 @@
+import { hostOf } from "./address.ts";
+import {
+  decodeHello,
+  encodeHello,
+  encodeRefusal,
+  findMisfit,
+  type Greeting,
+  type Handshaken,
+  type Hello,
+  type HostIdentity,
+  type RefusalNotice,
+} from "./handshake.ts";
+import type { Notices } from "./notices.ts";
+import { PendingConnection } from "./pending_connection.ts";
+import type { Connection } from "./transport.ts";
+
+/** Connections that have not said who they are; one more ends the oldest. */
+const maxStrangers = 64;
+
+/** What a greeter needs. */
+export interface GreeterOptions {
+  /** Who we are. */
+  readonly greeting: Greeting;
+  /** Where refusals are told. */
+  readonly notices: Notices;
+  /** Ticks after which a stranger that was not welcomed is turned away. */
+  readonly maxTicks: number;
+  /** Says why a NodeHost is not wanted. */
+  judge(remote: HostIdentity): string | undefined;
+  /** A stranger wants a link: welcome it, refuse it, or let it wait. */
+  onLink(stranger: Stranger): void;
+  /** A stranger that wants to send a snapshot was welcomed. */
+  onSnapshot(handshaken: Handshaken): void;
+}
+
+/** Accepts connections, and finds out who is on the other side. A stranger can cost little, and harm nobody. */
+export class Greeter {
+  readonly #options: GreeterOptions;
+  /** In order of arrival. */
+  readonly #strangers = new Set<Stranger>();
+
+  /** Makes a greeter that has met nobody. */
+  constructor(options: GreeterOptions) {
+    this.#options = options;
+  }
+
+  /** Whether there are strangers that time must be counted for. */
+  get isBusy(): boolean {
+    return this.#strangers.size > 0;
+  }
+
+  /** Takes a new connection. */
+  greet(connection: Connection): void {
+    if (this.#strangers.size >= maxStrangers) {
+      const [oldest] = this.#strangers;
+      if (oldest !== undefined) {
+        this.#turnAway(oldest, "busy", "too many others came after it");
+      }
+    }
+    const pending = new PendingConnection(connection);
+    const { greeting } = this.#options;
+    const stranger = new Stranger(pending, greeting, this.#strangers);
+    this.#strangers.add(stranger);
+    pending.start({
+      onFrame: (frame) => this.#onFrame(stranger, frame),
+      onClose: (reason) => this.#onClose(stranger, reason),
+    });
+  }
+
+  /** Counts time. */
+  tick(): void {
+    for (const stranger of [...this.#strangers]) {
+      if (++stranger.ticks < this.#options.maxTicks) continue;
+      this.#turnAway(stranger, "silent", "no handshake in time");
+    }
+  }
+
+  /** Ends all. */
+  close(): void {
+    const strangers = [...this.#strangers];
+    this.#strangers.clear();
+    for (const stranger of strangers) stranger.close();
+  }
+
+  #onFrame(stranger: Stranger, frame: Uint8Array): void {
+    if (!stranger.isHere) return;
+    // It has introduced itself and must wait for the answer.
+    if (stranger.isKnown) {
+      return this.#turnAway(stranger, "malformed", "it spoke out of turn");
+    }
+    const hello = decodeHello("hello", frame);
+    const refusal = hello === undefined
+      ? malformed
+      : findMisfit(hello, this.#options.greeting) ?? this.#judge(hello);
+    if (hello === undefined || refusal !== undefined) {
+      stranger.refuse(refusal ?? malformed);
+      return this.#tell(stranger, refusal ?? malformed);
+    }
+    stranger.introduce(hello.remote, hello.purpose);
+    if (hello.purpose === "link") return this.#options.onLink(stranger);
+    const connection = stranger.welcome();
+    this.#options.onSnapshot({ remote: hello.remote, connection });
+  }
+
+  #judge({ remote }: Hello): RefusalNotice | undefined {
+    const reason = this.#options.judge(remote);
+    return reason === undefined ? undefined : { code: "identity", reason };
+  }
+
+  #onClose(stranger: Stranger, reason: string): void {
+    if (!this.#strangers.delete(stranger) || stranger.isKnown) return;
+    this.#tell(stranger, { code: "malformed", reason });
+  }
+
+  #turnAway(stranger: Stranger, code: string, reason: string): void {
+    this.#strangers.delete(stranger);
+    stranger.close();
+    this.#tell(stranger, { code, reason });
+  }
+
+  /** Strangers are told apart by machine: each of their connections has another port. */
+  #tell(
+    { remoteAddress }: Stranger,
+    { code, reason }: { code: string; reason: string },
+  ): void {
+    this.#options.notices.warn(
+      `${hostOf(remoteAddress)} ${code}`,
+      `Cannot accept a connection from ${remoteAddress}: ${reason}`,
+      { address: remoteAddress, code },
+    );
+  }
+}
+
+const malformed: RefusalNotice = {
+  code: "malformed",
+  reason: "what it sent is no handshake",
+};
+
+const nobody: HostIdentity = {
+  nodeHostId: "",
+  incarnation: 0,
+  raftAddress: "",
+};
+
+/** The other side of a connection that was accepted and not welcomed yet. */
+export class Stranger {
+  /** Ticks since it came. */
+  ticks = 0;
+  readonly #connection: PendingConnection;
+  readonly #greeting: Greeting;
+  readonly #strangers: Set<Stranger>;
+  #remote = nobody;
+  #purpose: Hello["purpose"] = "link";
+
+  /** Made by a greeter, which keeps it in `strangers` as long as it is one. */
+  constructor(
+    connection: PendingConnection,
+    greeting: Greeting,
+    strangers: Set<Stranger>,
+  ) {
+    this.#connection = connection;
+    this.#greeting = greeting;
+    this.#strangers = strangers;
+  }
+
+  /** The other end of the connection. */
+  get remoteAddress(): string {
+    return this.#connection.remoteAddress;
+  }
+
+  /** Who it says it is. */
+  get remote(): HostIdentity {
+    return this.#remote;
+  }
+
+  /** Whether it has said so. */
+  get isKnown(): boolean {
+    return this.#remote !== nobody;
+  }
+
+  /** Whether it still waits. */
+  get isHere(): boolean {
+    return this.#strangers.has(this);
+  }
+
+  /** It said who it is. */
+  introduce(remote: HostIdentity, purpose: Hello["purpose"]): void {
+    this.#remote = remote;
+    this.#purpose = purpose;
+  }
+
+  /** Answers, and hands over the connection, held. */
+  welcome(): PendingConnection {
+    this.#strangers.delete(this);
+    this.#connection.hold();
+    this.#connection.send([
+      encodeHello("welcome", this.#greeting, this.#purpose),
+    ]);
+    return this.#connection;
+  }
+
+  /** Answers why not, and closes. */
+  refuse(refusal: RefusalNotice): void {
+    this.#strangers.delete(this);
+    this.#connection.send([encodeRefusal(refusal, this.#greeting)]);
+    this.#connection.closeWhenDrained();
+  }
+
+  /** Closes without an answer. */
+  close(): void {
+    this.#strangers.delete(this);
+    this.#connection.close();
+  }
+}
