@@ -102,9 +102,10 @@ function requireType(
   value: unknown,
   type: "string" | "boolean" | "function" | "bigint",
 ): void {
-  if (typeof value !== type) {
+  const found: string = typeof value;
+  if (found !== type) {
     throw new TypeError(
-      `Cannot use ${name}: it must be a ${type}, got ${typeof value}`,
+      `Cannot use ${name}: it must be a ${type}, got ${found}`,
     );
   }
 }
@@ -167,7 +168,7 @@ export function validateId(name: string, value: unknown): void {
 /** Checks the options of a call that waits, and returns the timeout. */
 export function validateWaitOptions(options: WaitOptions | undefined): number {
   if (options === undefined) return defaultTimeoutMs;
-  if (!isObject(options)) {
+  if (typeof options !== "object" || options === null) {
     throw new TypeError("Cannot use options: they must be an object");
   }
   if (

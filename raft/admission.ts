@@ -1,0 +1,190 @@
+/**
+ * Whether a node may vote (rule I2). A node with an empty log could be one whose folder was lost: it may have voted
+ * and acknowledged before, and must not do so twice. So a new initial member waits until enough others have
+ * answered that they know no other NodeHost under its id, each having made durable whom it saw. Enough is a
+ * majority of the members not counting itself: any two such sets share one who would have seen the first. A
+ * joining node waits until the membership itself names its NodeHost.
+ */
+import type { Membership } from "./core/types.ts";
+import type { Peer } from "./core/peer.ts";
+import { RaftError } from "./errors.ts";
+import type { Logger } from "./ports.ts";
+import { removedReason } from "./routes.ts";
+import type { Hello, Routes } from "./routes.ts";
+import type { HostIdentity, Link } from "./transport/link_pool.ts";
+import type { Bootstrap } from "../storage/log_store.ts";
+
+/** What an {@link Admission} needs of its node. */
+export interface AdmissionOwner {
+  readonly clusterId: number;
+  readonly nodeId: number;
+  readonly self: HostIdentity;
+  readonly peer: Peer;
+  readonly routes: Routes;
+  readonly config: { readonly electionTimeoutTicks: number };
+  readonly host: { readonly logger: Logger };
+  bootstrap(): Bootstrap;
+  saveBootstrap(bootstrap: Bootstrap, done: () => void): void;
+  removed(): void;
+  schedule(): void;
+}
+
+/** The admission of one node. */
+export class Admission {
+  /** Why another member refuses this node, or undefined. */
+  refusal: RaftError | undefined;
+  readonly #node: AdmissionOwner;
+  readonly #welcomes = new Set<number>();
+  readonly #refusedBy = new Set<number>();
+  #isAdmitted: boolean;
+  #isStopped = false;
+  #ticks = 0;
+
+  /** Starts from the node's bootstrap record. */
+  constructor(node: AdmissionOwner) {
+    this.#node = node;
+    this.#isAdmitted = node.bootstrap().admitted;
+  }
+
+  /** Whether the node still asks to be admitted. */
+  isNewcomer(): boolean {
+    return !this.#isAdmitted;
+  }
+
+  /** Whether the node knows enough of its cluster to listen to it: a joining one learns how the cluster began first. */
+  mayListen(): boolean {
+    return this.#node.bootstrap().fingerprint !== "";
+  }
+
+  /** Who has not welcomed this node yet, for messages to people. */
+  missing(): number[] {
+    if (this.#isAdmitted) return [];
+    return this.#others().filter((nodeId) => !this.#welcomes.has(nodeId));
+  }
+
+  /** One tick has passed: a newcomer asks again from time to time. */
+  tick(): void {
+    if (this.#isAdmitted || this.#isStopped) return;
+    if (this.#ticks++ % this.#node.config.electionTimeoutTicks === 0) {
+      this.#ask();
+    }
+  }
+
+  /** A link came up. */
+  linkUp(): void {
+    if (!this.#isAdmitted && !this.#isStopped) this.#ask();
+  }
+
+  /** A believed hello came in: a joining node learns from it how its cluster began. */
+  learn(hello: Hello): void {
+    const own = this.#node.bootstrap();
+    if (own.fingerprint !== "" || hello.fingerprint === "") return;
+    if (hello.initialMembers.length === 0) return;
+    this.#node.saveBootstrap({
+      ...own,
+      initialMembers: hello.initialMembers,
+      fingerprint: hello.fingerprint,
+      generation: hello.generation,
+    }, () => {});
+    const membership = initialMembership(hello.initialMembers);
+    if (this.#node.peer.appliedIndex === 0) {
+      this.#node.peer.applyMembership(membership);
+      this.#node.routes.setMembership(membership);
+    }
+  }
+
+  /** Another member knows of nobody else under this node's id. */
+  welcomed(from: number): void {
+    if (this.#isAdmitted || this.#node.bootstrap().join) return;
+    this.#welcomes.add(from);
+    this.#refusedBy.delete(from);
+    if (this.#refusedBy.size > 0) return; // One who saw another NodeHost under this id is enough.
+    const others = this.#others();
+    const heard = others.filter((nodeId) => this.#welcomes.has(nodeId));
+    if (heard.length < welcomesNeeded(others.length + 1)) return;
+    this.#admit();
+  }
+
+  /** Another member refuses this node. */
+  refused(from: number, reason: string, link: Link): void {
+    const known = this.#node.routes.knownNodeHost(from);
+    if (known !== "" && known !== link.remote?.nodeHostId) return; // Not the one to judge.
+    if (reason === removedReason) return this.#node.removed();
+    const error = new RaftError(
+      "rejected",
+      `Cannot take part in cluster ${this.#node.clusterId} as node ${this.#node.nodeId}: node ${from} refuses it: ${reason}`,
+    );
+    if (this.refusal?.message !== error.message) {
+      this.#node.host.logger.error("this node is refused by another member", {
+        clusterId: this.#node.clusterId,
+        nodeId: this.#node.nodeId,
+        by: from,
+        reason,
+      });
+    }
+    this.refusal = error;
+    this.#welcomes.delete(from);
+    this.#refusedBy.add(from);
+  }
+
+  /** The membership was changed. */
+  membershipChanged(membership: Membership): void {
+    if (this.#isAdmitted || !this.#node.bootstrap().join) return;
+    const isNamed = membership.members.some((member) =>
+      member.nodeId === this.#node.nodeId &&
+      member.nodeHostId === this.#node.self.nodeHostId
+    );
+    if (isNamed) this.#admit();
+  }
+
+  /** The node stopped. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  #others(): number[] {
+    return this.#node.peer.membership().members
+      .map((member) => member.nodeId)
+      .filter((nodeId) => nodeId !== this.#node.nodeId);
+  }
+
+  #ask(): void {
+    for (const nodeId of this.#others()) {
+      if (!this.#welcomes.has(nodeId)) this.#node.routes.hello(nodeId, true);
+    }
+    this.#node.schedule();
+  }
+
+  #admit(): void {
+    this.#isAdmitted = true;
+    this.refusal = undefined;
+    this.#node.saveBootstrap(
+      { ...this.#node.bootstrap(), admitted: true },
+      () => {
+        if (this.#isStopped) return;
+        this.#node.peer.admit();
+        this.#node.schedule();
+      },
+    );
+  }
+}
+
+/** How many others must welcome a new member of a cluster of `memberCount`. */
+export function welcomesNeeded(memberCount: number): number {
+  return Math.min(Math.floor(memberCount / 2) + 1, memberCount - 1);
+}
+
+/** The membership a cluster begins with. */
+export function initialMembership(
+  initialMembers: readonly (readonly [nodeId: number, address: string])[],
+): Membership {
+  return {
+    configChangeIndex: 0,
+    members: initialMembers.map(([nodeId, address]) => ({
+      nodeId,
+      address,
+      nodeHostId: "",
+    })),
+    removed: [],
+  };
+}

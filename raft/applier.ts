@@ -1,0 +1,227 @@
+/**
+ * Applies committed entries to one node's state machine, in order and once, and saves and restores its snapshots.
+ * Applying yields to the event loop after a few milliseconds, so that heartbeats and acknowledgements go out (C6).
+ */
+import { assert } from "./core/assert.ts";
+import { entryKind } from "./core/entry_batch.ts";
+import type { CommittedRange, EntryBatch, SnapshotMeta } from "./core/types.ts";
+import { EntryCursor } from "./entries.ts";
+import type { Clock } from "./ports.ts";
+import type { ProposalTable } from "./proposals.ts";
+import type { ProposalGroup } from "./requests.ts";
+import type {
+  Entry,
+  Result,
+  SnapshotWriter,
+  StateMachine,
+} from "./state_machine.ts";
+
+/** How long one node may apply before others get their turn. */
+const sliceMs = 5;
+/** Entries between two looks at the clock. */
+const entriesPerLook = 256;
+
+/** What an {@link Applier} needs of its node. */
+export interface ApplierOwner {
+  /** A membership change is applied at `index`; `key` is its proposer and counter. */
+  applyChange(
+    command: Uint8Array,
+    index: number,
+    key: { proposer: number; counter: number },
+  ): void;
+  /** Everything up to `index` is applied. */
+  appliedTo(index: number): void;
+}
+
+/** One entry as the state machine gets it. */
+class AppliedEntry implements Entry {
+  readonly index: number;
+  readonly term: number;
+  readonly command: Uint8Array;
+
+  constructor(index: number, term: number, command: Uint8Array) {
+    this.index = index;
+    this.term = term;
+    this.command = command;
+  }
+}
+
+/** Feeds one state machine. */
+export class Applier {
+  /** Index of the last entry applied. */
+  applied: number;
+  /** Term of that entry, 0 at index 0. */
+  appliedTerm: number;
+  readonly #machine: StateMachine;
+  readonly #proposals: ProposalTable;
+  readonly #proposer: number;
+  readonly #clock: Clock;
+  readonly #owner: ApplierOwner;
+  #range: CommittedRange | undefined;
+  #position = 0;
+  #pauses = 0;
+  #isStopped = false;
+
+  /** Begins behind `start`: a restored snapshot, or index 0. */
+  constructor(options: {
+    machine: StateMachine;
+    proposals: ProposalTable;
+    proposer: number;
+    clock: Clock;
+    owner: ApplierOwner;
+    start: { index: number; term: number };
+  }) {
+    this.#machine = options.machine;
+    this.#proposals = options.proposals;
+    this.#proposer = options.proposer;
+    this.#clock = options.clock;
+    this.#owner = options.owner;
+    this.applied = options.start.index;
+    this.appliedTerm = options.start.term;
+  }
+
+  /** Whether a range waits and may be applied. */
+  get hasWork(): boolean {
+    return this.#range !== undefined && this.#pauses === 0;
+  }
+
+  /** Whether applying is held up by a snapshot. */
+  get isPaused(): boolean {
+    return this.#pauses > 0;
+  }
+
+  /** Takes the next range; the core hands out one at a time. */
+  take(range: CommittedRange): void {
+    assert(this.#range === undefined, "one committed range at a time");
+    assert(
+      range.firstIndex === this.applied + 1,
+      "a committed range must follow what was applied",
+    );
+    this.#range = range;
+    this.#position = 0;
+  }
+
+  /** Applies for one slice of time. Throws what the state machine throws. */
+  run(): void {
+    const range = this.#range;
+    if (range === undefined || this.#pauses > 0 || this.#isStopped) return;
+    const deadline = this.#clock.now() + sliceMs;
+    while (this.#position < range.batches.length) {
+      const batch = range.batches[this.#position]!;
+      if (!this.#applyBatch(batch, range.lastIndex, deadline)) break;
+      this.#position++;
+      if (this.#clock.now() >= deadline) break;
+    }
+    if (this.applied >= range.lastIndex) this.#range = undefined;
+    if (this.#isStopped) return;
+    this.#owner.appliedTo(this.applied);
+  }
+
+  /** Applies nothing more, even in the midst of a batch: the node was removed, or failed. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** Keeps entries from being applied until the matching {@link resume}. */
+  pause(): void {
+    this.#pauses++;
+  }
+
+  /** Ends a pause. */
+  resume(): void {
+    assert(this.#pauses > 0, "a pause must have begun");
+    this.#pauses--;
+  }
+
+  /** Lets the state machine write its state. Applying must be paused. */
+  async save(writer: SnapshotWriter): Promise<void> {
+    assert(this.#pauses > 0, "a snapshot is saved while nothing is applied");
+    await this.#machine.saveSnapshot(writer);
+  }
+
+  /** Replaces the state by a snapshot's. Applying must be paused. */
+  async restore(
+    meta: SnapshotMeta,
+    body: ReadableStream<Uint8Array>,
+  ): Promise<void> {
+    assert(this.#pauses > 0, "a snapshot is restored while nothing is applied");
+    this.#range = undefined; // The core took back what it had handed out below the snapshot.
+    await this.#machine.recoverFromSnapshot(body);
+    this.applied = meta.index;
+    this.appliedTerm = meta.term;
+  }
+
+  /** Applies one batch, or the part of it in the range; false if time ran out inside it. */
+  #applyBatch(
+    batch: EntryBatch,
+    lastIndex: number,
+    deadline: number,
+  ): boolean {
+    const proposals = this.#proposals;
+    const group = proposals.groupOf(batch);
+    const cursor = new EntryCursor(batch);
+    let untilLook = entriesPerLook;
+    while (cursor.next()) {
+      const index = cursor.index;
+      if (index <= this.applied) continue;
+      if (index > lastIndex) break;
+      assert(index === this.applied + 1, "entries are applied without a gap");
+      this.#applyEntry(cursor, batch.term, group);
+      this.applied = index;
+      if (this.#isStopped) return false;
+      if (--untilLook === 0) {
+        untilLook = entriesPerLook;
+        if (this.#clock.now() >= deadline && index < batch.lastIndex) {
+          this.appliedTerm = batch.term;
+          return false;
+        }
+      }
+    }
+    this.appliedTerm = batch.term;
+    if (proposals.hasForwarded) proposals.settleOverwrittenForwards(batch);
+    if (this.applied < batch.lastIndex) return true; // The rest is not committed yet.
+    if (group !== undefined) proposals.finished(group);
+    return true;
+  }
+
+  #applyEntry(
+    cursor: EntryCursor,
+    term: number,
+    group: ProposalGroup | undefined,
+  ): void {
+    if (cursor.kind === entryKind.application) {
+      const result = this.#machine.update(
+        new AppliedEntry(cursor.index, term, cursor.command()),
+      );
+      this.#deliver(cursor, group, result);
+    } else if (cursor.kind === entryKind.configChange) {
+      this.#owner.applyChange(cursor.command().slice(), cursor.index, {
+        proposer: cursor.proposer,
+        counter: cursor.counter,
+      });
+    } else {
+      assert(
+        cursor.kind === entryKind.empty,
+        "an entry must be of a known kind",
+      );
+    }
+  }
+
+  #deliver(
+    cursor: EntryCursor,
+    group: ProposalGroup | undefined,
+    result: Result,
+  ): void {
+    if (group !== undefined) {
+      const slot = cursor.index - group.firstIndex;
+      const settle = group.settles[slot];
+      if (settle !== undefined) {
+        group.settles[slot] = undefined;
+        settle(result);
+      }
+    }
+    if (cursor.proposer !== 0 && cursor.proposer === this.#proposer) {
+      this.#proposals.takeForwarded(cursor.counter)?.(result);
+    }
+  }
+}

@@ -1,0 +1,108 @@
+/** How a node comes to be: new, joining, or again after a restart; and what the log remembers of it. */
+import type { ResolvedClusterConfig } from "./config.ts";
+import { sha256 } from "./deps.ts";
+import { RaftError } from "./errors.ts";
+import type { StateMachineFactory } from "./state_machine.ts";
+import type { Bootstrap } from "../storage/log_store.ts";
+
+const settingNames = [
+  "electionTimeoutTicks",
+  "heartbeatTicks",
+  "snapshotEntries",
+  "compactionOverhead",
+  "maxInMemLogBytes",
+] as const;
+
+/** The bootstrap record of a node that starts for the first time, or the one it has, checked against `config`. */
+export function bootstrapFor(
+  config: ResolvedClusterConfig,
+  existing: Bootstrap | undefined,
+): Bootstrap {
+  const members = membersOf(config);
+  const what =
+    `Cannot start node ${config.nodeId} of cluster ${config.clusterId}`;
+  if (existing !== undefined) {
+    return checkRestart(config, existing, members, what);
+  }
+  if (members.length === 0 && !config.join) {
+    throw new RaftError(
+      "notBootstrapped",
+      `${what}: it has no data here; a new cluster needs initialMembers, a node added by addNode needs join: true`,
+    );
+  }
+  return {
+    join: config.join,
+    initialMembers: members,
+    stateMachineName: nameOf(config.stateMachine),
+    fingerprint: config.join ? "" : fingerprintOf(config.clusterId, members),
+    generation: 1,
+    admitted: members.length === 1,
+    settings: settingNames.map((name) => config[name]),
+  };
+}
+
+/** The configuration with which a node that the log names is started again (rule I5). */
+export function configOf(
+  node: { clusterId: number; nodeId: number },
+  bootstrap: Bootstrap,
+): Omit<ResolvedClusterConfig, "initialMembers" | "join"> {
+  const settings = Object.fromEntries(
+    settingNames.map((name, i) => [name, bootstrap.settings[i]!]),
+  ) as Record<(typeof settingNames)[number], number>;
+  return { ...node, stateMachine: bootstrap.stateMachineName, ...settings };
+}
+
+/** First eight bytes, as hex, of the SHA-256 of a cluster's id and initial members. */
+export function fingerprintOf(
+  clusterId: number,
+  members: Bootstrap["initialMembers"],
+): string {
+  const lines = members.map(([nodeId, address]) => `${nodeId} ${address}\n`);
+  return sha256(`drakkar cluster ${clusterId}\n${lines.join("")}`).slice(0, 16);
+}
+
+function checkRestart(
+  config: ResolvedClusterConfig,
+  existing: Bootstrap,
+  members: Bootstrap["initialMembers"],
+  what: string,
+): Bootstrap {
+  if (config.join && !existing.join) {
+    throw new RaftError(
+      "rejected",
+      `${what}: it is an initial member, not one that joined`,
+    );
+  }
+  if (members.length > 0 && existing.join) {
+    throw new RaftError(
+      "rejected",
+      `${what}: it joined a running cluster, so it has no initialMembers`,
+    );
+  }
+  if (
+    members.length > 0 &&
+    fingerprintOf(config.clusterId, members) !== existing.fingerprint
+  ) {
+    throw new RaftError(
+      "rejected",
+      `${what}: it began with other initialMembers`,
+    );
+  }
+  return {
+    ...existing,
+    stateMachineName: nameOf(config.stateMachine),
+    settings: settingNames.map((name) => config[name]),
+  };
+}
+
+function membersOf(
+  config: ResolvedClusterConfig,
+): Bootstrap["initialMembers"] {
+  return Object.entries(config.initialMembers)
+    .map(([nodeId, address]) => [Number(nodeId), address] as const)
+    .sort((a, b) => a[0] - b[0]);
+}
+
+function nameOf(stateMachine: StateMachineFactory | string): string {
+  return typeof stateMachine === "string" ? stateMachine : "";
+}

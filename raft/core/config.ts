@@ -1,0 +1,29 @@
+/** What the driver of a node decides about its core. */
+import type { Prng } from "./prng.ts";
+import type { Crc32 } from "./types.ts";
+
+/** Settings of one {@link Peer}; they do not change while it lives. */
+export interface PeerConfig {
+  /** This node's id. */
+  readonly nodeId: number;
+  /** Ticks without a leader after which a node campaigns, and without a quorum after which a leader steps down. */
+  readonly electionTimeoutTicks: number;
+  /** Ticks between two heartbeats of a leader. */
+  readonly heartbeatTicks: number;
+  /** Most bytes of batches in one append message; a bigger batch travels alone. */
+  readonly maxAppendBytes: number;
+  /** Most append messages on the way to one follower. */
+  readonly maxInflightAppends: number;
+  /** No further append leaves for a follower while this many bytes are on the way to it. */
+  readonly maxInflightBytes: number;
+  /** Most bytes of batches in one committed range, which has at least one batch. */
+  readonly maxApplyBytes: number;
+  /** Bytes of batches kept in memory for followers after they are persisted and applied. */
+  readonly retainBytes: number;
+  /** If false the node neither votes nor campaigns until `admit()` (rule I2). */
+  readonly mayVote: boolean;
+  /** Where election timeouts are drawn from. */
+  readonly prng: Prng;
+  /** Checksum for the batches this node makes. */
+  readonly crc32: Crc32;
+}

@@ -1,0 +1,297 @@
+/**
+ * The only door to the core. A driver feeds it ticks, messages, proposals and completions, and does what
+ * {@link Peer.update} asks for (rule C1). It is synchronous and deterministic: the same inputs give the same
+ * updates, byte for byte.
+ */
+import { assert } from "./assert.ts";
+import type { PeerConfig } from "./config.ts";
+import { transferLeadership } from "./election.ts";
+import { sealBatch } from "./entry_batch.ts";
+import { checkState } from "./invariants.ts";
+import { proposeChange } from "./membership.ts";
+import { type IgnoredCounts, Raft, type Refusal } from "./raft.ts";
+import { isRoundDue, requestRead, startReadRound } from "./read_index.ts";
+import { sendAppends } from "./replication.ts";
+import { reportSnapshot } from "./snapshot.ts";
+import type {
+  CommittedRange,
+  ConfigChange,
+  EntryBatch,
+  LogStorage,
+  Membership,
+  Message,
+  Persisted,
+  ReadContext,
+  ReadState,
+  Role,
+  SnapshotMeta,
+  Status,
+  Update,
+} from "./types.ts";
+
+export type { PeerConfig } from "./config.ts";
+export type { IgnoredCounts, Refusal } from "./raft.ts";
+
+/** What a leader knows of one member. */
+export interface MemberProgress {
+  /** The member. */
+  readonly nodeId: number;
+  /** Everything up to here is durable on it. */
+  readonly match: number;
+  /** The next index it is sent. */
+  readonly next: number;
+  /** How it is fed. */
+  readonly state: "probe" | "replicate" | "snapshot";
+  /** Whether it was heard within an election timeout. */
+  readonly isActive: boolean;
+}
+
+const noReadStates: ReadState[] = [];
+const noReads: ReadContext[] = [];
+
+/** One member of one cluster. */
+export class Peer {
+  readonly #raft: Raft;
+
+  /** `start.membership` is that at `start.applied`: the snapshot's, or the initial members with 0. The rest comes from `log`. */
+  constructor(
+    config: PeerConfig,
+    log: LogStorage,
+    start: { membership: Membership; applied: number },
+  ) {
+    this.#raft = new Raft(config, log, start);
+  }
+
+  /** This node's id. */
+  get nodeId(): number {
+    return this.#raft.nodeId;
+  }
+
+  /** The latest term seen. */
+  get term(): number {
+    return this.#raft.term;
+  }
+
+  /** Follower, candidate or leader. */
+  get role(): Role {
+    return this.#raft.role;
+  }
+
+  /** The leader of the term as far as known, or 0. */
+  get leaderId(): number {
+    return this.#raft.leaderId;
+  }
+
+  /** Highest index known to be committed. */
+  get commit(): number {
+    return this.#raft.log.commit;
+  }
+
+  /** Highest index reported by `applied()`. */
+  get appliedIndex(): number {
+    return this.#raft.log.applied;
+  }
+
+  /** Index of the last entry. */
+  get lastIndex(): number {
+    return this.#raft.log.lastIndex;
+  }
+
+  /** Whether this node leads its term. */
+  isLeader(): boolean {
+    return this.#raft.role === "leader";
+  }
+
+  /** One tick of the driver's clock passed. */
+  tick(): void {
+    this.#raft.tick();
+  }
+
+  /** A message arrived. Never throws for what a peer sent: it is ignored or refused, and counted. */
+  step(message: Message): void {
+    this.#raft.step(message);
+  }
+
+  /**
+   * Appends a batch to the leader's log. The entries stand encoded behind the first `batchHeaderBytes` of `bytes`,
+   * which belong to the core from here on.
+   */
+  propose(bytes: Uint8Array, entryCount: number): EntryBatch | Refusal {
+    const raft = this.#raft;
+    if (raft.role !== "leader") return "notLeader";
+    if (raft.transferTarget !== 0) return "transferring";
+    const batch = sealBatch(bytes, {
+      term: raft.term,
+      firstIndex: raft.log.lastIndex + 1,
+      entryCount,
+      isConfigChange: false,
+    }, raft.config.crc32);
+    raft.appendOwn(batch);
+    return batch;
+  }
+
+  /**
+   * Proposes a membership change (rule C4). Whether it takes effect is decided when it is applied.
+   *
+   * @throws {RangeError} if the proposer key has the wrong length.
+   */
+  proposeChange(
+    change: ConfigChange,
+    proposerKey: Uint8Array,
+  ): EntryBatch | Refusal {
+    return proposeChange(this.#raft, change, proposerKey);
+  }
+
+  /** Begins a linearizable read (rule C7). It ends as a read state or a dropped read of some later update. */
+  readIndex(context: ReadContext): void {
+    requestRead(this.#raft, context);
+  }
+
+  /** Hands leadership to `target` once its log is complete; gives up after an election timeout (thesis 3.10). */
+  transferLeadership(target: number): "started" | Refusal {
+    return transferLeadership(this.#raft, target);
+  }
+
+  /** Whether `update()` has something to say. */
+  hasUpdate(): boolean {
+    const raft = this.#raft;
+    return raft.isSendDue || raft.hasOutput() || raft.log.hasUnwritten() ||
+      raft.log.hasCommitted() || raft.restoring !== undefined ||
+      raft.readStates.length > 0 || raft.droppedReads.length > 0 ||
+      (raft.role === "leader" && isRoundDue(raft));
+  }
+
+  /** What to do now. Several updates may be outstanding; their writes complete in order. */
+  update(): Update {
+    const raft = this.#raft;
+    if (raft.role === "leader") {
+      startReadRound(raft);
+      sendAppends(raft);
+    }
+    const appends = raft.takeAppends();
+    const records = raft.takeRecords();
+    const promises = raft.takePromises();
+    return {
+      appends,
+      records,
+      promises,
+      promisesAfter: raft.lastSyncedWriteId,
+      committed: this.#takeCommitted(),
+      snapshot: this.#takeSnapshot(),
+      readStates: this.#takeReadStates(),
+      droppedReads: this.#takeDroppedReads(),
+    };
+  }
+
+  /** A write and all before it are durable. */
+  persisted(done: Persisted): void {
+    this.#raft.persisted(done.writeId);
+  }
+
+  /** The state machine holds everything up to `index`: entries, or the snapshot it was restored from. */
+  applied(index: number): void {
+    this.#raft.log.appliedTo(index);
+  }
+
+  /** A membership change was decided while its entry was applied. Comes before `applied()` of that index. */
+  applyMembership(membership: Membership): void {
+    this.#raft.applyMembership(membership);
+  }
+
+  /** This node may vote and campaign from now on (rule I2). */
+  admit(): void {
+    this.#raft.isAdmitted = true;
+  }
+
+  /** Messages to `nodeId` were lost. */
+  reportUnreachable(nodeId: number): void {
+    const progress = this.#raft.progressOf(nodeId);
+    if (!this.isLeader() || progress?.state !== "replicate") return;
+    progress.becomeProbe();
+    this.#raft.isSendDue = true;
+  }
+
+  /** Streaming a snapshot to `nodeId` ended; `delivered` if the whole of it lies durable there. */
+  reportSnapshot(nodeId: number, delivered: boolean): void {
+    reportSnapshot(this.#raft, { nodeId, delivered });
+  }
+
+  /** What can be seen from outside. */
+  status(): Status {
+    const raft = this.#raft;
+    return {
+      nodeId: raft.nodeId,
+      role: raft.role,
+      term: raft.term,
+      votedFor: raft.votedFor,
+      leaderId: raft.leaderId,
+      commit: raft.log.commit,
+      applied: raft.log.applied,
+      firstIndex: raft.log.firstIndex,
+      lastIndex: raft.log.lastIndex,
+      transferTarget: raft.transferTarget,
+    };
+  }
+
+  /** The members as of the last applied change. */
+  membership(): Membership {
+    return this.#raft.membership;
+  }
+
+  /** On a leader: what it knows of each member, itself included; else nothing. */
+  progress(): readonly MemberProgress[] {
+    const raft = this.#raft;
+    if (raft.role !== "leader") return [];
+    return raft.progress.map((progress) => ({
+      nodeId: progress.nodeId,
+      match: progress.match,
+      next: progress === raft.self ? raft.log.lastIndex + 1 : progress.next,
+      state: progress.state,
+      isActive: raft.isActive(progress),
+    }));
+  }
+
+  /** How many messages were ignored so far, by reason. */
+  ignoredMessages(): Readonly<IgnoredCounts> {
+    return this.#raft.ignored;
+  }
+
+  /** Asserts what holds between any two calls: for tests and simulations, which ask after every step. */
+  checkState(): void {
+    checkState(this.#raft);
+  }
+
+  #takeCommitted(): CommittedRange | undefined {
+    const raft = this.#raft;
+    if (!raft.log.hasCommitted()) return undefined;
+    return raft.log.takeCommitted(raft.config.maxApplyBytes);
+  }
+
+  #takeSnapshot(): SnapshotMeta | undefined {
+    const raft = this.#raft;
+    const snapshot = raft.restoring;
+    if (snapshot === undefined) return undefined;
+    assert(
+      snapshot.index === raft.log.commit,
+      "a snapshot is handed out alone",
+    );
+    raft.restoring = undefined;
+    return snapshot;
+  }
+
+  #takeReadStates(): readonly ReadState[] {
+    const raft = this.#raft;
+    if (raft.readStates.length === 0) return noReadStates;
+    const readStates = raft.readStates;
+    raft.readStates = [];
+    return readStates;
+  }
+
+  #takeDroppedReads(): readonly ReadContext[] {
+    const raft = this.#raft;
+    if (raft.droppedReads.length === 0) return noReads;
+    const droppedReads = raft.droppedReads;
+    raft.droppedReads = [];
+    return droppedReads;
+  }
+}

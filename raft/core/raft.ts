@@ -1,0 +1,599 @@
+/**
+ * The state of one node (paper, figure 2), its role transitions, and the one place where messages are dispatched.
+ * What the messages do stands in `election.ts`, `replication.ts`, `read_index.ts`, `snapshot.ts`, `membership.ts`.
+ */
+import { assert, unreachable } from "./assert.ts";
+import type { PeerConfig } from "./config.ts";
+import {
+  handlePreVote,
+  handlePreVoteResponse,
+  handleTimeoutNow,
+  handleVote,
+  handleVoteResponse,
+  hasLease,
+  tickElection,
+  tickLeader,
+} from "./election.ts";
+import { emptyBatch } from "./entry_batch.ts";
+import { RaftLog } from "./log.ts";
+import { Progress } from "./progress.ts";
+import {
+  confirmReads,
+  dropReads,
+  expireForwardedReads,
+  handleReadIndex,
+  handleReadIndexResponse,
+  ReadQueue,
+} from "./read_index.ts";
+import {
+  handleAppend,
+  handleAppendResponse,
+  handleHeartbeat,
+  handleHeartbeatResponse,
+  maybeCommit,
+} from "./replication.ts";
+import { handleSnapshot } from "./snapshot.ts";
+import type {
+  EntryBatch,
+  LogStorage,
+  Membership,
+  Message,
+  ReadContext,
+  ReadState,
+  Records,
+  Role,
+  SnapshotMeta,
+} from "./types.ts";
+
+/** Why the core did not take a proposal. Nothing of it entered a log. */
+export type Refusal =
+  | "notLeader"
+  | "transferring"
+  | "pendingChange"
+  | "noCommitInTerm"
+  | "unsafeChange"
+  | "invalidTarget";
+
+/** How many messages were ignored, by reason. */
+export interface IgnoredCounts {
+  /** Sent to somebody else, or by ourselves. */
+  misrouted: number;
+  /** Answers from a node that is not a member. */
+  notMember: number;
+  /** From an older term, or an answer to a question no longer asked. */
+  stale: number;
+  /** Votes and pre-votes while a leader is heard (rule C5), or before `admit()` (rule I2). */
+  leased: number;
+  /** Contradicts the protocol: a second leader of a term, a cut inside a batch, a committed entry replaced. */
+  broken: number;
+}
+
+const noMessages: Message[] = [];
+
+/** One node of one cluster. */
+export class Raft {
+  readonly nodeId: number;
+  readonly config: PeerConfig;
+  readonly log: RaftLog;
+  readonly reads = new ReadQueue();
+  readonly ignored: IgnoredCounts = {
+    misrouted: 0,
+    notMember: 0,
+    stale: 0,
+    leased: 0,
+    broken: 0,
+  };
+
+  /** The latest term seen, and whom this node voted for in it. */
+  term: number;
+  votedFor: number;
+  role: Role = "follower";
+  /** The leader of `term`, or 0. */
+  leaderId = 0;
+
+  /** The members as of the last applied change, and what is known of each, in the same order. */
+  membership: Membership;
+  progress: Progress[] = [];
+  /** This node's own entry in `progress`; undefined if it is not a member. */
+  self: Progress | undefined = undefined;
+  isAdmitted: boolean;
+
+  /** Ticks since a leader was heard, a vote was granted or a campaign began. */
+  electionElapsed = 0;
+  /** At how many of them this node campaigns: drawn anew for each campaign. */
+  electionTimeout = 0;
+  heartbeatElapsed = 0;
+  /** Ticks of this leadership. */
+  leaderTicks = 0;
+
+  /** Index of the empty entry that this leader's term began with (paper, section 8). */
+  termStartIndex = 0;
+  /** No membership change may be proposed before this index is applied (rule C4). */
+  pendingChangeIndex = 0;
+  transferTarget = 0;
+  transferElapsed = 0;
+  /** The latest heartbeat round. */
+  round = 0;
+  /** Whether appends may be due, so that the next update looks at every follower. */
+  isSendDue = false;
+
+  /** A snapshot that was accepted and not yet handed to the driver. */
+  restoring: SnapshotMeta | undefined = undefined;
+  readStates: ReadState[] = [];
+  droppedReads: ReadContext[] = [];
+
+  #appends: Message[] = noMessages;
+  #promises: Message[] = noMessages;
+  /** What is durable, and what was last handed out to be written. */
+  #durable: { term: number; votedFor: number };
+  #handedOut: { term: number; votedFor: number; commit: number };
+  #lastWriteId = 0;
+  #lastSyncedWriteId = 0;
+
+  constructor(
+    config: PeerConfig,
+    storage: LogStorage,
+    start: { membership: Membership; applied: number },
+  ) {
+    const state = storage.hardState() ?? { term: 0, votedFor: 0, commit: 0 };
+    this.nodeId = config.nodeId;
+    this.config = config;
+    this.log = new RaftLog(storage, {
+      applied: start.applied,
+      commit: state.commit,
+      retainBytes: config.retainBytes,
+    });
+    assert(
+      this.log.lastTerm <= state.term || state.term === 0,
+      "the log must not be ahead of the hard state",
+    );
+    // A log without a hard state is that of an imported snapshot.
+    this.term = Math.max(state.term, this.log.lastTerm);
+    this.votedFor = state.votedFor;
+    this.#durable = { term: state.term, votedFor: state.votedFor };
+    this.#handedOut = { ...state };
+    this.isAdmitted = config.mayVote;
+    this.membership = start.membership;
+    this.setMembership(start.membership);
+    this.resetElectionTimer();
+  }
+
+  /** Whether this node is a voting member. */
+  isMember(): boolean {
+    return this.self !== undefined;
+  }
+
+  /** What is known of a member; undefined if `nodeId` is none. */
+  progressOf(nodeId: number): Progress | undefined {
+    const progress = this.progress;
+    for (let position = 0; position < progress.length; position++) {
+      const member = progress[position] as Progress;
+      if (member.nodeId === nodeId) return member;
+    }
+    return undefined;
+  }
+
+  /** Whether the leader heard the member within an election timeout. It always hears itself. */
+  isActive(progress: Progress): boolean {
+    return progress === this.self ||
+      (progress.heardTick >= 0 &&
+        this.leaderTicks - progress.heardTick <
+          this.config.electionTimeoutTicks);
+  }
+
+  /** Whether this leader committed an entry of its own term (paper 5.4.2, section 8). */
+  hasCommittedInTerm(): boolean {
+    return this.log.commit >= this.termStartIndex;
+  }
+
+  /** Time passes. */
+  tick(): void {
+    expireForwardedReads(this);
+    if (this.role === "leader") tickLeader(this);
+    else tickElection(this);
+  }
+
+  /** A message arrives. Whatever it says, this does not throw. */
+  step(message: Message): void {
+    if (message.to !== this.nodeId || message.from === this.nodeId) {
+      this.ignored.misrouted++;
+      return;
+    }
+    if (isMemberAnswer(message) && !this.progressOf(message.from)) {
+      this.ignored.notMember++;
+      return;
+    }
+    if (message.term > this.term) {
+      if (!this.#meetHigherTerm(message)) return;
+    } else if (message.term < this.term) {
+      this.#answerLowerTerm(message);
+      return;
+    }
+    this.#dispatch(message);
+  }
+
+  /** Follows a higher term (paper 5.1). Returns false if the message must be ignored. */
+  #meetHigherTerm(message: Message): boolean {
+    switch (message.type) {
+      case "vote":
+        // Whoever hears a leader keeps it (paper, section 6); a transfer is the leader's own wish.
+        if (!this.isAdmitted || (hasLease(this) && !message.transfer)) {
+          this.ignored.leased++;
+          return false;
+        }
+        this.becomeFollower(message.term, 0);
+        return true;
+      case "preVote":
+        return true; // Asks about a term that nobody is in yet (thesis 9.6).
+      case "preVoteResponse":
+        // A grant names the term asked about, a refusal the term of who refuses.
+        if (!message.granted) this.becomeFollower(message.term, 0);
+        return true;
+      case "append":
+      case "heartbeat":
+      case "snapshot":
+        this.becomeFollower(message.term, message.from);
+        return true;
+      default:
+        this.becomeFollower(message.term, 0);
+        return true;
+    }
+  }
+
+  /**
+   * Answers what was sent in an older term, so that its sender learns of ours (paper 5.1). Without that a node that
+   * is alone in a higher term could never rejoin, since its leader is not heard and its pre-votes are not (rule C5).
+   */
+  #answerLowerTerm(message: Message): void {
+    const reply = { from: this.nodeId, to: message.from, term: this.term };
+    switch (message.type) {
+      case "append":
+      case "snapshot":
+        this.send({
+          type: "appendResponse",
+          ...reply,
+          index: message.type === "append"
+            ? message.prevLogIndex
+            : message.snapshot.index,
+          rejected: true,
+          hintIndex: 0,
+          hintTerm: 0,
+        });
+        return;
+      case "heartbeat":
+        this.send({ type: "heartbeatResponse", ...reply, round: 0 });
+        return;
+      case "vote":
+        this.send({ type: "voteResponse", ...reply, granted: false });
+        return;
+      case "preVote":
+        this.send({ type: "preVoteResponse", ...reply, granted: false });
+        return;
+      case "readIndex":
+        this.send({
+          type: "readIndexResponse",
+          ...reply,
+          context: message.context,
+          index: 0,
+          rejected: true,
+        });
+        return;
+      default:
+        this.ignored.stale++;
+    }
+  }
+
+  #dispatch(message: Message): void {
+    switch (message.type) {
+      case "append":
+        if (this.#hearLeader(message.from)) handleAppend(this, message);
+        return;
+      case "heartbeat":
+        if (this.#hearLeader(message.from)) handleHeartbeat(this, message);
+        return;
+      case "snapshot":
+        if (this.#hearLeader(message.from)) handleSnapshot(this, message);
+        return;
+      case "appendResponse":
+        return handleAppendResponse(this, message);
+      case "heartbeatResponse":
+        return handleHeartbeatResponse(this, message);
+      case "vote":
+        return handleVote(this, message);
+      case "voteResponse":
+        return handleVoteResponse(this, message);
+      case "preVote":
+        return handlePreVote(this, message);
+      case "preVoteResponse":
+        return handlePreVoteResponse(this, message);
+      case "timeoutNow":
+        return handleTimeoutNow(this, message);
+      case "readIndex":
+        return handleReadIndex(this, message);
+      case "readIndexResponse":
+        return handleReadIndexResponse(this, message);
+      default:
+        return unreachable(message); // A new message type will not compile until it is handled.
+    }
+  }
+
+  /** A message of this term's leader arrived. Returns false if there is another leader already. */
+  #hearLeader(leaderId: number): boolean {
+    if (this.role === "leader") {
+      this.ignored.broken++;
+      return false;
+    }
+    if (this.role !== "follower" || this.leaderId === 0) {
+      this.becomeFollower(this.term, leaderId); // A candidate returns to follower (paper 5.2).
+    } else if (this.leaderId !== leaderId) {
+      this.ignored.broken++;
+      return false;
+    }
+    this.electionElapsed = 0;
+    return true;
+  }
+
+  /**
+   * Becomes a follower in `term`. The election timer of a node that was one already goes on, so that a candidate who
+   * cannot win does not keep those who can from trying (paper 5.2: only a leader and a granted vote reset it).
+   */
+  becomeFollower(term: number, leaderId: number): void {
+    assert(term >= this.term, "the term must not move back");
+    const wasFollower = this.role === "follower";
+    if (term > this.term) {
+      this.term = term;
+      this.votedFor = 0;
+      this.#setLeader(0); // What waits for a leader waits for one term of it.
+    }
+    this.role = "follower";
+    this.#setLeader(leaderId);
+    if (!wasFollower) this.resetElectionTimer();
+  }
+
+  /** Asks whether it could win, and changes nothing that lasts (thesis 9.6). */
+  becomePreCandidate(): void {
+    assert(this.role !== "leader", "a leader must not campaign");
+    this.role = "preCandidate";
+    this.#setLeader(0);
+    this.#forgetVotes();
+    this.resetElectionTimer();
+  }
+
+  /** Begins a new term with a vote for itself: both change in one durable write (paper 5.2). */
+  becomeCandidate(): void {
+    assert(this.role !== "leader", "a leader must not campaign");
+    this.term++;
+    this.votedFor = this.nodeId;
+    this.role = "candidate";
+    this.#setLeader(0);
+    this.#forgetVotes();
+    this.resetElectionTimer();
+  }
+
+  /** Has won: leads the term, and begins it with an empty entry (paper, section 8). */
+  becomeLeader(): void {
+    assert(this.role === "candidate", "only a candidate can win");
+    assert(this.hasDurableVote(), "a leader's own vote must be durable");
+    const self = this.self;
+    assert(self !== undefined, "only a member can win");
+    this.role = "leader";
+    this.#setLeader(this.nodeId);
+    this.leaderTicks = 0;
+    this.heartbeatElapsed = 0;
+    const lastIndex = this.log.lastIndex;
+    for (const progress of this.progress) progress.reset(lastIndex + 1);
+    self.becomeReplicate();
+    self.maybeAdvance(this.log.persisted);
+    // Changes of earlier terms may be in the log; whether they are need not be known if all of it is applied first.
+    this.pendingChangeIndex = lastIndex;
+    this.termStartIndex = lastIndex + 1;
+    this.appendOwn(emptyBatch(this.term, lastIndex + 1, this.config.crc32));
+  }
+
+  /** Appends a batch that this leader made. */
+  appendOwn(batch: EntryBatch): void {
+    assert(this.role === "leader", "only a leader makes batches");
+    assert(batch.term === this.term, "a leader makes batches of its term");
+    this.log.append(batch);
+    this.isSendDue = true;
+  }
+
+  /** Tells every follower that this leader lives, in a new round that confirms reads when answered (thesis 6.4). */
+  broadcastHeartbeat(): void {
+    this.round++;
+    for (const progress of this.progress) {
+      if (progress === this.self) continue;
+      this.sendEarly({
+        type: "heartbeat",
+        from: this.nodeId,
+        to: progress.nodeId,
+        term: this.term,
+        // The follower may hold a conflicting entry beyond what it acknowledged.
+        commit: Math.min(progress.match, this.log.commit),
+        round: this.round,
+      });
+    }
+  }
+
+  /** Draws how long this node waits before it campaigns: once to twice the election timeout (paper 5.2). */
+  resetElectionTimer(): void {
+    const ticks = this.config.electionTimeoutTicks;
+    this.electionElapsed = 0;
+    this.electionTimeout = ticks + this.config.prng.below(ticks);
+  }
+
+  #setLeader(leaderId: number): void {
+    if (this.leaderId === leaderId) return;
+    // Reads wait for one leader of one term (rule C7), and a transfer is that leader's.
+    dropReads(this);
+    this.transferTarget = 0;
+    this.isSendDue = false;
+    this.leaderId = leaderId;
+  }
+
+  #forgetVotes(): void {
+    for (const progress of this.progress) progress.vote = "none";
+  }
+
+  /** Takes over a membership and keeps what is known of those who stay. */
+  setMembership(membership: Membership): void {
+    this.membership = membership;
+    this.progress = membership.members.map(({ nodeId }) => {
+      const known = this.progressOf(nodeId);
+      if (known !== undefined) return known;
+      const progress = new Progress(nodeId, this.log.lastIndex + 1);
+      progress.sinceTick = this.leaderTicks;
+      return progress;
+    });
+    this.self = this.progressOf(this.nodeId);
+  }
+
+  /** Queues a message that must not leave before the state behind it is durable. */
+  send(message: Message): void {
+    if (this.#promises === noMessages) this.#promises = [];
+    // One turn may accept many appends; the last acknowledgement speaks for those before it.
+    const last = this.#promises[this.#promises.length - 1];
+    if (
+      message.type === "appendResponse" && !message.rejected &&
+      last?.type === "appendResponse" && !last.rejected &&
+      last.to === message.to && last.term === message.term &&
+      last.index <= message.index
+    ) {
+      this.#promises[this.#promises.length - 1] = message;
+      return;
+    }
+    this.#promises.push(message);
+  }
+
+  /** Queues a message that promises nothing, and may leave before the disk is done (rule C2). */
+  sendEarly(message: Message): void {
+    if (this.#appends === noMessages) this.#appends = [];
+    this.#appends.push(message);
+  }
+
+  /** Whether messages are queued or the hard state has changed. */
+  hasOutput(): boolean {
+    return this.#appends.length > 0 || this.#promises.length > 0 ||
+      this.#hasNewHardState();
+  }
+
+  /** The queued early messages. */
+  takeAppends(): readonly Message[] {
+    const appends = this.#appends;
+    this.#appends = noMessages;
+    return appends;
+  }
+
+  /** The queued promises. */
+  takePromises(): readonly Message[] {
+    const promises = this.#promises;
+    this.#promises = noMessages;
+    return promises;
+  }
+
+  /** The write that promises wait for: the last one that had to be synced. */
+  get lastSyncedWriteId(): number {
+    return this.#lastSyncedWriteId;
+  }
+
+  /**
+   * What must be written now. A record with batches carries a changed commit index too, so that no entry reaches the
+   * disk before the commit index that was known when it arrived (rule L3, which rule C4 builds on).
+   */
+  takeRecords(): Records | undefined {
+    const restoring = this.restoring !== undefined;
+    const handedOut = this.#handedOut;
+    const mustSyncState = handedOut.term !== this.term ||
+      handedOut.votedFor !== this.votedFor;
+    const hasNewState = mustSyncState || handedOut.commit !== this.log.commit;
+    const batches = this.log.takeUnwritten();
+    if (!hasNewState && batches.length === 0) return undefined;
+    assert(!restoring || batches.length === 0, "a snapshot is written alone");
+    const writeId = ++this.#lastWriteId;
+    const mustSync = mustSyncState || batches.length > 0 || restoring;
+    if (mustSync) this.#lastSyncedWriteId = writeId;
+    handedOut.term = this.term;
+    handedOut.votedFor = this.votedFor;
+    handedOut.commit = this.log.commit;
+    this.log.recordWrite(handedOut, writeId);
+    return {
+      writeId,
+      hardState: hasNewState
+        ? {
+          term: handedOut.term,
+          votedFor: handedOut.votedFor,
+          commit: handedOut.commit,
+        }
+        : undefined,
+      batches,
+      mustSync,
+    };
+  }
+
+  /** The write `writeId` and all before it are durable. */
+  persisted(writeId: number): void {
+    const write = this.log.persistedTo(writeId);
+    if (write === undefined) return;
+    this.#durable.term = write.term;
+    this.#durable.votedFor = write.votedFor;
+    if (this.role === "candidate") {
+      // A candidate's own vote counts once it is on disk (rule C2).
+      if (this.self?.vote === "none" && this.hasDurableVote()) {
+        handleVoteResponse(this, {
+          type: "voteResponse",
+          from: this.nodeId,
+          to: this.nodeId,
+          term: this.term,
+          granted: true,
+        });
+      }
+    } else if (this.role === "leader") {
+      // A leader counts itself only up to what its disk has synced (rule C2).
+      if (this.self?.maybeAdvance(this.log.persisted)) maybeCommit(this);
+    }
+  }
+
+  /** Whether this node's vote for itself in this term is on disk. */
+  hasDurableVote(): boolean {
+    return this.#durable.term === this.term &&
+      this.#durable.votedFor === this.nodeId;
+  }
+
+  /** A membership change was applied. */
+  applyMembership(membership: Membership): void {
+    this.setMembership(membership);
+    if (this.role === "follower") return;
+    if (!this.isMember()) {
+      // A leader manages the cluster without being in it until its removal is committed (paper, section 6).
+      this.becomeFollower(this.term, 0);
+      return;
+    }
+    if (this.role !== "leader") return;
+    if (this.progressOf(this.transferTarget) === undefined) {
+      this.transferTarget = 0;
+    }
+    this.isSendDue = true;
+    // Fewer voters may mean that more is committed or confirmed.
+    maybeCommit(this);
+    confirmReads(this);
+  }
+
+  #hasNewHardState(): boolean {
+    const handedOut = this.#handedOut;
+    return handedOut.commit !== this.log.commit ||
+      handedOut.term !== this.term || handedOut.votedFor !== this.votedFor;
+  }
+}
+
+/** Whether only members may send this: answers that are counted. */
+function isMemberAnswer(message: Message): boolean {
+  switch (message.type) {
+    case "appendResponse":
+    case "heartbeatResponse":
+    case "voteResponse":
+    case "preVoteResponse":
+      return true;
+    default:
+      return false;
+  }
+}

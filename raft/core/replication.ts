@@ -1,0 +1,298 @@
+/**
+ * Log replication: append and heartbeat, conflict hints (paper 5.3), the commit rule (paper 5.4.2), and what is sent
+ * to whom when (progress.ts keeps the states).
+ */
+import { maybeTimeoutNow } from "./election.ts";
+import type { BatchRun } from "./log.ts";
+import type { Progress } from "./progress.ts";
+import { quorumValue } from "./quorum.ts";
+import type { Raft } from "./raft.ts";
+import { confirmReads } from "./read_index.ts";
+import { maybeSendSnapshot } from "./snapshot.ts";
+import type { EntryBatch, Message } from "./types.ts";
+
+type MessageOf<Type extends Message["type"]> = Extract<Message, { type: Type }>;
+
+const noBatches: readonly EntryBatch[] = [];
+/** Scratch space for quorum calculations, which finish before anybody else may use it. */
+const matchIndexes: number[] = [];
+
+/** Sends to every follower what it may be sent now. Proposals of one turn share their appends. */
+export function sendAppends(raft: Raft): void {
+  if (!raft.isSendDue) return;
+  raft.isSendDue = false;
+  // Followers that keep up need the same batches, so the last run is often the next one too.
+  const cache: { index: number; run: BatchRun | undefined } = {
+    index: 0,
+    run: undefined,
+  };
+  const progresses = raft.progress;
+  for (let position = 0; position < progresses.length; position++) {
+    const progress = progresses[position] as Progress;
+    if (progress !== raft.self) sendTo(raft, progress, cache);
+  }
+}
+
+function sendTo(
+  raft: Raft,
+  progress: Progress,
+  cache: { index: number; run: BatchRun | undefined },
+): void {
+  const { log, config } = raft;
+  while (progress.next <= log.lastIndex) {
+    if (progress.state === "snapshot") return;
+    if (progress.state === "probe" && progress.isProbeSent) return;
+    if (isInflightFull(raft, progress)) break;
+    if (cache.run === undefined || cache.index !== progress.next) {
+      cache.index = progress.next;
+      cache.run = log.run({
+        index: progress.next,
+        limit: log.lastIndex,
+        maxBytes: config.maxAppendBytes,
+      });
+    }
+    const run = cache.run && withPrevTerm(cache.run, progress);
+    if (run === undefined) {
+      maybeSendSnapshot(raft, progress); // What it needs is compacted.
+      return;
+    }
+    sendAppend(raft, progress, run);
+    if (progress.state === "probe") return;
+    if (run.isFromStorage && progress.next <= log.lastIndex) {
+      // Reading blocks the event loop: one message at a time, the rest in the next turn.
+      raft.isSendDue = !isInflightFull(raft, progress) || raft.isSendDue;
+      return;
+    }
+  }
+  sendEmptyIfDue(raft, progress);
+}
+
+function isInflightFull(raft: Raft, progress: Progress): boolean {
+  return progress.inflightCount >= raft.config.maxInflightAppends ||
+    progress.inflightBytes >= raft.config.maxInflightBytes;
+}
+
+/**
+ * The term before a run. It is unknown where our own log begins inside a batch, after a snapshot; a follower that
+ * already matches beyond that point does not look at it (rule B2).
+ */
+function withPrevTerm(
+  run: BatchRun,
+  progress: Progress,
+): SendableRun | undefined {
+  if (isSendable(run)) return run;
+  return progress.match > run.prevLogIndex
+    ? { ...run, prevLogTerm: 0 }
+    : undefined;
+}
+
+/** A run that a follower can check. */
+type SendableRun = BatchRun & { readonly prevLogTerm: number };
+
+function isSendable(run: BatchRun): run is SendableRun {
+  return run.prevLogTerm !== undefined;
+}
+
+/** An append without entries: probes a follower, tells it the commit index, or finds out what it has received. */
+function sendEmptyIfDue(raft: Raft, progress: Progress): void {
+  const isDue = progress.state === "probe"
+    ? !progress.isProbeSent
+    : progress.state === "replicate" &&
+      (progress.isCheckDue || progress.sentCommit < raft.log.commit);
+  if (!isDue) return;
+  const prevLogIndex = progress.next - 1;
+  const prevLogTerm = raft.log.termOf(prevLogIndex);
+  if (prevLogTerm === undefined) {
+    maybeSendSnapshot(raft, progress);
+    return;
+  }
+  sendAppend(raft, progress, {
+    prevLogIndex,
+    prevLogTerm,
+    lastIndex: prevLogIndex,
+    byteCount: 0,
+    batches: noBatches,
+    isFromStorage: false,
+  });
+}
+
+function sendAppend(
+  raft: Raft,
+  progress: Progress,
+  run: SendableRun,
+): void {
+  raft.sendEarly({
+    type: "append",
+    from: raft.nodeId,
+    to: progress.nodeId,
+    term: raft.term,
+    prevLogIndex: run.prevLogIndex,
+    prevLogTerm: run.prevLogTerm,
+    commit: raft.log.commit,
+    batches: run.batches,
+  });
+  progress.sentCommit = raft.log.commit;
+  progress.isCheckDue = false;
+  if (progress.state === "probe" || run.batches.length > 0) progress.sent(run);
+}
+
+/** Takes entries from the leader (paper, figure 2, AppendEntries). */
+export function handleAppend(raft: Raft, message: MessageOf<"append">): void {
+  const { log } = raft;
+  if (!isWellFormed(message)) {
+    raft.ignored.broken++;
+    return;
+  }
+  // A snapshot is written alone; what follows it comes again.
+  if (raft.restoring !== undefined) return;
+  if (
+    message.prevLogIndex > log.commit &&
+    !log.holds(message.prevLogIndex, message.prevLogTerm)
+  ) {
+    rejectAppend(raft, message);
+    return;
+  }
+  let lastIndex = message.prevLogIndex;
+  for (const batch of message.batches) {
+    lastIndex = batch.lastIndex;
+    // What is committed, or held with the same term, is here already (rule B2).
+    if (lastIndex <= log.commit || log.holds(lastIndex, batch.term)) continue;
+    if (!log.canReplaceFrom(batch.firstIndex)) {
+      raft.ignored.broken++;
+      return;
+    }
+    log.append(batch);
+  }
+  log.commitTo(Math.min(message.commit, lastIndex));
+  raft.send({
+    type: "appendResponse",
+    from: raft.nodeId,
+    to: message.from,
+    term: raft.term,
+    // Committed entries equal the leader's, whatever this append was about (paper 5.4.3).
+    index: Math.max(lastIndex, log.commit),
+    rejected: false,
+    hintIndex: 0,
+    hintTerm: 0,
+  });
+}
+
+/** Whether an append obeys the rules that its sender's own log obeys. */
+function isWellFormed(message: MessageOf<"append">): boolean {
+  let nextIndex = message.prevLogIndex + 1;
+  let term = message.prevLogTerm;
+  for (const batch of message.batches) {
+    if (batch.firstIndex !== nextIndex || batch.term < term) return false;
+    nextIndex = batch.lastIndex + 1;
+    term = batch.term;
+  }
+  return term <= message.term;
+}
+
+/** Refuses an append, and says where the logs may agree, so that a term is skipped at a time (paper 5.3). */
+function rejectAppend(raft: Raft, message: MessageOf<"append">): void {
+  const { log } = raft;
+  const hintIndex = log.lastIndexUpToTerm(
+    message.prevLogIndex,
+    message.prevLogTerm,
+  );
+  raft.send({
+    type: "appendResponse",
+    from: raft.nodeId,
+    to: message.from,
+    term: raft.term,
+    index: message.prevLogIndex,
+    rejected: true,
+    hintIndex,
+    hintTerm: log.termOf(hintIndex) ?? 0,
+  });
+}
+
+/** Learns what a follower holds. */
+export function handleAppendResponse(
+  raft: Raft,
+  message: MessageOf<"appendResponse">,
+): void {
+  const progress = raft.progressOf(message.from);
+  if (raft.role !== "leader" || progress === undefined) {
+    raft.ignored.stale++;
+    return;
+  }
+  if (message.index > raft.log.lastIndex) {
+    raft.ignored.broken++;
+    return;
+  }
+  progress.heardTick = raft.leaderTicks;
+  if (message.rejected) {
+    // The follower skipped the terms above ours; we skip those above its.
+    const hintIndex = message.hintTerm === 0
+      ? message.hintIndex
+      : raft.log.lastIndexUpToTerm(message.hintIndex, message.hintTerm);
+    if (progress.maybeBackOff(message.index, hintIndex)) raft.isSendDue = true;
+    return;
+  }
+  const wasFed = progress.state === "replicate";
+  if (progress.maybeAdvance(message.index)) {
+    maybeCommit(raft);
+    maybeTimeoutNow(raft, progress);
+  }
+  if (!wasFed || progress.next <= raft.log.lastIndex) raft.isSendDue = true;
+}
+
+/** Hears that the leader lives. */
+export function handleHeartbeat(
+  raft: Raft,
+  message: MessageOf<"heartbeat">,
+): void {
+  if (message.commit > raft.log.lastIndex) {
+    // The leader knows that we held more: our disk lost what it promised. Nothing here can be trusted to repair it.
+    raft.ignored.broken++;
+    return;
+  }
+  raft.log.commitTo(message.commit);
+  raft.send({
+    type: "heartbeatResponse",
+    from: raft.nodeId,
+    to: message.from,
+    term: raft.term,
+    round: message.round,
+  });
+}
+
+/** Hears that a follower lives, and still follows. */
+export function handleHeartbeatResponse(
+  raft: Raft,
+  message: MessageOf<"heartbeatResponse">,
+): void {
+  const progress = raft.progressOf(message.from);
+  if (raft.role !== "leader" || progress === undefined) {
+    raft.ignored.stale++;
+    return;
+  }
+  if (message.round > raft.round) {
+    raft.ignored.broken++;
+    return;
+  }
+  progress.heardTick = raft.leaderTicks;
+  if (progress.heartbeatAnswered()) raft.isSendDue = true;
+  if (message.round <= progress.ackedRound) return;
+  progress.ackedRound = message.round;
+  confirmReads(raft);
+}
+
+/**
+ * Commits what a majority holds, if it is of this term: entries of earlier terms are committed only with one of this
+ * term after them (paper 5.4.2, figure 8). Tells whether the commit index moved.
+ */
+export function maybeCommit(raft: Raft): boolean {
+  const progresses = raft.progress;
+  for (let position = 0; position < progresses.length; position++) {
+    matchIndexes[position] = (progresses[position] as Progress).match;
+  }
+  const index = quorumValue(matchIndexes, progresses.length);
+  // The log from here on is all of this term.
+  if (index < raft.termStartIndex) return false;
+  if (!raft.log.commitTo(index)) return false;
+  raft.isSendDue = true;
+  return true;
+}

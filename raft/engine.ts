@@ -1,0 +1,397 @@
+/**
+ * Drives all nodes of a NodeHost: in one turn of the event loop many nodes share one frame per peer, one write and
+ * one sync (rules B3, C1). Here stands the order that makes Raft safe: appends leave before the sync, promises
+ * after it, and nothing is applied that is not durable.
+ */
+import { assert } from "./core/assert.ts";
+import { RaftError } from "./errors.ts";
+import type { LogStore, NodeWrite } from "../storage/log_store.ts";
+import type { Clock, Logger, Timer } from "./ports.ts";
+import type { LinkPool } from "./transport/link_pool.ts";
+
+/** One member of one cluster, as the engine sees it (`node.ts` is one). */
+export interface EngineNode {
+  /** The cluster. */
+  readonly clusterId: number;
+  /** Whether the node is in the engine's list of nodes with something to do. */
+  isDirty: boolean;
+  /** One tick has passed. */
+  tick(): void;
+  /** Hands on what callers and peers gave: stages writes, queues messages. */
+  turn(): void;
+  /** Applies committed entries for a while. */
+  apply(): void;
+  /** The log has written up to `writeId`. */
+  written(writeId: number): void;
+  /** An error of ours, the disk's or the user's: this node stops, and only this node. */
+  fail(error: unknown): void;
+}
+
+/** What arrives while a group is being written forms the next one. The arrays run parallel: one element a write. */
+interface Group {
+  readonly writes: NodeWrite[];
+  /** Whose record it is; undefined for a write that is no record of the core's. */
+  readonly nodes: (EngineNode | undefined)[];
+  readonly writeIds: number[];
+  readonly callbacks: ((() => void) | undefined)[];
+  mustSync: boolean;
+  /** Somebody waits for a callback. */
+  isAwaited: boolean;
+}
+
+function emptyGroup(): Group {
+  return {
+    writes: [],
+    nodes: [],
+    writeIds: [],
+    callbacks: [],
+    mustSync: false,
+    isAwaited: false,
+  };
+}
+
+/** Appends `second` to `first`. */
+function joinGroups(first: Group, second: Group): void {
+  first.writes.push(...second.writes);
+  first.nodes.push(...second.nodes);
+  first.writeIds.push(...second.writeIds);
+  first.callbacks.push(...second.callbacks);
+  first.mustSync ||= second.mustSync;
+  first.isAwaited ||= second.isAwaited;
+}
+
+/** One group for each cluster, in the order of their first writes. */
+function splitByCluster(group: Group): Group[] {
+  const parts = new Map<number, Group>();
+  for (let i = 0; i < group.writes.length; i++) {
+    const write = group.writes[i]!;
+    let part = parts.get(write.clusterId);
+    if (part === undefined) {
+      part = emptyGroup();
+      part.mustSync = group.mustSync;
+      parts.set(write.clusterId, part);
+    }
+    part.writes.push(write);
+    part.nodes.push(group.nodes[i]);
+    part.writeIds.push(group.writeIds[i]!);
+    part.callbacks.push(group.callbacks[i]);
+  }
+  return [...parts.values()];
+}
+
+function isDiskFull(error: unknown): boolean {
+  return error instanceof RaftError && error.code === "diskFull";
+}
+
+/** The engine of one NodeHost. */
+export class Engine {
+  /** Ticks since the NodeHost opened, by the clock: a pause counts in full here, though as one tick for elections (C6). */
+  tickNow = 0;
+  readonly #clock: Clock;
+  readonly #log: LogStore;
+  readonly #links: LinkPool;
+  readonly #logger: Logger;
+  readonly #tickMs: number;
+  readonly #onDiskFailure: (error: unknown) => void;
+  readonly #openedAt: number;
+  readonly #nodes = new Map<number, EngineNode>();
+  #dirty: EngineNode[] = [];
+  #spareDirty: EngineNode[] = [];
+  #applying: EngineNode[] = [];
+  #isTurnDue = false;
+  #isWriting = false;
+  #group = emptyGroup();
+  #timer: Timer | undefined;
+  #lastWriteTick = 0;
+  #isProven = false;
+  #isStalled = false;
+  #isClosed = false;
+  #whenIdle: (() => void)[] = [];
+
+  /** An engine without nodes; `start` sets it going. */
+  constructor(options: {
+    clock: Clock;
+    log: LogStore;
+    links: LinkPool;
+    logger: Logger;
+    tickMs: number;
+    onDiskFailure: (error: unknown) => void;
+  }) {
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#links = options.links;
+    this.#logger = options.logger;
+    this.#tickMs = options.tickMs;
+    this.#onDiskFailure = options.onDiskFailure;
+    this.#openedAt = this.#clock.now();
+  }
+
+  /** Begins to tick. */
+  start(): void {
+    this.#armTimer();
+  }
+
+  /** Adds a node that has started. */
+  add(node: EngineNode): void {
+    assert(
+      !this.#nodes.has(node.clusterId),
+      "a cluster must have one node on a NodeHost",
+    );
+    this.#nodes.set(node.clusterId, node);
+    this.schedule(node);
+  }
+
+  /** Takes a node out; its writes under way still complete. */
+  remove(node: EngineNode): void {
+    if (this.#nodes.get(node.clusterId) === node) {
+      this.#nodes.delete(node.clusterId);
+    }
+  }
+
+  /** The node has something to do: it gets its turn before the event loop goes on waiting. */
+  schedule(node: EngineNode): void {
+    if (!node.isDirty) {
+      node.isDirty = true;
+      this.#dirty.push(node);
+    }
+    this.requestTurn();
+  }
+
+  /** Asks for a turn once pending input was handled. */
+  requestTurn(): void {
+    if (this.#isTurnDue || this.#isClosed) return;
+    this.#isTurnDue = true;
+    this.#clock.defer(this.#deferredTurn);
+  }
+
+  /** Adds a write to the next group; `node` hears of it by `written(writeId)`. */
+  stage(
+    node: EngineNode,
+    write: NodeWrite,
+    record: { writeId: number; mustSync: boolean },
+  ): void {
+    const group = this.#group;
+    group.writes.push(write);
+    group.nodes.push(node);
+    group.writeIds.push(record.writeId);
+    group.callbacks.push(undefined);
+    if (record.mustSync) group.mustSync = true;
+  }
+
+  /** Adds a write that is no record of the core's; `done` is called when it is in place. */
+  stageOther(write: NodeWrite, mustSync: boolean, done: () => void): void {
+    const group = this.#group;
+    group.writes.push(write);
+    group.nodes.push(undefined);
+    group.writeIds.push(0);
+    group.callbacks.push(done);
+    group.isAwaited = true;
+    if (mustSync) group.mustSync = true;
+    this.requestTurn();
+  }
+
+  /** Resolves when nothing is being written and nothing waits to be, or the disk is full. */
+  idle(): Promise<void> {
+    if (!this.#isWriting && this.#group.writes.length > 0) this.#writeGroup();
+    if (!this.#isWriting) return Promise.resolve();
+    return new Promise((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  /** Stops ticking and turning. */
+  close(): void {
+    this.#isClosed = true;
+    this.#timer?.cancel();
+  }
+
+  readonly #deferredTurn = (): void => {
+    this.#isTurnDue = false;
+    this.#turn();
+  };
+
+  #turn(): void {
+    if (this.#isClosed) return;
+    const nodes = this.#dirty;
+    this.#dirty = this.#spareDirty;
+    for (const node of nodes) {
+      node.isDirty = false;
+      try {
+        node.turn();
+        this.#applying.push(node);
+      } catch (error) {
+        node.fail(error);
+      }
+    }
+    nodes.length = 0;
+    this.#spareDirty = nodes;
+    this.#links.flush(); // Appends promise nothing: followers' disks work beside ours.
+    if (!this.#isWriting && this.#group.mustSync) this.#writeGroup();
+    this.#applyAll();
+    // Commit-only records wait for company: they are written in order, and need no sync of their own (L3).
+    const group = this.#group;
+    if (!this.#isWriting && (group.mustSync || group.isAwaited)) {
+      this.#writeGroup();
+    }
+  }
+
+  #applyAll(): void {
+    const nodes = this.#applying;
+    for (const node of nodes) {
+      try {
+        node.apply();
+      } catch (error) {
+        node.fail(error);
+      }
+    }
+    nodes.length = 0;
+  }
+
+  #writeGroup(): void {
+    if (this.#isStalled) return; // Tried again at the next tick.
+    const group = this.#group;
+    this.#group = emptyGroup();
+    this.#beginWriting();
+    this.#log.commitGroup(group.writes, { sync: group.mustSync }).then(
+      () => {
+        this.#isWriting = false;
+        this.#tellWritten(group);
+        this.#goOn();
+      },
+      (error) => {
+        if (!isDiskFull(error)) return this.#writeFailed(error);
+        this.#isWriting = false;
+        this.#stall(group);
+        this.#wakeIdle();
+      },
+    );
+  }
+
+  /** Nothing of `group` was written for want of space (L5): it goes before what came since. */
+  #stall(group: Group): void {
+    joinGroups(group, this.#group);
+    this.#group = group;
+    this.#isStalled = true;
+  }
+
+  /**
+   * Writes what fits while the disk is full: each cluster for itself, so that votes, removals and the like of one do not
+   * wait for big entries of another (L5).
+   */
+  async #writeWhatFits(): Promise<void> {
+    const group = this.#group;
+    this.#group = emptyGroup();
+    this.#isStalled = false;
+    this.#beginWriting();
+    const left = emptyGroup();
+    for (const part of splitByCluster(group)) {
+      try {
+        await this.#log.commitGroup(part.writes, { sync: part.mustSync });
+      } catch (error) {
+        if (!isDiskFull(error)) return this.#writeFailed(error);
+        joinGroups(left, part);
+        continue;
+      }
+      this.#tellWritten(part);
+    }
+    this.#isWriting = false;
+    if (left.writes.length > 0) this.#stall(left);
+    this.#goOn();
+  }
+
+  #beginWriting(): void {
+    this.#isWriting = true;
+    this.#lastWriteTick = this.tickNow;
+    this.#isProven = false;
+  }
+
+  #tellWritten(group: Group): void {
+    for (let i = 0; i < group.writes.length; i++) {
+      const node = group.nodes[i];
+      if (node === undefined) {
+        group.callbacks[i]?.();
+        continue;
+      }
+      try {
+        node.written(group.writeIds[i]!);
+      } catch (error) {
+        node.fail(error);
+      }
+    }
+  }
+
+  /** After a write: the next turn at once, since promises and commits wait for it. */
+  #goOn(): void {
+    if (!this.#isClosed) this.#turn();
+    else if (this.#group.writes.length > 0) this.#writeGroup();
+    this.#wakeIdle();
+  }
+
+  #wakeIdle(): void {
+    if (this.#whenIdle.length === 0 || this.#isWriting) return;
+    if (this.#group.writes.length > 0 && !this.#isStalled) {
+      return this.#writeGroup();
+    }
+    const waiters = this.#whenIdle;
+    this.#whenIdle = [];
+    for (const resolve of waiters) resolve();
+  }
+
+  #writeFailed(error: unknown): void {
+    this.#isWriting = false;
+    this.#isClosed = true;
+    this.#timer?.cancel();
+    this.#logger.error("the log failed and is closed for good", {
+      error: String(error),
+    });
+    this.#group = emptyGroup();
+    this.#onDiskFailure(error);
+    this.#wakeIdle();
+  }
+
+  #armTimer(): void {
+    const elapsed = this.#clock.now() - this.#openedAt;
+    const next = (Math.floor(elapsed / this.#tickMs) + 1) * this.#tickMs;
+    this.#timer = this.#clock.setTimer(next - elapsed, () => {
+      // What peers sent while this process was held up comes first, then the tick (C6).
+      this.#clock.defer(() => this.#tick());
+    });
+  }
+
+  #tick(): void {
+    if (this.#isClosed) return;
+    const elapsed = this.#clock.now() - this.#openedAt;
+    this.tickNow = Math.floor(elapsed / this.#tickMs);
+    for (const node of this.#nodes.values()) {
+      try {
+        node.tick();
+      } catch (error) {
+        node.fail(error);
+      }
+    }
+    this.#armTimer();
+    this.#turn();
+    this.#writeLeftovers();
+  }
+
+  /** Writes commit-only records that no entry came after, and proves the last sync once the log is quiet (L1). */
+  #writeLeftovers(): void {
+    if (this.#isWriting || this.#isClosed) return;
+    if (this.#isStalled) {
+      this.#writeWhatFits();
+      return;
+    }
+    if (this.#group.writes.length > 0) return this.#writeGroup();
+    const quietTicks = Math.max(1, Math.ceil(1_000 / this.#tickMs));
+    if (this.#isProven || this.tickNow - this.#lastWriteTick < quietTicks) {
+      return;
+    }
+    this.#isWriting = true;
+    this.#isProven = true;
+    this.#log.idle().then(
+      () => {
+        this.#isWriting = false;
+        this.#goOn();
+      },
+      (error) => this.#writeFailed(error),
+    );
+  }
+}

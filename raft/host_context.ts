@@ -1,0 +1,30 @@
+/** What the nodes of one NodeHost share. */
+import type { Clock, Logger } from "./ports.ts";
+import type { Snapshotter } from "./snapshotter.ts";
+import type { HostIdentity, LinkPool } from "./transport/link_pool.ts";
+import type { LogStore } from "../storage/log_store.ts";
+import type { SnapshotStore } from "../storage/snapshots.ts";
+
+/** Ports and services of one NodeHost. */
+export interface HostContext {
+  /** Who it is. */
+  readonly self: HostIdentity;
+  /** Names this incarnation in proposer keys: a random safe integer, not 0. */
+  readonly proposer: number;
+  /** Length of a tick. */
+  readonly tickMs: number;
+  /** Largest command. */
+  readonly maxPayloadBytes: number;
+  /** Time. */
+  readonly clock: Clock;
+  /** Where to log. */
+  readonly logger: Logger;
+  /** Connections to other NodeHosts. */
+  readonly links: LinkPool;
+  /** The log of all nodes. */
+  readonly log: LogStore;
+  /** Snapshot files. */
+  readonly snapshotStore: SnapshotStore;
+  /** Sends and receives them. */
+  readonly snapshotter: Snapshotter;
+}

@@ -1,0 +1,185 @@
+/** What a NodeHost tells about itself. */
+import type { Membership } from "./core/types.ts";
+import type { Node } from "./node.ts";
+import type { NodeHost } from "./nodehost.ts";
+import type { ClusterInfo, NodeHostInfo } from "../master/protocol.ts";
+import type { LogStore } from "../storage/log_store.ts";
+import type { Link } from "./transport/link_pool.ts";
+
+/** One cluster, as the node of it on this NodeHost sees it. */
+export interface ClusterStatus {
+  /** The cluster. */
+  clusterId: number;
+  /** The node of it on this NodeHost. */
+  nodeId: number;
+  /** The leader as far as known, or 0. */
+  leaderId: number;
+  /** The node's term. */
+  term: number;
+  /** Highest index known to be committed. */
+  commit: number;
+  /** Highest index applied to the state machine. */
+  applied: number;
+  /** Last index of the node's log. */
+  lastIndex: number;
+  /** Index of the latest snapshot, or 0. */
+  snapshotIndex: number;
+  /** The node knows a leader and has applied all that it knows to be committed. */
+  isReady: boolean;
+  /** The membership as last applied. */
+  membership: Membership;
+  /** Why the node stopped; absent while it runs. */
+  failure?: string;
+  /** The state machine's hash at `applied`, if it has one. */
+  hash?: bigint;
+}
+
+/** A NodeHost. */
+export interface HostInfo {
+  /** Its identity. */
+  nodeHostId: string;
+  /** How often its folder was opened. */
+  incarnation: number;
+  /** Where others reach it. */
+  raftAddress: string;
+  /** Its deployment. */
+  deploymentId: bigint;
+  /** Its region, or `""`. */
+  region: string;
+  /** Where its application listens, or `""`. */
+  apiAddress: string;
+  /** Its nodes, by cluster id. */
+  clusters: ClusterStatus[];
+  /** Its log. */
+  storage: {
+    /** Bytes on disk. */
+    diskBytes: number;
+    /** Bytes of the index in memory. */
+    indexBytes: number;
+    /** Files of the log. */
+    segmentCount: number;
+    /** Proposals are refused until there is space again. */
+    isDiskFull: boolean;
+    /** Bytes of a torn tail that were cut off when the folder was opened. */
+    tornBytes: number;
+  };
+  /** Its connections to other NodeHosts. */
+  links: LinkStatus[];
+}
+
+/** A connection to another NodeHost. */
+export interface LinkStatus {
+  /** Its address. */
+  address: string;
+  /** Its identity, or `""` before it was reached. */
+  nodeHostId: string;
+  /** Whether it is connected. */
+  isUp: boolean;
+  /** Bytes waiting to be sent. */
+  queuedBytes: number;
+}
+
+/** Describes one node. */
+export function clusterStatus(node: Node): ClusterStatus {
+  const { peer, applier } = node;
+  const hash = node.failure === undefined && !applier.isPaused
+    ? node.machine.hash?.()
+    : undefined;
+  return {
+    clusterId: node.clusterId,
+    nodeId: node.nodeId,
+    leaderId: peer.leaderId,
+    term: peer.term,
+    commit: peer.commit,
+    applied: applier.applied,
+    lastIndex: peer.lastIndex,
+    snapshotIndex: node.log.snapshot()?.index ?? 0,
+    isReady: node.failure === undefined && peer.leaderId !== 0 &&
+      applier.applied >= peer.commit,
+    membership: peer.membership(),
+    ...(node.failure === undefined ? {} : { failure: node.failure.message }),
+    ...(hash === undefined ? {} : { hash }),
+  };
+}
+
+/** Describes a NodeHost. */
+export function hostInfo(
+  host: NodeHost,
+  parts: {
+    region: string;
+    apiAddress: string;
+    nodes: readonly Node[];
+    log: LogStore;
+    links: readonly Link[];
+  },
+): HostInfo {
+  const { nodes, log, links } = parts;
+  return {
+    nodeHostId: host.nodeHostId,
+    incarnation: host.incarnation,
+    raftAddress: host.raftAddress,
+    deploymentId: host.deploymentId,
+    region: parts.region,
+    apiAddress: parts.apiAddress,
+    clusters: nodes.map(clusterStatus),
+    storage: {
+      ...log.usage(),
+      isDiskFull: log.isDiskFull,
+      tornBytes: log.recovery.tornBytes,
+    },
+    links: links.map((link) => ({
+      address: link.address,
+      nodeHostId: link.remote?.nodeHostId ?? "",
+      isUp: link.isUp,
+      queuedBytes: link.queuedBytes,
+    })),
+  };
+}
+
+/** What is reported to a master. */
+export function reportOf(
+  host: NodeHost,
+  parts: {
+    region: string;
+    apiAddress: string;
+    nodes: readonly Node[];
+    log: LogStore;
+    includeLog: boolean;
+  },
+): NodeHostInfo {
+  const running = parts.nodes.filter((node) => node.failure === undefined);
+  return {
+    nodeHostId: host.nodeHostId,
+    boot: host.incarnation,
+    deploymentId: host.deploymentId,
+    nodeHostAddress: host.raftAddress,
+    nodeHostApiAddress: parts.apiAddress,
+    region: parts.region,
+    clusterInfoList: running.map(clusterInfo),
+    clusterIdList: running.map((node) => node.clusterId),
+    logInfoIncluded: parts.includeLog,
+    logInfo: parts.includeLog
+      ? parts.log.nodes().map(({ clusterId, nodeId }) => ({
+        clusterId,
+        nodeId,
+      }))
+      : [],
+  };
+}
+
+function clusterInfo(node: Node): ClusterInfo {
+  const membership = node.peer.membership();
+  // Nothing was applied yet: the membership is that of the start, and may be long out of date.
+  const pending = node.applier.applied === 0;
+  return {
+    clusterId: node.clusterId,
+    nodeId: node.nodeId,
+    isLeader: node.peer.isLeader(),
+    nodes: pending ? {} : Object.fromEntries(
+      membership.members.map((member) => [member.nodeId, member.address]),
+    ),
+    configChangeIndex: pending ? 0 : membership.configChangeIndex,
+    pending,
+    incomplete: false,
+  };
+}

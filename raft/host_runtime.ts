@@ -1,0 +1,541 @@
+/**
+ * What stands behind a `NodeHost`: opens its folder, log and port in their order, starts and stops its nodes, and shuts
+ * everything down again.
+ */
+import { Peer } from "./core/peer.ts";
+import { Prng } from "./core/prng.ts";
+import { getUint64 } from "./core/entry_batch.ts";
+import { initialMembership } from "./admission.ts";
+import { bootstrapFor, configOf } from "./bootstrap.ts";
+import { validateId } from "./config.ts";
+import type {
+  ResolvedClusterConfig,
+  ResolvedNodeHostConfig,
+} from "./config.ts";
+import { crc32 } from "./deps.ts";
+import { Engine } from "./engine.ts";
+import { RaftError } from "./errors.ts";
+import type { HostContext } from "./host_context.ts";
+import { openIdentity } from "./identity.ts";
+import type { OpenedIdentity } from "./identity.ts";
+import { consoleLogger } from "./logger.ts";
+import { Node } from "./node.ts";
+import type { Logger, Ports, Random } from "./ports.ts";
+import { Reporter } from "./reporter.ts";
+import { Snapshotter } from "./snapshotter.ts";
+import type { StateMachine, StateMachineFactory } from "./state_machine.ts";
+import { LinkPool } from "./transport/link_pool.ts";
+import type { Link, WireRecord } from "./transport/link_pool.ts";
+import type { IMasterClient, NodeHostInfo } from "../master/protocol.ts";
+import type { Bootstrap } from "../storage/log_store.ts";
+import { SnapshotStore } from "../storage/snapshots.ts";
+import { Wal } from "../storage/wal/wal.ts";
+
+const maxQueuedBytes = 64 * 1024 * 1024;
+
+/** What a {@link HostRuntime} needs of its NodeHost. */
+export interface RuntimeOwner {
+  /** Makes the client that talks to masters. */
+  makeMasterClient(): IMasterClient;
+  /** The next report to a master. */
+  report(includeLog: boolean): NodeHostInfo;
+}
+
+/** The working parts of one NodeHost. */
+export class HostRuntime {
+  /** Its configuration. */
+  readonly config: ResolvedNodeHostConfig;
+  /** The world. */
+  readonly ports: Ports;
+  readonly #owner: RuntimeOwner;
+  readonly #logger: Logger;
+  readonly #nodes = new Map<number, Node>();
+  readonly #starting = new Set<number>();
+  #identity: OpenedIdentity | undefined;
+  #context: HostContext | undefined;
+  #engine: Engine | undefined;
+  #snapshots: SnapshotStore | undefined;
+  #links: LinkPool | undefined;
+  #wal: Wal | undefined;
+  #masterClient: IMasterClient | undefined;
+  #reporter: Reporter | undefined;
+  #failure: RaftError | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** Nothing is opened yet. */
+  constructor(
+    config: ResolvedNodeHostConfig,
+    ports: Ports,
+    owner: RuntimeOwner,
+  ) {
+    this.config = config;
+    this.ports = config.storage === undefined
+      ? ports
+      : { ...ports, fileSystem: config.storage };
+    this.#owner = owner;
+    this.#logger = config.logger ?? consoleLogger;
+  }
+
+  /** The folder's identity, once it is open. */
+  get identity(): OpenedIdentity | undefined {
+    return this.#identity;
+  }
+
+  /** The log; only while open. */
+  get log(): Wal {
+    return this.#wal!;
+  }
+
+  /** The connections; only while open. */
+  get links(): LinkPool {
+    return this.#links!;
+  }
+
+  /** Opens everything; on failure {@link release} undoes what was opened. */
+  async open(): Promise<void> {
+    const config = this.config;
+    const { fileSystem, random } = this.ports;
+    const isManaged = config.masterServers.length > 0;
+    this.#identity = await openIdentity({
+      fileSystem,
+      dir: config.dir,
+      raftAddress: config.raftAddress,
+      raftAddressChanged: config.raftAddressChanged,
+      adoptCopiedDir: config.adoptCopiedDir,
+      deploymentId: isManaged ? undefined : config.deploymentId,
+      random,
+    });
+    if (isManaged) await this.#joinDeployment();
+    await this.#openLog();
+    await this.#listen();
+    this.#engine!.start();
+    await this.#restartNodes();
+    this.#reporter?.start();
+  }
+
+  /** Learns the deployment id of a new folder from a master (rule I5). */
+  async #joinDeployment(): Promise<void> {
+    const { masterServers, reportPeriodMs } = this.config;
+    this.#masterClient = this.#owner.makeMasterClient();
+    this.#reporter = new Reporter({
+      client: this.#masterClient,
+      servers: masterServers,
+      reportPeriodMs,
+      clock: this.ports.clock,
+      random: this.ports.random,
+      logger: this.#logger,
+      nodeHostInfo: (includeLog) => this.#owner.report(includeLog),
+    });
+    if (this.#identity!.deploymentId !== undefined) return;
+    const id = await this.#reporter.getDeploymentId();
+    await this.#identity!.record(id);
+  }
+
+  async #openLog(): Promise<void> {
+    const { fileSystem, clock, random } = this.ports;
+    const dir = this.config.dir;
+    this.#wal = await Wal.open({
+      fileSystem,
+      dir: `${dir}/log`,
+      segmentBytes: this.config.segmentBytes,
+      crc32,
+      random,
+      logger: this.#logger,
+      yield: () => new Promise<void>((resolve) => clock.defer(resolve)),
+    });
+    const { tornAt, tornBytes } = this.#wal.recovery;
+    if (tornAt !== undefined) {
+      this.#logger.warn("a torn tail of the log was cut off", {
+        path: tornAt.path,
+        offset: tornAt.offset,
+        bytes: tornBytes,
+      });
+    }
+    this.#snapshots = new SnapshotStore({ fileSystem, dir, crc32 });
+    const wal = this.#wal;
+    const kept = new Map<string, number | undefined>(
+      wal.nodes().map(({ clusterId, nodeId }) => [
+        `${clusterId}-${nodeId}`,
+        wal.node(clusterId, nodeId).snapshot()?.index,
+      ]),
+    );
+    this.#snapshots.cleanUp((clusterId, nodeId) =>
+      kept.get(`${clusterId}-${nodeId}`)
+    );
+  }
+
+  async #listen(): Promise<void> {
+    const { network, clock, random } = this.ports;
+    const self = {
+      nodeHostId: this.#identity!.nodeHostId,
+      incarnation: this.#identity!.incarnation,
+      raftAddress: this.config.raftAddress,
+    };
+    const links = new LinkPool({
+      network,
+      clock,
+      random,
+      logger: this.#logger,
+      self,
+      deploymentId: this.#identity!.deploymentId!,
+      listenAddress: this.config.listenAddress,
+      maxFrameBytes: Math.floor(this.config.segmentBytes / 4),
+      maxQueuedBytes,
+      handlers: {
+        onRecord: (link, record) => this.#receive(link, record),
+        onFrameEnd: () => this.#engine?.requestTurn(),
+        onLinkUp: () => this.#eachNode((node) => node.linkUp()),
+        onLinkDown: (link) =>
+          this.#eachNode((node) => node.linkDown(link.address)),
+        onSnapshotConnection: (remote, connection) =>
+          this.#context?.snapshotter.accept(connection, {
+            onOffer: (offer) =>
+              this.#nodes.get(offer.clusterId)?.snapshots.judge(
+                offer,
+                remote,
+              ) ??
+                "the cluster is not here",
+            onReceived: (offer) =>
+              this.#nodes.get(offer.clusterId)?.snapshots.received(offer),
+          }),
+      },
+    });
+    this.#links = links;
+    this.#engine = new Engine({
+      clock,
+      log: this.#wal!,
+      links,
+      logger: this.#logger,
+      tickMs: this.config.tickMs,
+      onDiskFailure: (error) => this.#diskFailed(error),
+    });
+    this.#context = {
+      self,
+      proposer: randomInteger(random),
+      tickMs: this.config.tickMs,
+      maxPayloadBytes: this.config.maxPayloadBytes,
+      clock,
+      logger: this.#logger,
+      links,
+      log: this.#wal!,
+      snapshotStore: this.#snapshots!,
+      snapshotter: new Snapshotter({
+        store: this.#snapshots!,
+        clock,
+        logger: this.#logger,
+        crc32,
+      }),
+    };
+    try {
+      await links.listen();
+    } catch (error) {
+      const code = (error as { code?: string }).code;
+      throw new RaftError(
+        "rejected",
+        `Cannot listen on ${this.config.listenAddress}: ` +
+          (code === "EADDRINUSE" ? "the port is in use" : String(error)),
+        { cause: error },
+      );
+    }
+  }
+
+  /** Starts again the nodes that the log names and whose state machine has a name here (rule I5). */
+  async #restartNodes(): Promise<void> {
+    for (const { clusterId, nodeId } of this.#wal!.nodes()) {
+      const bootstrap = this.#wal!.node(clusterId, nodeId).bootstrap();
+      if (bootstrap === undefined) continue;
+      if (
+        !Object.hasOwn(this.config.stateMachines, bootstrap.stateMachineName)
+      ) {
+        continue;
+      }
+      try {
+        await this.start({
+          ...configOf({ clusterId, nodeId }, bootstrap),
+          initialMembers: {},
+          join: false,
+        });
+      } catch (error) {
+        // One cluster's trouble stays its own.
+        this.#logger.error("a node could not be started again", {
+          clusterId,
+          nodeId,
+          error: String(error),
+        });
+      }
+    }
+  }
+
+  /** Hands leadership over, then closes everything. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#failure === undefined) await this.#handOver();
+    await this.release();
+  }
+
+  /** Gives leadership to members that are up to date, and waits at most an election timeout for them to take it. */
+  async #handOver(): Promise<void> {
+    const leading = this.sortedNodes().filter((node) =>
+      node.failure === undefined && node.peer.isLeader()
+    );
+    let ticks = 0;
+    for (const node of leading) {
+      const target = node.peer.progress()
+        .filter((other) => other.isActive && other.nodeId !== node.nodeId)
+        .sort((a, b) => b.match - a.match || a.nodeId - b.nodeId)[0];
+      if (target === undefined) continue;
+      if (node.peer.transferLeadership(target.nodeId) !== "started") continue;
+      ticks = Math.max(ticks, node.config.electionTimeoutTicks);
+      node.schedule();
+    }
+    const isLeading = (node: Node) =>
+      node.failure === undefined && node.peer.isLeader() &&
+      node.peer.status().transferTarget !== 0;
+    for (; ticks > 0 && leading.some(isLeading); ticks--) {
+      await this.pause(this.config.tickMs);
+    }
+  }
+
+  /** Closes what is open. */
+  async release(): Promise<void> {
+    this.#failure ??= new RaftError(
+      "closed",
+      "Cannot use the NodeHost: it is closed",
+    );
+    const failure = this.#failure;
+    await this.#reporter?.stop();
+    await this.#stopMasterClient();
+    this.#eachNode((node) => node.stop(failure));
+    this.#links?.close();
+    this.#engine?.close();
+    await Promise.all(this.sortedNodes().map((node) => node.snapshots.idle()));
+    await this.#context?.snapshotter.close();
+    if (this.#wal?.failure === undefined) await this.#engine?.idle();
+    await this.#wal?.close();
+    this.#identity?.release();
+  }
+
+  async #stopMasterClient(): Promise<void> {
+    try {
+      await this.#masterClient?.stop();
+    } catch (error) {
+      this.#logger.warn("a master client failed to stop", {
+        error: String(error),
+      });
+    }
+  }
+
+  /** The log is closed for good: this NodeHost must not go on leading (rule L2). */
+  #diskFailed(error: unknown): void {
+    this.#links?.close();
+    this.#failure = new RaftError(
+      "diskFailed",
+      `Cannot use the NodeHost: its log failed: ${
+        error instanceof Error ? error.message : String(error)
+      }`,
+      { outcome: "unknown", cause: error },
+    );
+    const failure = this.#failure;
+    this.#eachNode((node) => node.stop(failure));
+  }
+
+  /** Starts a node. */
+  async start(config: ResolvedClusterConfig): Promise<void> {
+    const { clusterId, nodeId } = config;
+    const factory = this.#factory(config);
+    const running = this.#nodes.get(clusterId);
+    if (running?.failure?.code === "nodeRemoved" && running.nodeId !== nodeId) {
+      this.#nodes.delete(clusterId);
+    }
+    if (this.#nodes.has(clusterId) || this.#starting.has(clusterId)) {
+      throw new RaftError(
+        "clusterExists",
+        `Cannot start cluster ${clusterId}: this NodeHost has a node of it already`,
+      );
+    }
+    this.#starting.add(clusterId);
+    try {
+      const node = await this.#makeNode(config, factory);
+      this.requireOpen();
+      this.#nodes.set(clusterId, node);
+      this.#engine!.add(node);
+      node.membershipChanged(node.peer.membership());
+      if (node.failure !== undefined) {
+        this.#nodes.delete(clusterId);
+        throw node.failure;
+      }
+    } finally {
+      this.#starting.delete(clusterId);
+    }
+  }
+
+  #factory(config: ResolvedClusterConfig): StateMachineFactory {
+    if (typeof config.stateMachine !== "string") return config.stateMachine;
+    const factories = this.config.stateMachines;
+    if (Object.hasOwn(factories, config.stateMachine)) {
+      return factories[config.stateMachine]!;
+    }
+    throw new RaftError(
+      "notReady",
+      `Cannot start cluster ${config.clusterId}: this NodeHost has no state machine "${config.stateMachine}"`,
+    );
+  }
+
+  async #makeNode(
+    config: ResolvedClusterConfig,
+    factory: StateMachineFactory,
+  ): Promise<Node> {
+    const { clusterId, nodeId } = config;
+    const log = this.#wal!.node(clusterId, nodeId);
+    const bootstrap = bootstrapFor(config, log.bootstrap());
+    await this.#saveBootstrap({ clusterId, nodeId }, bootstrap);
+    const machine = factory({ clusterId, nodeId });
+    await this.#restore({ clusterId, nodeId }, machine);
+    const snapshot = log.snapshot();
+    const start = { index: snapshot?.index ?? 0, term: snapshot?.term ?? 0 };
+    const peer = new Peer(
+      {
+        nodeId,
+        electionTimeoutTicks: config.electionTimeoutTicks,
+        heartbeatTicks: config.heartbeatTicks,
+        maxAppendBytes: 1024 * 1024,
+        maxInflightAppends: 256,
+        maxInflightBytes: 16 * 1024 * 1024,
+        maxApplyBytes: 4 * 1024 * 1024,
+        retainBytes: 256 * 1024,
+        mayVote: bootstrap.admitted,
+        prng: new Prng(randomInteger(this.ports.random)),
+        crc32,
+      },
+      log,
+      {
+        membership: snapshot?.membership ??
+          initialMembership(bootstrap.initialMembers),
+        applied: start.index,
+      },
+    );
+    return new Node({
+      host: this.#context!,
+      engine: this.#engine!,
+      config,
+      log,
+      bootstrap,
+      machine,
+      peer,
+      start,
+    });
+  }
+
+  #saveBootstrap(
+    node: { clusterId: number; nodeId: number },
+    bootstrap: Bootstrap,
+  ): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) return reject(this.#failure);
+      this.#engine!.stageOther({ ...node, bootstrap }, true, resolve);
+    });
+  }
+
+  async #restore(
+    node: { clusterId: number; nodeId: number },
+    machine: StateMachine,
+  ): Promise<void> {
+    const meta = this.#wal!.node(node.clusterId, node.nodeId).snapshot();
+    if (meta === undefined) return;
+    const file = this.#snapshots!.open(
+      node.clusterId,
+      node.nodeId,
+      meta.index,
+    );
+    try {
+      await machine.recoverFromSnapshot(file.body());
+    } finally {
+      file.close();
+    }
+  }
+
+  #receive(link: Link, record: WireRecord): void {
+    const node = this.#nodes.get(record.clusterId);
+    if (node === undefined) return;
+    try {
+      node.receive(link, record);
+    } catch (error) {
+      node.fail(error);
+    }
+  }
+
+  #eachNode(action: (node: Node) => void): void {
+    for (const node of this.sortedNodes()) {
+      try {
+        action(node);
+      } catch (error) {
+        node.fail(error);
+      }
+    }
+  }
+
+  /** All nodes, by cluster id. */
+  sortedNodes(): Node[] {
+    return [...this.#nodes.values()].sort((a, b) => a.clusterId - b.clusterId);
+  }
+
+  /** The node of a cluster. @throws {RaftError} if there is none. */
+  node(clusterId: number): Node {
+    const node = this.#nodes.get(clusterId);
+    if (node === undefined) throw this.noNode(clusterId);
+    return node;
+  }
+
+  /** Why there is no node of a cluster. */
+  noNode(clusterId: number): RaftError {
+    validateId("clusterId", clusterId);
+    return this.#failure ?? new RaftError(
+      "clusterNotFound",
+      `Cannot use cluster ${clusterId}: this NodeHost has no node of it`,
+    );
+  }
+
+  /** @throws {RaftError} if the NodeHost is closed or its log failed. */
+  requireOpen(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Waits by the clock. */
+  pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.ports.clock.setTimer(ms, resolve);
+    });
+  }
+
+  /** The node of a cluster, or undefined. */
+  findNode(clusterId: number): Node | undefined {
+    return this.#nodes.get(clusterId);
+  }
+
+  /** Stops a node; its data stays. */
+  async stop(clusterId: number): Promise<void> {
+    const node = this.node(clusterId);
+    this.#nodes.delete(clusterId);
+    node.stop(
+      new RaftError(
+        "clusterClosed",
+        `Cannot use cluster ${clusterId}: its node on this NodeHost was stopped`,
+      ),
+    );
+    await node.snapshots.idle();
+    await this.#engine!.idle();
+  }
+}
+
+/** A random integer from 1 to 2^52. */
+function randomInteger(random: Random): number {
+  const bytes = new Uint8Array(8);
+  random.fill(bytes);
+  bytes[6] = bytes[6]! & 0x0f;
+  bytes[7] = 0;
+  return getUint64(new DataView(bytes.buffer), 0) + 1;
+}

@@ -1,0 +1,31 @@
+/**
+ * The NodeHost and what belongs to it: configuration, errors, the state machine's contract, and the ports through
+ * which the world comes in. Most programs need `mod.ts` only; here are also the ports of a real machine, for those who
+ * replace one of them.
+ *
+ * @module
+ */
+export { NodeHost } from "./nodehost.ts";
+export type { NodeToAdd, NodeToRemove } from "./nodehost.ts";
+export type { ClusterStatus, HostInfo, LinkStatus } from "./host_info.ts";
+export type { ClusterConfig, NodeHostConfig, WaitOptions } from "./config.ts";
+export { isRetryable, RaftError } from "./errors.ts";
+export type { Outcome, RaftErrorCode } from "./errors.ts";
+export type {
+  Entry,
+  Result,
+  SnapshotWriter,
+  StateMachine,
+  StateMachineFactory,
+} from "./state_machine.ts";
+export type { Member, Membership } from "./core/types.ts";
+export type { Clock, Logger, Ports, Random, Timer } from "./ports.ts";
+export { denoPorts } from "./deno_ports.ts";
+export { MemoryNetwork } from "./transport/memory.ts";
+export { TcpNetwork } from "./transport/tcp.ts";
+export type {
+  Connection,
+  ConnectionHandlers,
+  Listener,
+  Network,
+} from "./transport/transport.ts";

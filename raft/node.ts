@@ -1,0 +1,815 @@
+/**
+ * Drives one Peer, one member of one cluster: what callers and other NodeHosts bring goes in, what the core wants done
+ * goes to the log, the network and the state machine, in the order that `engine.ts` keeps.
+ */
+import { assert } from "./core/assert.ts";
+import { decideChange, decodeConfigChange } from "./core/membership.ts";
+import type {
+  ConfigChange,
+  EntryBatch,
+  Membership,
+  Message,
+  ReadContext,
+  SnapshotMeta,
+  Update,
+} from "./core/types.ts";
+import type { Peer, Refusal } from "./core/peer.ts";
+import { Admission } from "./admission.ts";
+import { Applier } from "./applier.ts";
+import { ChangeTable } from "./changes.ts";
+import type { ResolvedClusterConfig } from "./config.ts";
+import type { Engine, EngineNode } from "./engine.ts";
+import { proposerKey } from "./entries.ts";
+import { RaftError } from "./errors.ts";
+import { Forwarding } from "./forwarding.ts";
+import type { HostContext } from "./host_context.ts";
+import { ProposalTable } from "./proposals.ts";
+import {
+  abortable,
+  batchBytesTarget,
+  ReadTable,
+  requestError,
+} from "./requests.ts";
+import type { PendingRead, ProposalGroup, Settle } from "./requests.ts";
+import { helloWantedReason, removedReason, Routes } from "./routes.ts";
+import { NodeSnapshots } from "./node_snapshots.ts";
+import type { Result, StateMachine } from "./state_machine.ts";
+import type { Link, WireRecord } from "./transport/link_pool.ts";
+import type { Bootstrap, NodeLog, PeerIdentity } from "../storage/log_store.ts";
+
+/** What a node is made of. */
+export interface NodeParts {
+  readonly host: HostContext;
+  readonly engine: Engine;
+  readonly config: ResolvedClusterConfig;
+  readonly log: NodeLog;
+  readonly bootstrap: Bootstrap;
+  readonly machine: StateMachine;
+  /** Makes the core, which reads the log. */
+  readonly peer: Peer;
+  /** Where the restored snapshot stands, or index 0. */
+  readonly start: { readonly index: number; readonly term: number };
+}
+
+/** One node. */
+export class Node implements EngineNode {
+  /** Whether the engine knows that there is something to do. */
+  isDirty = false;
+  /** Why the node stopped; undefined while it runs. */
+  failure: RaftError | undefined;
+  /** The cluster. */
+  readonly clusterId: number;
+  /** The node. */
+  readonly nodeId: number;
+  /** The core. */
+  readonly peer: Peer;
+  /** Its state machine. */
+  readonly machine: StateMachine;
+  /** Its part of the log. */
+  readonly log: NodeLog;
+  /** Names this incarnation of the NodeHost in proposer keys. */
+  readonly proposer: number;
+  /** Limits and sizes. */
+  readonly config: ResolvedClusterConfig;
+  /** Ports and services of the NodeHost. */
+  readonly host: HostContext;
+  /** Applies what is committed. */
+  readonly applier: Applier;
+  /** Paths to the other members. */
+  readonly routes: Routes;
+  /** Whether the node may vote (rule I2). */
+  readonly admission: Admission;
+  /** Saves, sends and receives snapshots. */
+  readonly snapshots: NodeSnapshots;
+  readonly #engine: Engine;
+  readonly #proposals: ProposalTable;
+  readonly #reads = new ReadTable();
+  readonly #changes: ChangeTable;
+  readonly #forwarding: Forwarding;
+  #bootstrap: Bootstrap;
+  #nextRead = 1;
+  readonly #helloWantedAt = new Map<number, number>();
+  #busyError: RaftError | undefined;
+  #busySince = 0;
+  #durableWriteId = 0;
+  #promises: {
+    readonly after: number;
+    readonly messages: readonly Message[];
+  }[] = [];
+  #wantsIdentify = true;
+
+  /** A node that is ready for its first turn. */
+  constructor(parts: NodeParts) {
+    this.host = parts.host;
+    this.config = parts.config;
+    this.clusterId = parts.config.clusterId;
+    this.nodeId = parts.config.nodeId;
+    this.peer = parts.peer;
+    this.machine = parts.machine;
+    this.log = parts.log;
+    this.proposer = parts.host.proposer;
+    this.#engine = parts.engine;
+    this.#bootstrap = parts.bootstrap;
+    this.#proposals = new ProposalTable(this.proposer);
+    this.#changes = new ChangeTable(this);
+    this.#forwarding = new Forwarding(this, this.#proposals, this.#changes);
+    this.applier = new Applier({
+      machine: parts.machine,
+      proposals: this.#proposals,
+      proposer: this.proposer,
+      clock: parts.host.clock,
+      owner: this,
+      start: parts.start,
+    });
+    this.routes = new Routes(this, this.peer.membership(), parts.log.peers());
+    this.admission = new Admission(this);
+    this.snapshots = new NodeSnapshots(this);
+  }
+
+  // ---- What callers ask ----
+
+  /** Proposes a command; see `NodeHost.propose`. */
+  propose(
+    command: Uint8Array,
+    options: { signal: AbortSignal | undefined; timeoutMs: number },
+  ): Promise<Result> {
+    const refusal = this.#refusalOf(command.length);
+    if (refusal !== undefined) return Promise.reject(refusal);
+    const deadline = this.#deadline(options.timeoutMs);
+    const signal = options.signal;
+    if (signal === undefined) {
+      return new Promise((resolve) => {
+        this.#enqueue(command, resolve, deadline);
+      });
+    }
+    if (signal.aborted) return Promise.reject(signal.reason);
+    return abortable<Result>(signal, (settle) => {
+      const group = this.#enqueue(command, settle, deadline);
+      const slot = group.settles.length - 1;
+      return () => {
+        group.settles[slot] = undefined;
+      };
+    });
+  }
+
+  /** Answers once everything that was committed before the call is applied here (thesis 6.4). */
+  read<T>(
+    answer: () => T,
+    options: { signal: AbortSignal | undefined; timeoutMs: number },
+  ): Promise<T> {
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    const deadline = this.#deadline(options.timeoutMs);
+    return abortable<T>(options.signal, (settle) => {
+      const read: PendingRead = {
+        answer,
+        settle: settle as Settle<unknown>,
+        deadline,
+        isForgotten: false,
+      };
+      this.#reads.add(read);
+      this.#engine.schedule(this);
+      return () => {
+        read.isForgotten = true;
+      };
+    });
+  }
+
+  /** Changes the membership; see `NodeHost.addNode`. */
+  change(
+    change: ConfigChange,
+    options: { signal: AbortSignal | undefined; timeoutMs: number },
+  ): Promise<Membership> {
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    const deadline = this.#deadline(options.timeoutMs);
+    return abortable<Membership>(options.signal, (settle) => {
+      const forget = this.#changes.addChange(change, settle, deadline);
+      this.#engine.schedule(this);
+      return forget;
+    });
+  }
+
+  /** Moves leadership; see `NodeHost.transferLeadership`. */
+  transfer(
+    target: number,
+    options: { signal: AbortSignal | undefined; timeoutMs: number },
+  ): Promise<void> {
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    const deadline = this.#deadline(options.timeoutMs);
+    return abortable<void>(options.signal, (settle) => {
+      const forget = this.#changes.addTransfer(target, settle, deadline);
+      this.#engine.schedule(this);
+      return forget;
+    });
+  }
+
+  // ---- What the engine calls ----
+
+  /** One tick has passed. */
+  tick(): void {
+    this.peer.tick();
+    const now = this.#engine.tickNow;
+    this.#proposals.tick(now);
+    if (this.#reads.count > 0) {
+      this.#reads.tick(
+        now,
+        2 * this.config.electionTimeoutTicks,
+        () => this.#timeout("read"),
+      );
+    }
+    if (this.#changes.hasWork) this.#changes.tick(now);
+    this.admission.tick();
+    if (
+      this.peer.hasUpdate() || this.#reads.hasWaiting ||
+      this.#changes.hasWork || this.#wantsIdentify
+    ) this.#engine.schedule(this);
+  }
+
+  /** Hands on what came in since the last turn. */
+  turn(): void {
+    if (this.failure !== undefined) return;
+    if (this.#proposals.hasWork) {
+      this.seal();
+      this.#forward();
+    }
+    if (this.#reads.hasWaiting) this.#issueReads();
+    if (this.#changes.hasWork) this.#changes.turn();
+    if (this.#wantsIdentify && this.peer.isLeader()) this.#identify();
+    if (this.peer.hasUpdate()) this.#carryOut(this.peer.update());
+  }
+
+  /** Applies committed entries for a while. */
+  apply(): void {
+    if (this.failure !== undefined || !this.applier.hasWork) return;
+    this.applier.run();
+    if (this.applier.hasWork) this.#engine.schedule(this);
+    this.snapshots.maybeSave();
+  }
+
+  /** The log has written up to `writeId`. */
+  written(writeId: number): void {
+    this.#durableWriteId = writeId;
+    if (this.failure !== undefined) return;
+    this.peer.persisted({ writeId });
+    let sent = 0;
+    for (const promise of this.#promises) {
+      if (promise.after > writeId) break;
+      for (const message of promise.messages) this.#sendMessage(message);
+      sent++;
+    }
+    if (sent > 0) this.#promises.splice(0, sent);
+    this.snapshots.written(writeId);
+    this.#engine.schedule(this);
+  }
+
+  /** Stops this node, and only this node. */
+  fail(error: unknown): void {
+    if (this.failure !== undefined) return;
+    const message = error instanceof Error ? error.message : String(error);
+    this.host.logger.error("a node stopped", {
+      clusterId: this.clusterId,
+      nodeId: this.nodeId,
+      error: message,
+      stack: error instanceof Error ? error.stack : undefined,
+    });
+    this.stop(
+      error instanceof RaftError ? error : new RaftError(
+        "clusterClosed",
+        `Cannot go on with cluster ${this.clusterId}: its node stopped: ${message}`,
+        { outcome: "unknown", cause: error },
+      ),
+    );
+  }
+
+  /** Stops the node for `reason`; what waits ends with it. */
+  stop(reason: RaftError): void {
+    if (this.failure !== undefined) return;
+    this.failure = reason;
+    this.#engine.remove(this);
+    const ended = (outcome: "unknown" | "notApplied") => () =>
+      requestError(reason.code, reason.message, outcome);
+    this.#proposals.failAll(ended("unknown"), ended("notApplied"));
+    this.#reads.failAll(ended("notApplied"));
+    this.#changes.failAll((isUnknown) =>
+      ended(isUnknown ? "unknown" : "notApplied")()
+    );
+    this.admission.stop();
+    this.applier.stop();
+    this.snapshots.stop();
+    try {
+      this.machine.close?.();
+    } catch (error) {
+      this.host.logger.warn("a state machine failed to close", {
+        clusterId: this.clusterId,
+        error: String(error),
+      });
+    }
+  }
+
+  // ---- What the network brings ----
+
+  /** A record for this cluster came in. */
+  receive(link: Link, record: WireRecord): void {
+    if (this.failure !== undefined) return;
+    if (record.kind === "hello") return this.#receiveHello(link, record);
+    if (record.kind === "refused") {
+      if (record.to !== this.nodeId) return;
+      if (record.reason === helloWantedReason) {
+        this.routes.hello(record.from, true);
+        return this.#engine.requestTurn();
+      }
+      return this.admission.refused(record.from, record.reason, link);
+    }
+    const sender = record.kind === "message" ? record.message : record;
+    if (sender.to !== this.nodeId) return;
+    if (!this.routes.isBelieved(link, sender.from)) {
+      return this.#askForHello(link, sender.from);
+    }
+    switch (record.kind) {
+      case "message":
+        this.#receiveMessage(link, record.message);
+        return;
+      case "welcome":
+        return this.admission.welcomed(record.from);
+      case "forward":
+        return this.#forwarding.receive(record);
+      case "forwarded":
+        return this.#forwarding.answered(record);
+      case "forwardChange":
+        return this.#forwarding.receiveChange(record);
+      case "forwardTransfer":
+        return this.#forwarding.receiveTransfer(record);
+    }
+  }
+
+  /** The link to `address` was lost. */
+  linkDown(address: string): void {
+    if (this.failure !== undefined) return;
+    for (const nodeId of this.routes.membersAt(address)) {
+      if (nodeId !== this.nodeId) this.peer.reportUnreachable(nodeId);
+    }
+  }
+
+  /** The link to `address` came up. */
+  linkUp(): void {
+    if (this.failure !== undefined) return;
+    this.#wantsIdentify = true;
+    this.admission.linkUp();
+  }
+
+  /** Asks for a turn. */
+  schedule(): void {
+    this.#engine.schedule(this);
+  }
+
+  // ---- For the parts of this node ----
+
+  /** This NodeHost's identity. */
+  get self(): HostContext["self"] {
+    return this.host.self;
+  }
+
+  /** A link to an address. */
+  linkTo(address: string): Link {
+    return this.host.links.linkTo(address);
+  }
+
+  /** The bootstrap record as it stands. */
+  bootstrap(): Bootstrap {
+    return this.#bootstrap;
+  }
+
+  /** Replaces the bootstrap record; `done` is called when it is durable. */
+  saveBootstrap(bootstrap: Bootstrap, done: () => void): void {
+    this.#bootstrap = bootstrap;
+    this.#engine.stageOther(
+      { clusterId: this.clusterId, nodeId: this.nodeId, bootstrap },
+      true,
+      done,
+    );
+  }
+
+  /** Whether the node still wants to be admitted. */
+  isNewcomer(): boolean {
+    return this.admission.isNewcomer();
+  }
+
+  /** See `RoutesOwner`. */
+  saveIdentities(
+    peers: readonly PeerIdentity[],
+    mustSync: boolean,
+    done: () => void,
+  ): void {
+    this.#engine.stageOther(
+      { clusterId: this.clusterId, nodeId: this.nodeId, peers },
+      mustSync,
+      done,
+    );
+  }
+
+  /** Stages a record that is not the core's. */
+  stageOther(
+    write: { snapshot: SnapshotMeta; compactTo: number },
+    done: () => void,
+  ): void {
+    this.#engine.stageOther(
+      { clusterId: this.clusterId, nodeId: this.nodeId, ...write },
+      true,
+      done,
+    );
+  }
+
+  /** Sends a record to a node of the cluster; false if there is no way to it now. */
+  send(to: number, record: WireRecord): boolean {
+    return this.routes.send(to, record);
+  }
+
+  /** A membership change is applied. */
+  applyChange(
+    command: Uint8Array,
+    index: number,
+    key: { proposer: number; counter: number },
+  ): void {
+    const change = decodeConfigChange(command);
+    assert(change !== undefined, "a committed membership change must decode");
+    const decision = decideChange(this.peer.membership(), change, index);
+    this.peer.applyMembership(decision.membership);
+    this.routes.setMembership(decision.membership);
+    if (key.proposer === this.proposer) {
+      this.#changes.decided(key.counter, decision);
+    }
+    this.#wantsIdentify = true;
+    this.membershipChanged(decision.membership);
+  }
+
+  /** The membership was changed by an entry or a snapshot: is this node still in it, and on this NodeHost? */
+  membershipChanged(membership: Membership): void {
+    if (membership.removed.includes(this.nodeId)) return this.removed();
+    const self = membership.members.find((member) =>
+      member.nodeId === this.nodeId
+    );
+    if (
+      self !== undefined && self.nodeHostId !== "" &&
+      self.nodeHostId !== this.self.nodeHostId
+    ) {
+      throw new RaftError(
+        "rejected",
+        `Cannot run node ${this.nodeId} of cluster ${this.clusterId} here: it belongs to NodeHost ` +
+          `${self.nodeHostId}; remove it and add a new node id`,
+      );
+    }
+    this.admission.membershipChanged(membership);
+  }
+
+  /** This node is no longer a member. */
+  removed(): void {
+    this.host.logger.info("a node was removed from its cluster", {
+      clusterId: this.clusterId,
+      nodeId: this.nodeId,
+    });
+    // What this turn applied is answered first.
+    this.stop(
+      new RaftError(
+        "nodeRemoved",
+        `Cannot use cluster ${this.clusterId} here: node ${this.nodeId} was removed from it`,
+      ),
+    );
+  }
+
+  /** Everything up to `index` is applied. */
+  appliedTo(index: number): void {
+    if (this.failure !== undefined) return;
+    this.peer.applied(index);
+    this.#reads.serve(index);
+    if (this.peer.hasUpdate()) this.#engine.schedule(this);
+  }
+
+  // ---- Inside ----
+
+  #deadline(timeoutMs: number): number {
+    return this.#engine.tickNow + Math.ceil(timeoutMs / this.host.tickMs) + 1;
+  }
+
+  #timeout(what: string): RaftError {
+    return requestError(
+      "timeout",
+      `Cannot ${what} in time: cluster ${this.clusterId} has ${
+        this.peer.leaderId === 0 ? "no leader" : "not answered"
+      }`,
+    );
+  }
+
+  /** Why a proposal of `bytes` cannot be taken now. */
+  #refusalOf(bytes: number): RaftError | undefined {
+    if (this.failure !== undefined) return this.failure;
+    if (bytes > this.host.maxPayloadBytes) {
+      return new RaftError(
+        "payloadTooBig",
+        `Cannot propose ${bytes} bytes: the limit is ${this.host.maxPayloadBytes}`,
+      );
+    }
+    if (this.peer.leaderId === 0) {
+      return requestError(
+        "notReady",
+        `Cannot propose: cluster ${this.clusterId} has no leader now`,
+      );
+    }
+    return this.overload(bytes);
+  }
+
+  /** Why entries of so many bytes are too much for now. */
+  overload(bytes: number): RaftError | undefined {
+    if (this.#proposals.bytes + bytes > this.config.maxInMemLogBytes) {
+      return this.#busy();
+    }
+    if (this.host.log.isDiskFull) {
+      return requestError(
+        "diskFull",
+        "Cannot propose: the disk has no room for the log",
+      );
+    }
+    return undefined;
+  }
+
+  /** Ends the next batch and gives it to the core. */
+  seal(): void {
+    if (this.#proposals.builder.count === 0) return;
+    const count = this.#proposals.builder.count;
+    const taken = this.peer.propose(this.#proposals.builder.take(), count);
+    if (typeof taken === "string") {
+      this.#proposals.refused(() => this.#dropped(taken));
+    } else {
+      this.#proposals.sealed(taken);
+    }
+    this.#forwarding.sealed(taken);
+  }
+
+  /** One error for all refusals of a tick: under overload there are millions a second, and making one is dear. */
+  #busy(): RaftError {
+    if (
+      this.#busyError === undefined || this.#busySince !== this.#engine.tickNow
+    ) {
+      this.#busySince = this.#engine.tickNow;
+      this.#busyError = requestError(
+        "busy",
+        `Cannot propose: ${this.config.maxInMemLogBytes} bytes of proposals wait to be applied`,
+      );
+    }
+    return this.#busyError;
+  }
+
+  #enqueue(
+    command: Uint8Array,
+    settle: Settle<Result>,
+    deadline: number,
+  ): ProposalGroup {
+    const group = this.peer.isLeader()
+      ? this.#proposals.add(command, settle, deadline)
+      : this.#proposals.addForward(command, settle, deadline);
+    if (this.#proposals.builder.bytes > batchBytesTarget) this.seal();
+    if (!this.isDirty) this.#engine.schedule(this);
+    return group;
+  }
+
+  #dropped(refusal: Refusal): RaftError {
+    return requestError(
+      "dropped",
+      refusal === "transferring"
+        ? "Cannot propose: leadership is being transferred"
+        : "Cannot propose: this node no longer leads",
+    );
+  }
+
+  #forward(): void {
+    if (this.#proposals.forwardBuilder.count === 0) return;
+    const leader = this.peer.leaderId;
+    const unreachable = () =>
+      requestError("notReady", "Cannot propose: the leader is out of reach");
+    if (leader === this.nodeId) {
+      // Became leader within this turn: what was meant for another goes the same way, by its keys.
+      const { entries, group } = this.#proposals.takeForward();
+      const taken = this.#proposeEncoded(entries, group.settles.length);
+      this.#proposals.answered(
+        group.firstCounter,
+        typeof taken === "string" ? { firstIndex: 0, term: 0 } : {
+          firstIndex: taken.firstIndex,
+          term: taken.term,
+        },
+        () => this.#dropped("notLeader"),
+      );
+      return;
+    }
+    if (leader === 0 || !this.routes.isReachable(leader)) {
+      return this.#proposals.refusedForward(unreachable);
+    }
+    const { entries, group } = this.#proposals.takeForward();
+    this.routes.send(leader, {
+      kind: "forward",
+      clusterId: this.clusterId,
+      from: this.nodeId,
+      to: leader,
+      firstCounter: group.firstCounter,
+      entryCount: group.settles.length,
+      entries,
+    });
+  }
+
+  #proposeEncoded(entries: Uint8Array, count: number): EntryBatch | Refusal {
+    this.#proposals.addForeign(entries, count);
+    const total = this.#proposals.builder.count;
+    const taken = this.peer.propose(this.#proposals.builder.take(), total);
+    if (typeof taken === "string") {
+      this.#proposals.refused(() => this.#dropped(taken));
+    } else this.#proposals.sealed(taken);
+    return taken;
+  }
+
+  #issueReads(): void {
+    const counter = this.#nextRead++;
+    this.#reads.beginRound(counter, this.#engine.tickNow);
+    this.peer.readIndex({
+      nodeId: this.nodeId,
+      incarnation: this.host.self.incarnation,
+      counter,
+    });
+  }
+
+  /** Records which NodeHost carries each member (rule I1). */
+  #identify(): void {
+    let isComplete = true;
+    for (const member of this.peer.membership().members) {
+      if (member.nodeHostId !== "") continue;
+      const nodeHostId = member.nodeId === this.nodeId
+        ? this.self.nodeHostId
+        : this.routes.knownNodeHost(member.nodeId);
+      if (nodeHostId === "") continue; // Not heard from yet; asked again when its link comes up.
+      isComplete = false;
+      const taken = this.peer.proposeChange({
+        type: "identify",
+        nodeId: member.nodeId,
+        address: "",
+        nodeHostId,
+        expectedConfigChangeIndex: 0,
+      }, proposerKey(0, 0));
+      if (typeof taken === "string") break; // Tried again at the next turn.
+    }
+    if (isComplete) this.#wantsIdentify = false;
+  }
+
+  #carryOut(update: Update): void {
+    for (const message of update.appends) {
+      if (message.type === "snapshot") this.snapshots.send(message);
+      else this.#sendMessage(message);
+    }
+    if (update.records !== undefined) this.#stageRecords(update);
+    if (update.promises.length > 0) this.#keepPromises(update);
+    if (update.snapshot !== undefined) {
+      assert(update.records !== undefined, "a snapshot comes with its record");
+      this.#proposals.overtaken(update.snapshot.index);
+      this.snapshots.install(update.snapshot, update.records.writeId);
+    }
+    if (update.committed !== undefined) this.applier.take(update.committed);
+    for (const read of update.readStates) {
+      this.#confirmRead(read.context, read.index);
+    }
+    for (const context of update.droppedReads) {
+      this.#reads.drop(
+        context.counter,
+        () =>
+          requestError(
+            "notReady",
+            `Cannot read: cluster ${this.clusterId} has no leader now`,
+          ),
+      );
+    }
+  }
+
+  #confirmRead(context: ReadContext, index: number): void {
+    if (context.incarnation !== this.host.self.incarnation) return;
+    this.#reads.confirm(context.counter, index);
+    this.#reads.serve(this.applier.applied);
+  }
+
+  #stageRecords(update: Update): void {
+    const records = update.records!;
+    this.#engine.stage(
+      this,
+      {
+        clusterId: this.clusterId,
+        nodeId: this.nodeId,
+        ...(records.hardState === undefined
+          ? {}
+          : { hardState: records.hardState }),
+        ...(records.batches.length === 0 ? {} : { batches: records.batches }),
+        ...(update.snapshot === undefined ? {} : { snapshot: update.snapshot }),
+      },
+      records,
+    );
+  }
+
+  #keepPromises(update: Update): void {
+    if (
+      update.promisesAfter <= this.#durableWriteId &&
+      this.#promises.length === 0
+    ) {
+      for (const message of update.promises) this.#sendMessage(message);
+    } else {
+      this.#promises.push({
+        after: update.promisesAfter,
+        messages: update.promises,
+      });
+    }
+  }
+
+  #sendMessage(message: Message): void {
+    const isSent = this.routes.send(message.to, {
+      kind: "message",
+      clusterId: this.clusterId,
+      message,
+    });
+    if (!isSent && message.type === "append") {
+      this.peer.reportUnreachable(message.to);
+    }
+  }
+
+  #receiveHello(
+    link: Link,
+    hello: Extract<WireRecord, { kind: "hello" }>,
+  ): void {
+    if (hello.to !== this.nodeId) return;
+    const answer = (reason: string) =>
+      link.send({
+        kind: "refused",
+        clusterId: this.clusterId,
+        from: this.nodeId,
+        to: hello.from,
+        reason,
+      });
+    const epoch = link.epoch;
+    const objection = this.routes.judge(link, hello, () => {
+      if (link.epoch !== epoch) return;
+      // The newcomer must know whom the welcome is from.
+      this.routes.hello(hello.from, false);
+      link.send({
+        kind: "welcome",
+        clusterId: this.clusterId,
+        from: this.nodeId,
+        to: hello.from,
+      });
+      this.#engine.requestTurn();
+    });
+    if (objection === undefined) {
+      this.admission.learn(hello);
+      this.#wantsIdentify = true;
+      return this.#engine.schedule(this);
+    }
+    this.host.logger.warn("a node was refused", {
+      clusterId: this.clusterId,
+      from: hello.from,
+      nodeHostId: link.remote?.nodeHostId,
+      reason: objection,
+    });
+    answer(objection);
+    this.#engine.requestTurn();
+  }
+
+  /**
+   * Whoever speaks without a hello on this connection said it before this node had started here. It is asked once a
+   * tick at most.
+   */
+  #askForHello(link: Link, from: number): void {
+    if (this.#helloWantedAt.get(from) === this.#engine.tickNow) return;
+    this.#helloWantedAt.set(from, this.#engine.tickNow);
+    link.send({
+      kind: "refused",
+      clusterId: this.clusterId,
+      from: this.nodeId,
+      to: from,
+      reason: helloWantedReason,
+    });
+    this.#engine.requestTurn();
+  }
+
+  #receiveMessage(link: Link, message: Message): void {
+    if (!this.admission.mayListen()) return;
+    if (this.peer.membership().removed.includes(message.from)) {
+      link.send({
+        kind: "refused",
+        clusterId: this.clusterId,
+        from: this.nodeId,
+        to: message.from,
+        reason: removedReason,
+      });
+      return this.#engine.requestTurn();
+    }
+    if (message.type === "snapshot") return; // Comes over a connection of its own, never like this.
+    this.peer.step(message);
+    this.#engine.schedule(this);
+  }
+
+  /** Steps a snapshot message whose file lies durable on this disk. */
+  stepSnapshot(message: Message): void {
+    if (this.failure !== undefined) return;
+    this.peer.step(message);
+    this.#engine.schedule(this);
+  }
+}

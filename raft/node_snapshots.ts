@@ -1,0 +1,327 @@
+/**
+ * Snapshots of one node: saves them by itself and on request, sends them to a follower that is behind, judges and
+ * installs received ones. A snapshot is recorded in the log only when its file is durable, and the log below it goes
+ * only with that record (paper 7).
+ */
+import type { Message, SnapshotMeta } from "./core/types.ts";
+import type { Applier } from "./applier.ts";
+import type { Peer } from "./core/peer.ts";
+import { RaftError } from "./errors.ts";
+import type { HostContext } from "./host_context.ts";
+import type { Routes } from "./routes.ts";
+import type { SnapshotOffer } from "./snapshotter.ts";
+import type { HostIdentity } from "./transport/link_pool.ts";
+import type { Bootstrap, NodeLog } from "../storage/log_store.ts";
+import type { Membership } from "./core/types.ts";
+
+/** What a {@link NodeSnapshots} needs of its node. */
+export interface SnapshotsOwner {
+  readonly clusterId: number;
+  readonly nodeId: number;
+  readonly config: {
+    readonly snapshotEntries: number;
+    readonly compactionOverhead: number;
+  };
+  readonly host: HostContext;
+  readonly peer: Peer;
+  readonly log: NodeLog;
+  readonly applier: Applier;
+  readonly routes: Routes;
+  readonly failure: RaftError | undefined;
+  bootstrap(): Bootstrap;
+  stageOther(
+    write: { snapshot: SnapshotMeta; compactTo: number },
+    done: () => void,
+  ): void;
+  stepSnapshot(message: Message): void;
+  membershipChanged(membership: Membership): void;
+  appliedTo(index: number): void;
+  schedule(): void;
+  fail(error: unknown): void;
+}
+
+/** A snapshot whose record is being written, after which the state machine is restored from it. */
+interface Installation {
+  readonly meta: SnapshotMeta;
+  readonly writeId: number;
+}
+
+/** The snapshots of one node. */
+export class NodeSnapshots {
+  readonly #node: SnapshotsOwner;
+  readonly #aborter = new AbortController();
+  readonly #sending = new Set<number>();
+  /** Index of the last attempt: a failed one is not repeated at once. */
+  #lastTried: number;
+  #saving: Promise<number> | undefined;
+  #installation: Installation | undefined;
+  #restoring: Promise<void> | undefined;
+
+  /** Starts from what the log remembers. */
+  constructor(node: SnapshotsOwner) {
+    this.#node = node;
+    this.#lastTried = node.log.snapshot()?.index ?? 0;
+  }
+
+  /** Whether the state machine is being replaced. */
+  get isRestoring(): boolean {
+    return this.#installation !== undefined || this.#restoring !== undefined;
+  }
+
+  /** Saves a snapshot if enough was applied since the last one. */
+  maybeSave(): void {
+    const { config, applier, host } = this.#node;
+    if (config.snapshotEntries === 0) return;
+    if (applier.applied - this.#lastTried < config.snapshotEntries) return;
+    if (this.#saving !== undefined || this.isRestoring) return;
+    if (host.log.isDiskFull || this.#node.failure !== undefined) return;
+    this.#save().catch((error) => {
+      host.logger.warn("a snapshot could not be saved", {
+        clusterId: this.#node.clusterId,
+        error: error instanceof Error ? error.message : String(error),
+      });
+    });
+  }
+
+  /** Saves a snapshot now; resolves with its index. */
+  take(): Promise<number> {
+    const { applier, host, clusterId, log, failure } = this.#node;
+    if (failure !== undefined) return Promise.reject(failure);
+    if (this.#saving !== undefined) return this.#saving;
+    if (this.isRestoring) {
+      return Promise.reject(
+        new RaftError(
+          "busy",
+          `Cannot save a snapshot: cluster ${clusterId} is being restored from one`,
+        ),
+      );
+    }
+    if (applier.applied === 0) {
+      return Promise.reject(
+        new RaftError(
+          "rejected",
+          `Cannot save a snapshot: nothing was applied in cluster ${clusterId}`,
+        ),
+      );
+    }
+    if (host.log.isDiskFull) {
+      return Promise.reject(
+        new RaftError("diskFull", "Cannot save a snapshot: the disk is full"),
+      );
+    }
+    const latest = log.snapshot()?.index ?? 0;
+    if (latest === applier.applied) return Promise.resolve(latest);
+    return this.#save();
+  }
+
+  /** Sends the latest snapshot to a follower that needs what the log no longer has. */
+  send(message: Extract<Message, { type: "snapshot" }>): void {
+    const { host, clusterId, nodeId, peer } = this.#node;
+    const to = message.to;
+    if (this.#sending.has(to)) return;
+    const address = peer.membership().members.find((member) =>
+      member.nodeId === to
+    )?.address;
+    if (address === undefined) return peer.reportSnapshot(to, false);
+    this.#sending.add(to);
+    const bootstrap = this.#node.bootstrap();
+    host.snapshotter.send({
+      open: async () => {
+        const signal = this.#aborter.signal;
+        const opened = await host.links.openSnapshotConnection(address, signal);
+        const known = this.#node.routes.knownNodeHost(to);
+        if (known === "" || known === opened.remote.nodeHostId) {
+          return opened.connection;
+        }
+        opened.connection.close();
+        throw new Error(`another NodeHost answers at ${address}`);
+      },
+      clusterId,
+      from: nodeId,
+      to,
+      term: message.term,
+      meta: message.snapshot,
+      fingerprint: bootstrap.fingerprint,
+      generation: bootstrap.generation,
+      signal: this.#aborter.signal,
+    }).then(
+      () => this.#sent(to, true),
+      (error) => {
+        host.logger.warn("a snapshot could not be sent", {
+          clusterId,
+          to,
+          error: error instanceof Error ? error.message : String(error),
+        });
+        this.#sent(to, false);
+      },
+    );
+  }
+
+  /** Why an offered snapshot is not wanted; undefined if it is. */
+  judge(offer: SnapshotOffer, remote: HostIdentity): string | undefined {
+    const node = this.#node;
+    if (node.failure !== undefined) return "the node has stopped";
+    if (offer.to !== node.nodeId) return `node ${offer.to} is not here`;
+    const own = node.bootstrap();
+    if (own.fingerprint !== "" && own.fingerprint !== offer.fingerprint) {
+      return "the cluster began with other members";
+    }
+    if (own.fingerprint !== "" && own.generation !== offer.generation) {
+      return `the cluster is of generation ${own.generation} here`;
+    }
+    const known = node.routes.knownNodeHost(offer.from);
+    if (known !== "" && known !== remote.nodeHostId) {
+      return `node ${offer.from} lives on another NodeHost`;
+    }
+    return undefined;
+  }
+
+  /** The file of an accepted offer lies durable on this disk. */
+  received(offer: SnapshotOffer): void {
+    if (this.#node.failure !== undefined) return;
+    this.#node.stepSnapshot({
+      type: "snapshot",
+      from: offer.from,
+      to: offer.to,
+      term: offer.term,
+      snapshot: offer.meta,
+    });
+  }
+
+  /** The core accepted a snapshot; its record is part of write `writeId`. */
+  install(meta: SnapshotMeta, writeId: number): void {
+    if (this.#installation === undefined) this.#node.applier.pause();
+    this.#installation = { meta, writeId };
+  }
+
+  /** Writes up to `writeId` are done. */
+  written(writeId: number): void {
+    const installation = this.#installation;
+    if (installation === undefined || installation.writeId > writeId) return;
+    if (this.#restoring !== undefined) return; // The newer one follows when this one is done.
+    this.#restoring = this.#restore().catch((error) => this.#node.fail(error));
+  }
+
+  /** Resolves when nothing is under way. */
+  async idle(): Promise<void> {
+    await this.#saving?.catch(() => {});
+    await this.#restoring;
+  }
+
+  /** The node stopped. */
+  stop(): void {
+    const { host, clusterId, nodeId } = this.#node;
+    this.#aborter.abort(
+      new RaftError(
+        "clusterClosed",
+        `Cannot go on with a snapshot of cluster ${clusterId}: its node stopped`,
+      ),
+    );
+    host.snapshotter.abortReceives(clusterId, nodeId, "the node stopped");
+  }
+
+  #sent(to: number, delivered: boolean): void {
+    this.#sending.delete(to);
+    if (this.#node.failure !== undefined) return;
+    this.#node.peer.reportSnapshot(to, delivered);
+    this.#node.schedule();
+  }
+
+  #save(): Promise<number> {
+    this.#saving = this.#saveNow().finally(() => {
+      this.#saving = undefined;
+    });
+    return this.#saving;
+  }
+
+  async #saveNow(): Promise<number> {
+    const { applier, host, clusterId, nodeId, peer } = this.#node;
+    this.#lastTried = applier.applied;
+    let isPaused = false;
+    try {
+      const saved = await host.snapshotter.save({
+        clusterId,
+        nodeId,
+        signal: this.#aborter.signal,
+        begin: () => {
+          if (this.isRestoring) return undefined;
+          applier.pause();
+          isPaused = true;
+          const meta: SnapshotMeta = {
+            index: applier.applied,
+            term: applier.appliedTerm,
+            membership: peer.membership(),
+          };
+          this.#lastTried = meta.index;
+          return { meta, write: (writer) => applier.save(writer) };
+        },
+      });
+      if (saved === undefined) {
+        throw new RaftError(
+          "busy",
+          `Cannot save a snapshot: cluster ${clusterId} is being restored from one`,
+        );
+      }
+      this.#resume();
+      isPaused = false;
+      await this.#record(saved.meta);
+      return saved.meta.index;
+    } finally {
+      if (isPaused) this.#resume();
+    }
+  }
+
+  #resume(): void {
+    this.#node.applier.resume();
+    this.#node.schedule();
+  }
+
+  /** Makes the log know the snapshot and forget what lies far below it. */
+  #record(meta: SnapshotMeta): Promise<void> {
+    const node = this.#node;
+    return new Promise((resolve, reject) => {
+      const latest = node.log.snapshot()?.index ?? 0;
+      if (node.failure !== undefined) return reject(node.failure);
+      if (latest >= meta.index) return resolve(); // A received one overtook it.
+      const compactTo = Math.max(
+        0,
+        meta.index - node.config.compactionOverhead,
+      );
+      node.stageOther({ snapshot: meta, compactTo }, () => {
+        this.#retain(meta.index);
+        resolve();
+      });
+    });
+  }
+
+  async #restore(): Promise<void> {
+    const node = this.#node;
+    const { host, clusterId, nodeId, applier } = node;
+    while (this.#installation !== undefined) {
+      const { meta } = this.#installation;
+      await this.#saving?.catch(() => {}); // Its writer must not see the state change.
+      if (node.failure !== undefined) return;
+      const file = host.snapshotStore.open(clusterId, nodeId, meta.index);
+      try {
+        await applier.restore(meta, file.body());
+      } finally {
+        file.close();
+      }
+      if (node.failure !== undefined) return;
+      this.#lastTried = meta.index;
+      this.#retain(meta.index);
+      if (this.#installation.meta === meta) this.#installation = undefined;
+    }
+    this.#restoring = undefined;
+    applier.resume();
+    node.routes.setMembership(node.peer.membership());
+    node.membershipChanged(node.peer.membership());
+    node.appliedTo(applier.applied);
+    node.schedule();
+  }
+
+  #retain(index: number): void {
+    const { host, clusterId, nodeId } = this.#node;
+    host.snapshotStore.retain(clusterId, nodeId, index);
+  }
+}

@@ -1,0 +1,464 @@
+/** The public class: checks arguments and delegates; what stands behind it is `host_runtime.ts`. */
+import type { Membership } from "./core/types.ts";
+import {
+  defaultTimeoutMs,
+  resolveClusterConfig,
+  resolveNodeHostConfig,
+  validateAddress,
+  validateId,
+  validateWaitOptions,
+} from "./config.ts";
+import type { ClusterConfig, NodeHostConfig, WaitOptions } from "./config.ts";
+import { denoPorts } from "./deno_ports.ts";
+import { RaftError } from "./errors.ts";
+import { hostInfo, reportOf } from "./host_info.ts";
+import type { HostInfo } from "./host_info.ts";
+import { HostRuntime } from "./host_runtime.ts";
+import type { Node } from "./node.ts";
+import type { Ports } from "./ports.ts";
+import { abortable } from "./requests.ts";
+import type { Result } from "./state_machine.ts";
+
+/** A member to add. */
+export interface NodeToAdd {
+  /** Its id, never used before in the cluster. */
+  nodeId: number;
+  /** `raftAddress` of the NodeHost that will carry it. */
+  address: string;
+  /** Apply only if the membership's `configChangeIndex` is still this. */
+  expectedConfigChangeIndex?: number;
+}
+
+/** A member to remove. */
+export interface NodeToRemove {
+  /** Its id, which can never come back. */
+  nodeId: number;
+  /** Apply only if the membership's `configChangeIndex` is still this. */
+  expectedConfigChangeIndex?: number;
+}
+
+/**
+ * Carries nodes of many clusters in one process, with one log and one port for all of them.
+ *
+ * Methods throw `TypeError` and `RangeError` at once for wrong arguments, and reject with a `RaftError` for what goes
+ * wrong in the world; its `outcome` says whether the request may have been applied.
+ */
+export class NodeHost implements AsyncDisposable {
+  readonly #runtime: HostRuntime;
+
+  private constructor(config: NodeHostConfig, ports: Ports) {
+    const resolved = resolveNodeHostConfig(config);
+    this.#runtime = new HostRuntime(resolved, ports, {
+      makeMasterClient: () => resolved.masterClientFactory!(this),
+      report: (includeLog) => reportOf(this, { ...this.#parts(), includeLog }),
+    });
+  }
+
+  /**
+   * Opens a NodeHost: locks its folder, reads its log, listens, and starts again the nodes of named state machines that
+   * the log names. With `masterServers` and a new folder it waits until a master has told its deployment id.
+   *
+   * @param config Where and how; see {@link NodeHostConfig}.
+   * @param ports Files, network, time and randomness; those of Deno by default. A simulator gives its own.
+   * @throws {TypeError} if a field of the configuration has the wrong type.
+   * @throws {RangeError} if a value of it is out of range.
+   * @throws {RaftError} `dirLocked`, `dirMismatch`, `deploymentMismatch`, `corruption`, `diskFull`, `diskFailed`; or
+   * `rejected` if the port cannot be listened on.
+   */
+  static async open(config: NodeHostConfig, ports?: Ports): Promise<NodeHost> {
+    const host = new NodeHost(config, ports ?? denoPorts());
+    try {
+      await host.#runtime.open();
+    } catch (error) {
+      await host.#runtime.release();
+      throw error;
+    }
+    return host;
+  }
+
+  /** The NodeHost's identity: random, made with its folder. */
+  get nodeHostId(): string {
+    return this.#runtime.identity?.nodeHostId ?? "";
+  }
+
+  /** How often its folder was opened. */
+  get incarnation(): number {
+    return this.#runtime.identity?.incarnation ?? 0;
+  }
+
+  /** Where other NodeHosts reach it. */
+  get raftAddress(): string {
+    return this.#runtime.config.raftAddress;
+  }
+
+  /** The deployment it belongs to, 0n before a master told it. */
+  get deploymentId(): bigint {
+    return this.#runtime.identity?.deploymentId ?? 0n;
+  }
+
+  /** Region it runs in, or `""`. */
+  get region(): string {
+    return this.#runtime.config.region;
+  }
+
+  /**
+   * Starts a node: of a new cluster (`initialMembers`, the same on every member), one added by `addNode` (`join`), or
+   * one with data here (neither is needed). Resolves when its state is restored; {@link waitReady} waits for a leader.
+   *
+   * @throws {RaftError} `clusterExists`, `notBootstrapped`, `nodeRemoved`, `corruption`; `rejected` if the
+   * configuration contradicts what the log remembers; `notReady` for a state machine that the NodeHost does not name.
+   */
+  async startCluster(config: ClusterConfig): Promise<void> {
+    const resolved = resolveClusterConfig(config);
+    this.#runtime.requireOpen();
+    await this.#runtime.start(resolved);
+  }
+
+  /**
+   * Stops the node of a cluster. Its data stays; requests under way end with `clusterClosed`.
+   *
+   * @throws {RaftError} `clusterNotFound`.
+   */
+  async stopCluster(clusterId: number): Promise<void> {
+    validateId("clusterId", clusterId);
+    this.#runtime.requireOpen();
+    await this.#runtime.stop(clusterId);
+  }
+
+  /**
+   * Waits until the cluster has a leader and everything committed before is applied here, so that proposals and reads
+   * may be made.
+   *
+   * @throws {RaftError} `timeout`; `rejected` if another member refuses this node (the message says why);
+   * `clusterNotFound`, `nodeRemoved`, `clusterClosed`.
+   */
+  async waitReady(clusterId: number, options?: WaitOptions): Promise<void> {
+    validateId("clusterId", clusterId);
+    const wait = this.#wait(options);
+    this.#runtime.requireOpen();
+    const clock = this.#runtime.ports.clock;
+    const deadline = clock.now() + wait.timeoutMs;
+    const node = this.#runtime.node(clusterId);
+    while (true) {
+      wait.signal?.throwIfAborted();
+      if (node.failure !== undefined) throw node.failure;
+      if (node.admission.refusal !== undefined) throw node.admission.refusal;
+      const timeoutMs = Math.ceil(deadline - clock.now());
+      if (timeoutMs <= 0) throw notReadyInTime(node);
+      try {
+        return await node.read(() => undefined, { ...wait, timeoutMs });
+      } catch (error) {
+        const isPassing = error instanceof RaftError &&
+          (error.code === "notReady" || error.code === "timeout");
+        if (!isPassing) throw error;
+      }
+      await this.#runtime.pause(this.#runtime.config.tickMs);
+    }
+  }
+
+  /**
+   * Proposes a command and resolves with what the state machine's `update` returned for it here, when it is replicated,
+   * committed and applied. The command is copied before the call returns.
+   *
+   * @throws {RaftError} at once: `busy`, `notReady`, `dropped`, `diskFull`, `payloadTooBig`, `clusterNotFound`,
+   * `nodeRemoved` (never applied); later: `timeout`, `dropped`, `clusterClosed`, `diskFailed`, whose `outcome` tells.
+   */
+  propose(
+    clusterId: number,
+    command: Uint8Array,
+    options?: WaitOptions,
+  ): Promise<Result> {
+    const node = this.#runtime.findNode(clusterId);
+    if (!(command instanceof Uint8Array)) {
+      throw new TypeError("Cannot propose: the command must be a Uint8Array");
+    }
+    const wait = options === undefined ? noOptions : this.#wait(options);
+    if (node === undefined) {
+      return Promise.reject(this.#runtime.noNode(clusterId));
+    }
+    return node.propose(command, wait);
+  }
+
+  /**
+   * Asks the state machine of this NodeHost, after everything that was committed anywhere before the call is applied
+   * here: a linearizable read (thesis 6.4).
+   *
+   * @throws {RaftError} `notReady`, `dropped`, `timeout`, `clusterNotFound`, `clusterClosed`; what `lookup` throws.
+   */
+  read<T = unknown>(
+    clusterId: number,
+    query: unknown,
+    options?: WaitOptions,
+  ): Promise<T> {
+    const wait = options === undefined ? noOptions : this.#wait(options);
+    const node = this.#runtime.findNode(clusterId);
+    if (node === undefined) {
+      return Promise.reject(this.#runtime.noNode(clusterId));
+    }
+    return node.read(() => node.machine.lookup(query) as T, wait);
+  }
+
+  /**
+   * Asks the state machine of this NodeHost as it is now: fast, and possibly out of date.
+   *
+   * @throws {RaftError} `clusterNotFound`, `clusterClosed`; what `lookup` throws.
+   */
+  staleRead<T = unknown>(clusterId: number, query: unknown): Promise<T> {
+    const node = this.#runtime.findNode(clusterId);
+    if (node === undefined) {
+      return Promise.reject(this.#runtime.noNode(clusterId));
+    }
+    if (node.failure !== undefined) return Promise.reject(node.failure);
+    if (node.snapshots.isRestoring) {
+      return Promise.reject(
+        new RaftError(
+          "notReady",
+          `Cannot read: cluster ${clusterId} is being restored from a snapshot`,
+        ),
+      );
+    }
+    try {
+      return Promise.resolve(node.machine.lookup(query) as T);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Adds a voting member and resolves with the membership that has it. Then start it on its NodeHost with `join: true`.
+   *
+   * @throws {RaftError} `rejected` (a removed id, an id or address in use, an outdated `expectedConfigChangeIndex`,
+   * or a majority of the new members was not heard from lately), `timeout`, `dropped`, `clusterNotFound`.
+   */
+  async addNode(
+    clusterId: number,
+    node: NodeToAdd,
+    options?: WaitOptions,
+  ): Promise<Membership> {
+    validateChange(clusterId, node);
+    validateAddress("address", node.address);
+    const wait = this.#wait(options);
+    this.#runtime.requireOpen();
+    const member = this.#runtime.node(clusterId);
+    return await member.change({
+      type: "addNode",
+      nodeId: node.nodeId,
+      address: node.address,
+      nodeHostId: await this.#nodeHostIdAt(node.address, wait),
+      expectedConfigChangeIndex: node.expectedConfigChangeIndex ?? 0,
+    }, wait);
+  }
+
+  /**
+   * Removes a member for ever and resolves with the membership without it.
+   *
+   * @throws {RaftError} `rejected` (the only member, an outdated `expectedConfigChangeIndex`, or a majority of the
+   * remaining members was not heard from lately), `timeout`, `dropped`, `clusterNotFound`.
+   */
+  async removeNode(
+    clusterId: number,
+    node: NodeToRemove,
+    options?: WaitOptions,
+  ): Promise<Membership> {
+    validateChange(clusterId, node);
+    const wait = this.#wait(options);
+    this.#runtime.requireOpen();
+    return await this.#runtime.node(clusterId).change({
+      type: "removeNode",
+      nodeId: node.nodeId,
+      address: "",
+      nodeHostId: "",
+      expectedConfigChangeIndex: node.expectedConfigChangeIndex ?? 0,
+    }, wait);
+  }
+
+  /**
+   * Moves leadership to a member and resolves when it leads (thesis 3.10).
+   *
+   * @throws {RaftError} `invalidTarget`, `dropped` (it did not take over), `timeout`, `clusterNotFound`.
+   */
+  async transferLeadership(
+    clusterId: number,
+    targetNodeId: number,
+    options?: WaitOptions,
+  ): Promise<void> {
+    validateId("clusterId", clusterId);
+    validateId("targetNodeId", targetNodeId);
+    const wait = this.#wait(options);
+    this.#runtime.requireOpen();
+    const node = this.#runtime.node(clusterId);
+    const isMember = node.peer.membership().members.some((member) =>
+      member.nodeId === targetNodeId
+    );
+    if (!isMember) {
+      throw new RaftError(
+        "invalidTarget",
+        `Cannot transfer leadership of cluster ${clusterId}: node ${targetNodeId} is not a member`,
+      );
+    }
+    await node.transfer(targetNodeId, wait);
+  }
+
+  /**
+   * The members as of now: a linearizable read.
+   *
+   * @throws {RaftError} as {@link read}.
+   */
+  async getMembership(
+    clusterId: number,
+    options?: WaitOptions,
+  ): Promise<Membership> {
+    validateId("clusterId", clusterId);
+    const wait = this.#wait(options);
+    this.#runtime.requireOpen();
+    const node = this.#runtime.node(clusterId);
+    return await node.read(() => node.peer.membership(), wait);
+  }
+
+  /**
+   * The leader as far as this NodeHost knows, and the term it leads in; `leaderId` 0 if it knows none.
+   *
+   * @throws {RaftError} `clusterNotFound`.
+   */
+  getLeader(clusterId: number): { leaderId: number; term: number } {
+    validateId("clusterId", clusterId);
+    const { peer } = this.#runtime.node(clusterId);
+    return { leaderId: peer.leaderId, term: peer.term };
+  }
+
+  /**
+   * Saves a snapshot now, and resolves with its index when it is durable.
+   *
+   * @throws {RaftError} `rejected` if nothing was applied yet, `busy` while a snapshot is being restored, `diskFull`,
+   * `timeout` (the snapshot may still be saved), `clusterNotFound`; what `saveSnapshot` throws.
+   */
+  async takeSnapshot(
+    clusterId: number,
+    options?: WaitOptions,
+  ): Promise<number> {
+    validateId("clusterId", clusterId);
+    const wait = this.#wait(options);
+    this.#runtime.requireOpen();
+    const node = this.#runtime.node(clusterId);
+    return await this.#within(wait, "save a snapshot", node.snapshots.take());
+  }
+
+  /** Describes the NodeHost and its clusters as they are now. */
+  info(): HostInfo {
+    this.#runtime.requireOpen();
+    return hostInfo(this, {
+      ...this.#parts(),
+      links: this.#runtime.links.links(),
+    });
+  }
+
+  /**
+   * Hands leadership over where that is possible, ends what waits with `closed`, and closes log, port and folder.
+   * Calling it again gives the same promise.
+   */
+  close(): Promise<void> {
+    return this.#runtime.close();
+  }
+
+  /** Closes at the end of an `await using` block. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #parts(): {
+    region: string;
+    apiAddress: string;
+    nodes: Node[];
+    log: HostRuntime["log"];
+  } {
+    const { region, apiAddress } = this.#runtime.config;
+    const nodes = this.#runtime.sortedNodes();
+    return { region, apiAddress, nodes, log: this.#runtime.log };
+  }
+
+  #wait(
+    options: WaitOptions | undefined,
+  ): { signal: AbortSignal | undefined; timeoutMs: number } {
+    const timeoutMs = validateWaitOptions(options);
+    return { signal: options?.signal, timeoutMs };
+  }
+
+  #within<T>(
+    wait: { signal: AbortSignal | undefined; timeoutMs: number },
+    what: string,
+    work: Promise<T>,
+  ): Promise<T> {
+    return abortable<T>(wait.signal, (settle) => {
+      const timer = this.#runtime.ports.clock.setTimer(wait.timeoutMs, () => {
+        const message = `Cannot ${what} in time: it goes on`;
+        settle(
+          Promise.reject(
+            new RaftError("timeout", message, { outcome: "unknown" }),
+          ),
+        );
+      });
+      work.then((result) => {
+        timer.cancel();
+        settle(result);
+      }, (error) => {
+        timer.cancel();
+        settle(Promise.reject(error));
+      });
+      return () => timer.cancel();
+    });
+  }
+
+  /** The NodeHost that listens at `address`, if it can be reached soon: named in the change, it is known for ever (I1). */
+  async #nodeHostIdAt(
+    address: string,
+    wait: { signal: AbortSignal | undefined; timeoutMs: number },
+  ): Promise<string> {
+    if (address === this.#runtime.config.raftAddress) return this.nodeHostId;
+    const link = this.#runtime.links.linkTo(address);
+    const until = this.#runtime.ports.clock.now() +
+      Math.min(1_000, wait.timeoutMs / 4);
+    // What is sent to a link that is down is dropped, and makes it dial.
+    if (!link.isUp) {
+      link.send({ kind: "welcome", clusterId: 1, from: 1, to: 1 });
+    }
+    while (
+      link.remote === undefined && this.#runtime.ports.clock.now() < until
+    ) {
+      wait.signal?.throwIfAborted();
+      await this.#runtime.pause(Math.min(20, this.#runtime.config.tickMs));
+    }
+    return link.remote?.nodeHostId ?? "";
+  }
+}
+
+const noOptions = { signal: undefined, timeoutMs: defaultTimeoutMs };
+
+function validateChange(
+  clusterId: number,
+  node: { nodeId: number; expectedConfigChangeIndex?: number },
+): void {
+  validateId("clusterId", clusterId);
+  if (typeof node !== "object" || node === null) {
+    throw new TypeError(
+      "Cannot change the membership: the node must be an object",
+    );
+  }
+  validateId("nodeId", node.nodeId);
+  const expected = node.expectedConfigChangeIndex;
+  if (expected !== undefined) validateId("expectedConfigChangeIndex", expected);
+}
+
+function notReadyInTime(node: Node): RaftError {
+  const missing = node.admission.missing();
+  const why = missing.length > 0
+    ? `its first start needs an answer of more members, and node ${
+      missing.join(", ")
+    } did not answer`
+    : node.peer.leaderId === 0
+    ? "it has no leader"
+    : "its leader did not answer";
+  return new RaftError(
+    "timeout",
+    `Cannot use cluster ${node.clusterId} in time: ${why}`,
+  );
+}

@@ -1,0 +1,252 @@
+/**
+ * Whom one node talks to, and whom it believes (rules I1 to I3). Addresses are hints; a member is the NodeHost id that
+ * was first seen to carry it. Before its first message on a connection a node says which cluster it means (a
+ * `hello`); who is refused is told why, and nothing of it is heard.
+ */
+import type { Membership } from "./core/types.ts";
+import type { Bootstrap, PeerIdentity } from "../storage/log_store.ts";
+import type { HostIdentity, Link, WireRecord } from "./transport/link_pool.ts";
+
+/** What a node says first on a connection. */
+export type Hello = Extract<WireRecord, { kind: "hello" }>;
+
+/** Where a member was last heard from. */
+interface Source {
+  readonly link: Link;
+  readonly epoch: number;
+}
+
+/** Where to send to a member, and on which connection a hello was sent already. */
+interface Target {
+  readonly link: Link;
+  helloEpoch: number;
+}
+
+/** What a {@link Routes} needs of its node. */
+export interface RoutesOwner {
+  /** The cluster. */
+  readonly clusterId: number;
+  /** The node. */
+  readonly nodeId: number;
+  /** This NodeHost's identity. */
+  readonly self: HostIdentity;
+  /** A link to an address. */
+  linkTo(address: string): Link;
+  /** The bootstrap record as it stands. */
+  bootstrap(): Bootstrap;
+  /** Whether the node still wants to be admitted (rule I2). */
+  isNewcomer(): boolean;
+  /** Makes identities durable; calls `done` then. `mustSync` false: in order, without a sync of its own. */
+  saveIdentities(
+    peers: readonly PeerIdentity[],
+    mustSync: boolean,
+    done: () => void,
+  ): void;
+}
+
+/** Why a hello was not believed; undefined if it was. */
+export type HelloVerdict = string | undefined;
+
+/** The paths of one node to the other members of its cluster. */
+export class Routes {
+  readonly #owner: RoutesOwner;
+  #membership: Membership;
+  readonly #targets = new Map<number, Target>();
+  readonly #sources = new Map<number, Source>();
+  readonly #identities = new Map<number, PeerIdentity>();
+
+  /** Begins with the identities that the log remembers. */
+  constructor(
+    owner: RoutesOwner,
+    membership: Membership,
+    identities: readonly PeerIdentity[],
+  ) {
+    this.#owner = owner;
+    this.#membership = membership;
+    for (const identity of identities) {
+      this.#identities.set(identity.nodeId, identity);
+    }
+  }
+
+  /** The membership has changed. */
+  setMembership(membership: Membership): void {
+    this.#membership = membership;
+    this.#targets.clear(); // Addresses may have changed; a second hello on a connection is harmless.
+  }
+
+  /** The NodeHost known to carry `nodeId`, or `""`. */
+  knownNodeHost(nodeId: number): string {
+    for (const member of this.#membership.members) {
+      if (member.nodeId === nodeId && member.nodeHostId !== "") {
+        return member.nodeHostId;
+      }
+    }
+    return this.#identities.get(nodeId)?.nodeHostId ?? "";
+  }
+
+  /** Sends a record to a node of the cluster, with a hello before it where that is due. False: there is no way to it now. */
+  send(to: number, record: WireRecord): boolean {
+    const target = this.#target(to);
+    if (target === undefined) return false;
+    const link = target.link;
+    if (target.helloEpoch !== link.epoch || !link.isUp) {
+      if (!link.isUp) {
+        link.send(record); // Not sent, but makes the link dial.
+        return false;
+      }
+      if (!this.#greet(to, target)) return false;
+    }
+    link.send(record);
+    return true;
+  }
+
+  /** Whether a record sent to a node now would leave; makes its link dial if not. */
+  isReachable(to: number): boolean {
+    this.hello(to, false);
+    const target = this.#target(to);
+    return target !== undefined && target.link.isUp &&
+      target.helloEpoch === target.link.epoch;
+  }
+
+  /** Says hello to a node if its link is up; dials it if not. `again`: even if it was said on this connection. */
+  hello(to: number, again: boolean): void {
+    const target = this.#target(to);
+    if (target === undefined) return;
+    if (again || target.helloEpoch !== target.link.epoch) {
+      if (target.link.isUp) this.#greet(to, target);
+      else target.link.send(this.#helloRecord(to));
+    }
+  }
+
+  /** Whether `link` may speak for node `from`: it said hello on this connection, and was believed. */
+  isBelieved(link: Link, from: number): boolean {
+    const source = this.#sources.get(from);
+    return source !== undefined && source.link === link &&
+      source.epoch === link.epoch;
+  }
+
+  /** Judges a hello; `welcome` is called when a newcomer that is believed can be told so: what was seen is durable. */
+  judge(link: Link, hello: Hello, welcome: () => void): HelloVerdict {
+    const remote = link.remote;
+    if (remote === undefined) return "the connection has no identity";
+    const objection = this.#objection(hello, remote);
+    if (objection !== undefined) {
+      this.#sources.delete(hello.from);
+      return objection;
+    }
+    this.#sources.set(hello.from, { link, epoch: link.epoch });
+    this.#remember(hello, remote, welcome);
+    return undefined;
+  }
+
+  /** Node ids whose link, by address, is `address`. */
+  membersAt(address: string): number[] {
+    return this.#membership.members
+      .filter((member) => member.address === address)
+      .map((member) => member.nodeId);
+  }
+
+  #objection(hello: Hello, remote: HostIdentity): HelloVerdict {
+    const own = this.#owner.bootstrap();
+    if (
+      own.fingerprint !== "" && hello.fingerprint !== "" &&
+      own.fingerprint !== hello.fingerprint
+    ) {
+      return `its cluster ${hello.clusterId} began with other members than ours`;
+    }
+    if (
+      own.fingerprint !== "" && hello.fingerprint !== "" &&
+      own.generation !== hello.generation
+    ) {
+      return `it is of generation ${hello.generation}, ours is ${own.generation}`;
+    }
+    if (this.#membership.removed.includes(hello.from)) return removedReason;
+    const known = this.knownNodeHost(hello.from);
+    if (known !== "" && known !== remote.nodeHostId) {
+      return `node ${hello.from} is known to live on NodeHost ${known}, not on ${remote.nodeHostId}: ` +
+        `a node whose folder was lost cannot come back under its id, remove it and add a new one`;
+    }
+    const seen = this.#identities.get(hello.from);
+    if (
+      seen !== undefined && seen.nodeHostId === remote.nodeHostId &&
+      seen.incarnation > remote.incarnation
+    ) {
+      return `NodeHost ${remote.nodeHostId} was seen in incarnation ${seen.incarnation}, now it says ` +
+        `${remote.incarnation}: its folder is an old copy, remove node ${hello.from} and add a new one`;
+    }
+    return undefined;
+  }
+
+  #remember(hello: Hello, remote: HostIdentity, welcome: () => void): void {
+    const seen = this.#identities.get(hello.from);
+    const isNew = seen === undefined ||
+      seen.nodeHostId !== remote.nodeHostId;
+    const isRestart = !isNew && seen.incarnation < remote.incarnation;
+    if (isNew || isRestart) {
+      this.#identities.set(hello.from, {
+        nodeId: hello.from,
+        nodeHostId: remote.nodeHostId,
+        incarnation: remote.incarnation,
+      });
+    }
+    if (!isNew && !isRestart && !hello.newcomer) return;
+    const all = [...this.#identities.values()].sort((a, b) =>
+      a.nodeId - b.nodeId
+    );
+    this.#owner.saveIdentities(all, hello.newcomer, () => {
+      if (hello.newcomer) welcome();
+    });
+  }
+
+  #target(to: number): Target | undefined {
+    const known = this.#targets.get(to);
+    if (known !== undefined) return known;
+    for (const member of this.#membership.members) {
+      if (member.nodeId !== to) continue;
+      const target = {
+        link: this.#owner.linkTo(member.address),
+        helloEpoch: -1,
+      };
+      this.#targets.set(to, target);
+      return target;
+    }
+    // Not a member here, perhaps because this node lags behind: answer where it was heard from.
+    const source = this.#sources.get(to);
+    return source === undefined || source.epoch !== source.link.epoch
+      ? undefined
+      : { link: source.link, helloEpoch: -1 };
+  }
+
+  /** Says hello, unless the NodeHost at the other end is known not to carry the member. */
+  #greet(to: number, target: Target): boolean {
+    const remote = target.link.remote;
+    if (remote === undefined) return false;
+    const known = this.knownNodeHost(to);
+    if (known !== "" && known !== remote.nodeHostId) return false;
+    target.link.send(this.#helloRecord(to));
+    target.helloEpoch = target.link.epoch;
+    return true;
+  }
+
+  #helloRecord(to: number): WireRecord {
+    const bootstrap = this.#owner.bootstrap();
+    const isInitial = bootstrap.initialMembers.some(([id]) => id === to);
+    return {
+      kind: "hello",
+      clusterId: this.#owner.clusterId,
+      from: this.#owner.nodeId,
+      to,
+      fingerprint: bootstrap.fingerprint,
+      generation: bootstrap.generation,
+      newcomer: this.#owner.isNewcomer(),
+      // A joining node learns here how the cluster began: its log may start at index 1.
+      initialMembers: isInitial ? [] : bootstrap.initialMembers,
+    };
+  }
+}
+
+/** Tells a node that it is no longer a member. */
+export const removedReason = "it was removed from the cluster";
+
+/** Asks a node to say hello again. */
+export const helloWantedReason = "it has not said hello on this connection";
