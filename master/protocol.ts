@@ -46,6 +46,20 @@ export interface NodeHostInfo {
   logInfoIncluded: boolean;
   /** The nodes its log holds data of. */
   logInfo: NodeInfo[];
+  /** How often the NodeHost's directory was opened: its incarnation. With `seq` it orders the reports. */
+  boot?: number;
+  /** Number of this report within `boot`. A master changes nothing for an older pair of `boot` and `seq`. */
+  seq?: number;
+  /** The deployment the NodeHost belongs to. A master of another one refuses the report. */
+  deploymentId?: bigint;
+}
+
+/** What a master answers to a report. */
+export interface ReportReply {
+  /** Whether the report was newer than what the master knew; if not, it changed nothing. */
+  accepted: boolean;
+  /** Clusters whose membership the master lacks, and wants in the next report. */
+  want: number[];
 }
 
 /** How a NodeHost reaches a master. `url` is one of its `masterServers`. */

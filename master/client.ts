@@ -1,0 +1,277 @@
+/**
+ * Reaches a master over HTTP. Bodies are CBOR; the token, if any, travels in the `Authorization` header, never in a
+ * URL.
+ */
+import type { WaitOptions } from "../raft/config.ts";
+import { RaftError } from "../raft/errors.ts";
+import { withDeadline } from "./deadline.ts";
+import { KnownMemberships } from "./known_memberships.ts";
+import type {
+  IMasterClient,
+  MasterClientFactory,
+  NodeHostInfo,
+  ReportReply,
+} from "./protocol.ts";
+import { type MasterClock, systemClock } from "./system.ts";
+import { decodeCbor, encodeCbor, writeReport } from "./wire/mod.ts";
+
+const cborType = "application/cbor";
+
+/** Options of an {@link HttpMasterClient}. */
+export interface HttpMasterClientOptions {
+  /** The master's bearer token, if it wants one. */
+  token?: string;
+  /** Sends a request; the platform's `fetch` by default. Give one with a client certificate for mutual TLS. */
+  fetch?: (request: Request) => Response | Promise<Response>;
+  /** Measures timeouts; real time by default. */
+  clock?: MasterClock;
+}
+
+/**
+ * A factory for `masterClientFactory` of a NodeHost whose `masterServers` are URLs of masters.
+ *
+ * @throws {TypeError} if the token is not one.
+ */
+export function httpMasterClient(
+  options: HttpMasterClientOptions = {},
+): MasterClientFactory {
+  checkToken(options.token);
+  return () => new HttpMasterClient(options);
+}
+
+function checkToken(token: string | undefined): void {
+  if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) {
+    throw new TypeError(
+      "Cannot use token: it must be printable ASCII without spaces",
+    );
+  }
+}
+
+/** What a request needs. */
+interface Call {
+  readonly what: string;
+  readonly method: "GET" | "POST";
+  readonly url: string;
+  readonly path: string;
+  readonly body?: Uint8Array<ArrayBuffer>;
+  readonly signal: AbortSignal;
+}
+
+/** The client of one NodeHost. */
+export class HttpMasterClient implements IMasterClient {
+  readonly #token: string | undefined;
+  readonly #fetch: (request: Request) => Response | Promise<Response>;
+  readonly #clock: MasterClock;
+  readonly #known = new KnownMemberships();
+  readonly #lifetime = new AbortController();
+
+  /** Makes a client; it connects when it is called. */
+  constructor(options: HttpMasterClientOptions = {}) {
+    checkToken(options.token);
+    this.#token = options.token;
+    this.#fetch = options.fetch ?? ((request) => fetch(request));
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  /** Names the client in logs. */
+  name(): string {
+    return "http";
+  }
+
+  /** Ends the client; pending calls reject with code `closed`. */
+  stop(): Promise<void> {
+    this.#lifetime.abort(
+      new RaftError("closed", "Cannot reach the master: the client stopped", {
+        outcome: "unknown",
+      }),
+    );
+    return Promise.resolve();
+  }
+
+  /**
+   * Asks for the deployment id.
+   *
+   * @throws {RaftError} `notReady` if the master cannot be reached or cannot answer now, `rejected` if it refuses, `timeout`,
+   * `closed`.
+   */
+  getDeploymentId(url: string, options?: WaitOptions): Promise<bigint> {
+    const what = "get the deployment id";
+    return this.#bounded(what, options, async (signal) => {
+      const path = "v1/deployment";
+      const answer = await this.#call({
+        what,
+        method: "GET",
+        url,
+        path,
+        signal,
+      });
+      const id = (answer as { deploymentId?: unknown } | null)?.deploymentId;
+      if (typeof id !== "string" || !/^[1-9][0-9]{0,19}$/.test(id)) {
+        throw notAMaster(what, url);
+      }
+      return BigInt(id);
+    });
+  }
+
+  /**
+   * Reports. Memberships that the master knows are left out.
+   *
+   * @throws {RaftError} as {@link getDeploymentId}; also `deploymentMismatch` if the master serves another deployment.
+   */
+  sendNodeHostInfo(
+    url: string,
+    info: NodeHostInfo,
+    options?: WaitOptions,
+  ): Promise<void> {
+    const what = "report";
+    return this.#bounded(what, options, async (signal) => {
+      if (this.#known.isBehind(info)) {
+        this.#known.learn(await this.#getIndexes(url, signal));
+      }
+      const report = this.#known.strip(info);
+      const reply = await this.#call({
+        what,
+        method: "POST",
+        url,
+        path: "v1/report",
+        body: encodeCbor(writeReport(report)),
+        signal,
+      }) as ReportReply | null;
+      if (!Array.isArray(reply?.want)) throw notAMaster(what, url);
+      this.#known.delivered(report, reply.want);
+    });
+  }
+
+  /** Masters of this version watch and ask for nothing, so there is nothing to carry out. */
+  handleMasterRequests(options?: WaitOptions): Promise<void> {
+    return this.#bounded(
+      "handle requests",
+      options,
+      () => Promise.resolve(),
+    );
+  }
+
+  #bounded<T>(
+    what: string,
+    options: WaitOptions | undefined,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const lifetime = this.#lifetime.signal;
+    return withDeadline({ what, options, lifetime, clock: this.#clock }, work);
+  }
+
+  async #getIndexes(
+    url: string,
+    signal: AbortSignal,
+  ): Promise<Map<number, number>> {
+    const what = "ask for the known memberships";
+    const answer = await this.#call({
+      what,
+      method: "GET",
+      url,
+      path: "v1/cci",
+      signal,
+    });
+    const { cci } = (answer ?? {}) as { cci?: Record<string, unknown> };
+    if (typeof cci !== "object" || cci === null) throw notAMaster(what, url);
+    return new Map(
+      Object.entries(cci).map(([id, index]) => [Number(id), Number(index)]),
+    );
+  }
+
+  async #call(call: Call): Promise<unknown> {
+    const { what, method, url, path, body, signal } = call;
+    const headers = new Headers({ accept: cborType });
+    if (body !== undefined) headers.set("content-type", cborType);
+    if (this.#token !== undefined) {
+      headers.set("authorization", `Bearer ${this.#token}`);
+    }
+    const request = new Request(requestUrl(url, path), {
+      method,
+      headers,
+      signal,
+      redirect: "manual", // A redirected POST would arrive as a GET, and a token elsewhere.
+      ...(body === undefined ? {} : { body }),
+    });
+    let response: Response;
+    let bytes: Uint8Array;
+    try {
+      response = await this.#fetch(request);
+      bytes = new Uint8Array(await response.arrayBuffer());
+    } catch (error) {
+      signal.throwIfAborted();
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new RaftError("notReady", `Cannot ${what}: ${redact(reason)}`, {
+        outcome: "unknown",
+      });
+    }
+    if (!response.ok) throw refusal(what, url, response, bytes);
+    try {
+      return readBody(response, bytes);
+    } catch {
+      throw notAMaster(what, url);
+    }
+  }
+}
+
+/** `path` under the master's URL, which may have a path of its own. */
+function requestUrl(url: string, path: string): URL {
+  let base: URL;
+  try {
+    base = new URL(url.endsWith("/") ? url : `${url}/`);
+  } catch {
+    throw new TypeError(`Cannot reach a master at "${redact(url)}": not a URL`);
+  }
+  if (base.protocol !== "http:" && base.protocol !== "https:") {
+    throw new TypeError(
+      `Cannot reach a master at "${redact(url)}": not an http: or https: URL`,
+    );
+  }
+  return new URL(path, base);
+}
+
+/** Without what a URL may hold of a secret. */
+function redact(text: string): string {
+  return text.replaceAll(/\/\/[^/@\s]*@/g, "//***@")
+    .replaceAll(/\?[^\s)"]*/g, "?***");
+}
+
+function readBody(response: Response, bytes: Uint8Array): unknown {
+  const type = response.headers.get("content-type") ?? "";
+  if (type.startsWith(cborType)) return decodeCbor(bytes);
+  return JSON.parse(new TextDecoder().decode(bytes));
+}
+
+function notAMaster(what: string, url: string): RaftError {
+  return new RaftError(
+    "rejected",
+    `Cannot ${what}: what answers at ${redact(url)} is not a master`,
+  );
+}
+
+/** The error that a master's refusal means. */
+function refusal(
+  what: string,
+  url: string,
+  response: Response,
+  bytes: Uint8Array,
+): RaftError {
+  const { status } = response;
+  let problem: { code?: unknown; detail?: unknown } | null = null;
+  try {
+    problem = JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    // Not every answer on the way is a master's: a proxy says its own.
+  }
+  const detail = typeof problem?.detail === "string"
+    ? problem.detail.slice(0, 500)
+    : `the status is ${status}`;
+  const text = `Cannot ${what}: the master at ${redact(url)} says: ${detail}`;
+  if (problem?.code === "deployment-mismatch") {
+    return new RaftError("deploymentMismatch", text);
+  }
+  if (status >= 500 || status === 429) {
+    return new RaftError("notReady", text, { outcome: "unknown" });
+  }
+  return new RaftError("rejected", text);
+}

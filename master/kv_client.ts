@@ -1,0 +1,140 @@
+/**
+ * A NodeHost that writes its reports straight into the master's store. It needs no master to run, but holds the
+ * store's token and may do everything there: over a network, and on Deno Deploy, prefer HTTP.
+ */
+import type { WaitOptions } from "../raft/config.ts";
+import { RaftError } from "../raft/errors.ts";
+import { withDeadline } from "./deadline.ts";
+import { KnownMemberships } from "./known_memberships.ts";
+import { type KvOpener, openDenoKv, requireDenoKv } from "./kv.ts";
+import { KvStore } from "./kv_store.ts";
+import type {
+  IMasterClient,
+  MasterClientFactory,
+  NodeHostInfo,
+} from "./protocol.ts";
+import { type MasterClock, systemClock } from "./system.ts";
+import { readReport, writeReport } from "./wire/mod.ts";
+
+/** Options of a {@link KvMasterClient}. */
+export interface KvMasterClientOptions {
+  /** Opens the store that one of `masterServers` names; Deno KV by default. The client closes what it opened. */
+  openKv?: KvOpener;
+  /** Measures timeouts; real time by default. */
+  clock?: MasterClock;
+}
+
+/**
+ * A factory for `masterClientFactory` of a NodeHost whose `masterServers` are paths of Deno KV: `":memory:"`, a file,
+ * or the `https:` URL of a database (KV Connect; token in `DENO_KV_ACCESS_TOKEN`).
+ *
+ * @throws {TypeError} where Deno KV is switched off.
+ */
+export function kvMasterClient(
+  options: KvMasterClientOptions = {},
+): MasterClientFactory {
+  if (options.openKv === undefined) requireDenoKv();
+  return () => new KvMasterClient(options);
+}
+
+/** The client of one NodeHost. */
+export class KvMasterClient implements IMasterClient {
+  readonly #openKv: KvOpener;
+  readonly #clock: MasterClock;
+  readonly #stores = new Map<string, Promise<KvStore>>();
+  readonly #known = new KnownMemberships();
+  readonly #lifetime = new AbortController();
+
+  /** Makes a client; it opens a store when that is first used. */
+  constructor(options: KvMasterClientOptions = {}) {
+    if (options.openKv === undefined) requireDenoKv();
+    this.#openKv = options.openKv ?? openDenoKv;
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  /** Names the client in logs. */
+  name(): string {
+    return "kv";
+  }
+
+  /** Ends the client; pending calls reject with code `closed`, and the stores are closed. */
+  async stop(): Promise<void> {
+    this.#lifetime.abort(
+      new RaftError("closed", "Cannot reach the store: the client stopped", {
+        outcome: "unknown",
+      }),
+    );
+    const stores = [...this.#stores.values()];
+    this.#stores.clear();
+    for (const result of await Promise.allSettled(stores)) {
+      if (result.status === "fulfilled") result.value.close();
+    }
+  }
+
+  /**
+   * Reads the deployment id, and sets a random one if the store has none.
+   *
+   * @throws {RaftError} `notReady` if the store cannot be reached, `timeout`, `closed`.
+   */
+  getDeploymentId(url: string, options?: WaitOptions): Promise<bigint> {
+    return this.#bounded("get the deployment id", options, async () => {
+      const store = await this.#storeAt(url);
+      return await store.deploymentId();
+    });
+  }
+
+  /**
+   * Reports. Memberships that the store knows are left out.
+   *
+   * @throws {RaftError} as {@link getDeploymentId}; also `deploymentMismatch` if the store is another deployment's.
+   * @throws {RangeError} if `info` is not a report that a store takes.
+   */
+  sendNodeHostInfo(
+    url: string,
+    info: NodeHostInfo,
+    options?: WaitOptions,
+  ): Promise<void> {
+    return this.#bounded("report", options, async () => {
+      const store = await this.#storeAt(url);
+      if (this.#known.isBehind(info)) {
+        this.#known.learn(await store.configChangeIndexes());
+      }
+      const report = this.#known.strip(info);
+      // Checked as a master would: what is stored here, masters must be able to read.
+      const { want } = await store.report(readReport(writeReport(report)));
+      this.#known.delivered(report, want);
+    });
+  }
+
+  /** Stores of this version hold no requests, so there is nothing to carry out. */
+  handleMasterRequests(options?: WaitOptions): Promise<void> {
+    return this.#bounded(
+      "handle requests",
+      options,
+      () => Promise.resolve(),
+    );
+  }
+
+  #bounded<T>(
+    what: string,
+    options: WaitOptions | undefined,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const lifetime = this.#lifetime.signal;
+    return withDeadline({ what, options, lifetime, clock: this.#clock }, work);
+  }
+
+  /** The store at `url`, opened once; after a failure the next call tries again. */
+  #storeAt(url: string): Promise<KvStore> {
+    const known = this.#stores.get(url);
+    if (known !== undefined) return known;
+    const opening = this.#openKv(url).then((kv) =>
+      new KvStore({ kv, clock: this.#clock })
+    );
+    this.#stores.set(url, opening);
+    opening.catch(() => {
+      if (this.#stores.get(url) === opening) this.#stores.delete(url);
+    });
+    return opening;
+  }
+}

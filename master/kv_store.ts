@@ -1,0 +1,257 @@
+/**
+ * A master's state in a key-value store (`schema.ts`), and how it is written. There is no lock and no leader: any
+ * number of masters share a store, and every write is one atomic commit that checks what it rests on.
+ *
+ * A report goes through these steps; a crash between two of them is repaired by the next report.
+ *
+ *     1  read ["h"]; a pair (boot, seq) that is not newer ends here
+ *     2  for memberships told in full: read ["c"] by tens, reconcile, one commit per ten with a check on each
+ *     3  check ["h"], set ["h"] and with it the slices of ["hl"] and ["log"] that changed; on conflict from 1
+ *
+ * When nothing changed, that is one read and one write.
+ */
+import { RaftError } from "../raft/errors.ts";
+import type { Random } from "../raft/ports.ts";
+import { isFull } from "./cluster_image.ts";
+import { type Kv, openDenoKv } from "./kv.ts";
+import { KvAccess } from "./kv_access.ts";
+import {
+  type ClusterSummary,
+  listClusters,
+  listNodeHosts,
+  type NodeHostSummary,
+} from "./overview.ts";
+import type { NodeHostInfo, NodeInfo, ReportReply } from "./protocol.ts";
+import {
+  type ClusterRecord,
+  hostKey,
+  type HostRecord,
+  logKey,
+  metaKey,
+  type MetaRecord,
+  schemaVersion,
+  type SliceRecord,
+} from "./schema.ts";
+import {
+  changedClusters,
+  changeOfLog,
+  changeOfNodes,
+  isNewer,
+  writeHost,
+} from "./store_host.ts";
+import { takeMemberships } from "./store_memberships.ts";
+import { type MasterClock, systemClock, systemRandom } from "./system.ts";
+import { rowsOf, unpackLog } from "./wire/mod.ts";
+
+/** What a {@link KvStore} is made of. */
+export interface KvStoreOptions {
+  /** Where it keeps everything. */
+  kv: Kv;
+  /** Real time by default. */
+  clock?: MasterClock;
+  /** The platform's by default. */
+  random?: Random;
+  /** Milliseconds that one read or commit may take; 10,000 by default. */
+  timeoutMs?: number;
+}
+
+/** Which store to open. */
+export interface OpenStoreOptions extends Omit<KvStoreOptions, "kv"> {
+  /**
+   * `":memory:"`, a file, or the `https:` URL of a database (KV Connect; token in `DENO_KV_ACCESS_TOKEN`). Without it the
+   * platform's own database: the app's on Deno Deploy, and elsewhere one that Deno keeps for this program.
+   */
+  path?: string | undefined;
+}
+
+const maxAttempts = 16;
+const metaMaxAgeMs = 60_000;
+
+/** A master's state. Close it when done. */
+export class KvStore {
+  readonly #access: KvAccess;
+  #meta: { record: MetaRecord; readAtMs: number } | undefined;
+
+  /** Uses an open store. */
+  constructor(options: KvStoreOptions) {
+    this.#access = new KvAccess({
+      kv: options.kv,
+      clock: options.clock ?? systemClock,
+      random: options.random ?? systemRandom,
+      timeoutMs: options.timeoutMs ?? 10_000,
+    });
+  }
+
+  /**
+   * The deployment id, a random one if the store has none yet. It is set once: by a commit that checks that there is
+   * none, so that all masters and all NodeHosts agree, whoever comes first.
+   *
+   * @throws {RaftError} if the store failed.
+   */
+  async deploymentId(): Promise<bigint> {
+    return (await this.#readMeta()).deploymentId;
+  }
+
+  /**
+   * Takes a report. One that is not newer than the last changes nothing.
+   *
+   * @throws {RaftError} with code `deploymentMismatch` if the NodeHost belongs to another deployment; others if the store
+   * failed, in which case the next report makes good.
+   */
+  async report(info: NodeHostInfo): Promise<ReportReply> {
+    await this.#requireWritable(info);
+    const access = this.#access;
+    const rows = rowsOf(info);
+    const w = access.randomHex(8);
+    let want: number[] | undefined;
+    for (let attempt = 0; attempt < maxAttempts; attempt++) {
+      const entry = await access.get(hostKey(info.nodeHostId));
+      const host = entry.value as HostRecord | null;
+      if (host?.w === w) return { accepted: true, want: want ?? [] };
+      if (host !== null && !isNewer(info, host)) {
+        return { accepted: false, want: [] };
+      }
+      const nodes = await changeOfNodes(access, rows, info.nodeHostId, host);
+      const log = await changeOfLog(access, info, host);
+      // A membership that is lacking leaves the digest empty, so that this host's rows all count as changed.
+      const changed = host?.digest === ""
+        ? new Set(rows.map((row) => row.clusterId))
+        : changedClusters(rows, nodes);
+      want ??= await takeMemberships(
+        access,
+        info.clusterInfoList.filter((cluster) =>
+          isFull(cluster) || changed.has(cluster.clusterId)
+        ),
+        info.nodeHostId,
+      );
+      const isLacking = want.length > 0;
+      const write = { info, rows, entry, nodes, log, isLacking, w };
+      if (await writeHost(access, write)) return { accepted: true, want };
+    }
+    throw new RaftError(
+      "busy",
+      `Cannot store the report of ${info.nodeHostId}: its record changed ${maxAttempts} times meanwhile`,
+    );
+  }
+
+  /** Index of the last known membership change, by cluster. */
+  async configChangeIndexes(): Promise<Map<number, number>> {
+    const indexes = new Map<number, number>();
+    for await (const { key, value } of this.#access.list(["c"], 1_000)) {
+      indexes.set(Number(key[1]), (value as ClusterRecord).cci);
+    }
+    return indexes;
+  }
+
+  /** All NodeHosts that ever reported, by id. */
+  nodeHosts(): Promise<NodeHostSummary[]> {
+    return listNodeHosts(this.#access);
+  }
+
+  /** All clusters that were ever reported, by id. */
+  clusters(): Promise<ClusterSummary[]> {
+    return listClusters(this.#access);
+  }
+
+  /** The nodes that a NodeHost's log holds data of, as last reported; `undefined` if it never reported. */
+  async logInfo(nodeHostId: string): Promise<NodeInfo[] | undefined> {
+    const { value } = await this.#access.get(hostKey(nodeHostId));
+    if (value === null) return undefined;
+    const { logSlices } = value as HostRecord;
+    const slices = await this.#access.getMany(
+      Array.from({ length: logSlices }, (_, i) => logKey(nodeHostId, i)),
+    );
+    return slices.flatMap((slice) =>
+      slice.value === null ? [] : unpackLog((slice.value as SliceRecord).rows)
+    );
+  }
+
+  /** Closes the store. */
+  close(): void {
+    this.#access.close();
+  }
+
+  async #readMeta(): Promise<MetaRecord> {
+    const known = this.#meta;
+    const nowMs = this.#access.now();
+    if (known && Math.abs(nowMs - known.readAtMs) < metaMaxAgeMs) {
+      return known.record;
+    }
+    const record = known === undefined
+      ? await this.#readOrMakeMeta()
+      : (await this.#access.get(metaKey)).value as MetaRecord | null;
+    // A store that lost its id, or got another one, is not the store that this master served.
+    if (
+      record === null ||
+      (known && known.record.deploymentId !== record.deploymentId)
+    ) {
+      throw new RaftError(
+        "deploymentMismatch",
+        `Cannot use the store: its deployment id was ${known?.record.deploymentId}, and is ${
+          record?.deploymentId ?? "gone"
+        }`,
+      );
+    }
+    this.#meta = { record, readAtMs: nowMs };
+    return record;
+  }
+
+  async #readOrMakeMeta(): Promise<MetaRecord> {
+    for (let attempt = 0; attempt < maxAttempts; attempt++) {
+      const entry = await this.#access.get(metaKey);
+      if (entry.value !== null) return entry.value as MetaRecord;
+      const record: MetaRecord = {
+        v: schemaVersion,
+        w: this.#access.randomHex(8),
+        deploymentId: this.#randomDeploymentId(),
+        epoch: this.#access.randomHex(8),
+        schema: schemaVersion,
+        minWriter: schemaVersion,
+      };
+      const atomic = this.#access.atomic()
+        .check({ key: metaKey, versionstamp: null })
+        .set(metaKey, record);
+      if (await this.#access.commit(atomic, metaKey, record.w)) return record;
+    }
+    throw new RaftError(
+      "busy",
+      "Cannot set the deployment id: commits conflict although there is none",
+    );
+  }
+
+  #randomDeploymentId(): bigint {
+    const id = BigInt(`0x${this.#access.randomHex(8)}`);
+    return id > 1n ? id : this.#randomDeploymentId();
+  }
+
+  async #requireWritable(info: NodeHostInfo): Promise<void> {
+    const meta = await this.#readMeta();
+    if (meta.minWriter > schemaVersion) {
+      throw new RaftError(
+        "notReady",
+        `Cannot write to the store: it wants a master of schema ${meta.minWriter}, this one has ${schemaVersion}`,
+      );
+    }
+    if (
+      info.deploymentId !== undefined && info.deploymentId !== meta.deploymentId
+    ) {
+      throw new RaftError(
+        "deploymentMismatch",
+        `Cannot take the report of ${info.nodeHostId}: it belongs to deployment ${info.deploymentId}, this is ${meta.deploymentId}`,
+      );
+    }
+  }
+}
+
+/**
+ * Opens a master's state in Deno KV.
+ *
+ * @throws {TypeError} where Deno KV is switched off.
+ * @throws {RaftError} with code `notReady` if the store cannot be opened.
+ */
+export async function openStore(
+  options: OpenStoreOptions = {},
+): Promise<KvStore> {
+  const { path, ...rest } = options;
+  return new KvStore({ ...rest, kv: await openDenoKv(path) });
+}

@@ -1,0 +1,133 @@
+// deno-lint-ignore-file no-console -- a program that is started from the command line
+/**
+ * Runs a master, locally or on Deno Deploy.
+ *
+ *     deno run --unstable-kv --allow-net --allow-env --allow-read=DIR --allow-write=DIR master/main.ts [options]
+ *
+ *     --port N             8080 by default; 0 for any
+ *     --hostname NAME      127.0.0.1 by default, 0.0.0.0 on Deno Deploy
+ *     --kv PATH            ":memory:", a file, or the https: URL of a database; DRAKKAR_KV by default, else the platform's
+ *     --silent-after-ms N  when the page shows a NodeHost as silent; 60,000 by default
+ *
+ * `DRAKKAR_TOKEN` is the bearer token that NodeHosts need; without it everybody may report. `DENO_KV_ACCESS_TOKEN` is that
+ * of a database. Prints one line of JSON with its address, then nothing. Ends on SIGINT and SIGTERM.
+ *
+ * @module
+ */
+import { parseArgs } from "./deps.ts";
+import { openStore } from "./kv_store.ts";
+import { createMaster, type MasterOptions } from "./server.ts";
+
+interface Settings {
+  port: number;
+  hostname: string;
+  kvPath: string | undefined;
+  token: string | undefined;
+  silentAfterMs: number;
+}
+
+function readSettings(args: string[]): Settings {
+  const { values } = parseArgs({
+    args,
+    options: {
+      port: { type: "string", default: "8080" },
+      hostname: { type: "string" },
+      kv: { type: "string" },
+      "silent-after-ms": { type: "string", default: "60000" },
+    },
+  });
+  return {
+    port: readNumber("--port", values.port, 0, 65_535),
+    hostname: values.hostname ?? (isOnDeploy() ? "0.0.0.0" : "127.0.0.1"),
+    kvPath: values.kv ?? Deno.env.get("DRAKKAR_KV"),
+    token: Deno.env.get("DRAKKAR_TOKEN"),
+    silentAfterMs: readNumber(
+      "--silent-after-ms",
+      values["silent-after-ms"],
+      1,
+      86_400_000,
+    ),
+  };
+}
+
+/** There every variable may be read; elsewhere it need not be allowed, and then it is not there. */
+function isOnDeploy(): boolean {
+  const variable = "DENO_DEPLOY";
+  const { state } = Deno.permissions.querySync({ name: "env", variable });
+  return state === "granted" && Deno.env.get(variable) !== undefined;
+}
+
+function readNumber(
+  name: string,
+  text: string,
+  min: number,
+  max: number,
+): number {
+  const value = Number(text);
+  if (!/^[0-9]+$/.test(text) || value < min || value > max) {
+    throw new RangeError(
+      `Cannot use ${name}: "${text}" is not an integer from ${min} to ${max}`,
+    );
+  }
+  return value;
+}
+
+function isLoopback(hostname: string): boolean {
+  return hostname === "localhost" || hostname === "::1" ||
+    hostname.startsWith("127.");
+}
+
+/** Calls `stop` on the first signal to end; where signals cannot be had, the platform ends the process. */
+function onEndSignal(stop: () => void): () => void {
+  const signals: Deno.Signal[] = ["SIGINT", "SIGTERM"];
+  const listening: Deno.Signal[] = [];
+  for (const signal of signals) {
+    try {
+      Deno.addSignalListener(signal, stop);
+      listening.push(signal);
+    } catch {
+      // Not on this platform.
+    }
+  }
+  return () => {
+    for (const signal of listening) Deno.removeSignalListener(signal, stop);
+  };
+}
+
+async function run(settings: Settings): Promise<void> {
+  const { port, hostname, kvPath, token, silentAfterMs } = settings;
+  if (token === undefined && !isLoopback(hostname)) {
+    console.error(
+      `DRAKKAR_TOKEN is not set: whoever reaches ${hostname} may report, and read`,
+    );
+  }
+  const store = await openStore({ path: kvPath });
+  try {
+    const options: MasterOptions = { store, silentAfterMs };
+    if (token !== undefined) options.token = token;
+    const master = createMaster(options);
+    // Listened for before the address is told: whoever reads it may end the program at once.
+    const forget = onEndSignal(() => server.shutdown());
+    const server = Deno.serve({
+      port,
+      hostname,
+      onListen: (at) => {
+        const host = at.hostname.includes(":")
+          ? `[${at.hostname}]`
+          : at.hostname;
+        console.log(JSON.stringify({ address: `http://${host}:${at.port}` }));
+      },
+    }, (request) => master.fetch(request));
+    await server.finished;
+    forget();
+  } finally {
+    store.close();
+  }
+}
+
+try {
+  await run(readSettings(Deno.args));
+} catch (error) {
+  console.error(error instanceof Error ? error.message : String(error));
+  Deno.exit(1);
+}

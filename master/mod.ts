@@ -1,0 +1,38 @@
+/**
+ * Clients with which a NodeHost reaches a master, and the store that masters share. The server is in
+ * `master/server.ts`, so that nobody who imports this file downloads what only a server needs.
+ *
+ * @module
+ */
+export type { WaitOptions } from "../raft/config.ts";
+export type { Clock, Logger, Random, Timer } from "../raft/ports.ts";
+export { HttpMasterClient, httpMasterClient } from "./client.ts";
+export type { HttpMasterClientOptions } from "./client.ts";
+export type {
+  Kv,
+  KvAtomic,
+  KvEntry,
+  KvKey,
+  KvKeyPart,
+  KvOpener,
+  KvReadOptions,
+} from "./kv.ts";
+export { KvMasterClient, kvMasterClient } from "./kv_client.ts";
+export type { KvMasterClientOptions } from "./kv_client.ts";
+export { KvStore, openStore } from "./kv_store.ts";
+export type { KvStoreOptions, OpenStoreOptions } from "./kv_store.ts";
+export type {
+  ClusterSummary,
+  NodeHostSummary,
+  NodeSummary,
+} from "./overview.ts";
+export type {
+  ClusterInfo,
+  IMasterClient,
+  MasterClientFactory,
+  NodeHostInfo,
+  NodeInfo,
+  ReportReply,
+} from "./protocol.ts";
+export type { ClusterLife } from "./schema.ts";
+export type { MasterClock } from "./system.ts";

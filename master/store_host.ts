@@ -1,0 +1,252 @@
+/** How what a NodeHost says of itself gets into its record, and into the slices beside it. */
+import type { KvAtomic, KvEntry, KvKey } from "./kv.ts";
+import type { KvAccess } from "./kv_access.ts";
+import type { NodeHostInfo } from "./protocol.ts";
+import {
+  addressKey,
+  type AddressRecord,
+  hostKey,
+  type HostRecord,
+  logKey,
+  nodesKey,
+  schemaVersion,
+  type SliceRecord,
+} from "./schema.ts";
+import {
+  digestOf,
+  type NodeRow,
+  sliceLog,
+  sliceNodes,
+  unpackRows,
+} from "./wire/mod.ts";
+
+/** A commit takes 800 KiB; this much of them for slices. */
+const maxSliceBytesPerCommit = 640 * 1024;
+
+/** New content of `["hl",host]` or `["log",host]`, and which of its slices differ from what is stored. */
+export interface SliceChange {
+  /** Of the whole content. */
+  readonly digest: string;
+  /** Slices of the whole content. */
+  readonly sliceCount: number;
+  /** Slices to set. */
+  readonly sets: readonly { key: KvKey; rows: Uint8Array }[];
+  /** Slices to remove. */
+  readonly deletes: readonly KvKey[];
+  /** The slices that were stored. */
+  readonly old: readonly Uint8Array[];
+}
+
+/** Whether a report comes after what the record knows. A report without `boot` and `seq` always does. */
+export function isNewer(info: NodeHostInfo, host: HostRecord): boolean {
+  const { boot, seq } = info;
+  if (boot === undefined || seq === undefined) return true;
+  return boot > host.boot || (boot === host.boot && seq > host.seq);
+}
+
+/** What the report changes in `["hl",host]`; `undefined` if nothing. */
+export async function changeOfNodes(
+  access: KvAccess,
+  rows: readonly NodeRow[],
+  hostId: string,
+  host: HostRecord | null,
+): Promise<SliceChange | undefined> {
+  const slices = sliceNodes(rows);
+  if (host?.digest === digestOf(slices)) return undefined;
+  return await compare(
+    access,
+    slices,
+    host?.slices ?? 0,
+    (i) => nodesKey(hostId, i),
+  );
+}
+
+/** What the report changes in `["log",host]`; `undefined` if nothing, or if it says nothing of the log. */
+export async function changeOfLog(
+  access: KvAccess,
+  info: NodeHostInfo,
+  host: HostRecord | null,
+): Promise<SliceChange | undefined> {
+  if (!info.logInfoIncluded) return undefined;
+  const slices = sliceLog(info.logInfo);
+  if (host?.logDigest === digestOf(slices)) return undefined;
+  return await compare(
+    access,
+    slices,
+    host?.logSlices ?? 0,
+    (i) => logKey(info.nodeHostId, i),
+  );
+}
+
+async function compare(
+  access: KvAccess,
+  slices: readonly Uint8Array[],
+  oldCount: number,
+  keyOf: (i: number) => KvKey,
+): Promise<SliceChange> {
+  const oldKeys = Array.from({ length: oldCount }, (_, i) => keyOf(i));
+  const old = (await access.getMany(oldKeys)).map((entry) =>
+    (entry.value as SliceRecord | null)?.rows ?? new Uint8Array()
+  );
+  return {
+    digest: digestOf(slices),
+    sliceCount: slices.length,
+    sets: slices.map((rows, i) => ({ key: keyOf(i), rows }))
+      .filter(({ rows }, i) => !hasSameBytes(rows, old[i])),
+    deletes: oldKeys.slice(slices.length),
+    old,
+  };
+}
+
+function hasSameBytes(a: Uint8Array, b: Uint8Array | undefined): boolean {
+  return b !== undefined && a.length === b.length &&
+    a.every((byte, i) => byte === b[i]);
+}
+
+/** The clusters whose row is not the one that was stored. */
+export function changedClusters(
+  rows: readonly NodeRow[],
+  change: SliceChange | undefined,
+): Set<number> {
+  if (change === undefined) return new Set();
+  const old = new Map<number, NodeRow>();
+  for (const slice of change.old) {
+    for (const row of unpackRows(slice)) old.set(row.clusterId, row);
+  }
+  const changed = rows.filter((row) => {
+    const before = old.get(row.clusterId);
+    return before?.nodeId !== row.nodeId ||
+      before.configChangeIndex !== row.configChangeIndex;
+  });
+  return new Set(changed.map((row) => row.clusterId));
+}
+
+/** Everything that {@link writeHost} writes. */
+export interface HostWrite {
+  /** The report. */
+  readonly info: NodeHostInfo;
+  /** Its nodes. */
+  readonly rows: readonly NodeRow[];
+  /** The NodeHost's record as it was read; nothing is written if it changed since. */
+  readonly entry: KvEntry;
+  /** See {@link changeOfNodes}. */
+  readonly nodes: SliceChange | undefined;
+  /** See {@link changeOfLog}. */
+  readonly log: SliceChange | undefined;
+  /** Some memberships are lacking, so the next report has to be examined even if it says the same. */
+  readonly isLacking: boolean;
+  /** Write id. */
+  readonly w: string;
+}
+
+/**
+ * Writes a NodeHost's record with its slices in one commit. If both kinds of slices do not fit into one commit, the log's
+ * follow in a second; without it, the next report that includes them will do.
+ *
+ * @returns `false` if the record had changed.
+ * @throws {RaftError} if the store failed.
+ */
+export async function writeHost(
+  access: KvAccess,
+  write: HostWrite,
+): Promise<boolean> {
+  const { info, entry, nodes, log, w } = write;
+  const key = hostKey(info.nodeHostId);
+  const isLogLater = sliceBytes(nodes) + sliceBytes(log) >
+    maxSliceBytesPerCommit;
+  const record = recordAfter(access, write, isLogLater ? undefined : log);
+  const atomic = access.atomic()
+    .check({ key, versionstamp: entry.versionstamp })
+    .set(key, record);
+  addSlices(atomic, nodes, w);
+  if (!isLogLater) addSlices(atomic, log, w);
+  await addAddress(access, atomic, write);
+  if (!await access.commit(atomic, key, w)) return false;
+  if (isLogLater) await writeLogLater(access, write);
+  return true;
+}
+
+function sliceBytes(change: SliceChange | undefined): number {
+  return (change?.sets ?? []).reduce((sum, set) => sum + set.rows.length, 0);
+}
+
+function addSlices(
+  atomic: KvAtomic,
+  change: SliceChange | undefined,
+  w: string,
+): void {
+  for (const { key, rows } of change?.sets ?? []) {
+    atomic.set(key, { v: schemaVersion, w, rows } satisfies SliceRecord);
+  }
+  for (const key of change?.deletes ?? []) atomic.delete(key);
+}
+
+/** The record after the report; fields that this version does not know stay. */
+function recordAfter(
+  access: KvAccess,
+  { info, rows, entry, nodes, isLacking, w }: HostWrite,
+  log: SliceChange | undefined,
+): HostRecord {
+  const old = entry.value as HostRecord | null;
+  return {
+    ...old,
+    v: schemaVersion,
+    w,
+    boot: info.boot ?? old?.boot ?? 0,
+    seq: info.seq ?? old?.seq ?? 0,
+    atMs: access.now(),
+    addr: info.nodeHostAddress,
+    api: info.nodeHostApiAddress,
+    region: info.region,
+    n: rows.length,
+    leads: rows.filter((row) => row.isLeader).length,
+    digest: isLacking ? "" : nodes?.digest ?? old?.digest ?? "",
+    slices: nodes?.sliceCount ?? old?.slices ?? 0,
+    logDigest: log?.digest ?? old?.logDigest ?? "",
+    logSlices: log?.sliceCount ?? old?.logSlices ?? 0,
+  };
+}
+
+/** Says who is at the address; takes the NodeHost's old address back, unless somebody else is there by now. */
+async function addAddress(
+  access: KvAccess,
+  atomic: KvAtomic,
+  { info, entry, w }: HostWrite,
+): Promise<void> {
+  const before = (entry.value as HostRecord | null)?.addr;
+  if (before === info.nodeHostAddress) return;
+  atomic.set(
+    addressKey(info.nodeHostAddress),
+    {
+      v: schemaVersion,
+      w,
+      host: info.nodeHostId,
+    } satisfies AddressRecord,
+  );
+  if (before === undefined) return;
+  const old = await access.get(addressKey(before));
+  if ((old.value as AddressRecord | null)?.host !== info.nodeHostId) return;
+  atomic.check({ key: old.key, versionstamp: old.versionstamp })
+    .delete(old.key);
+}
+
+async function writeLogLater(
+  access: KvAccess,
+  { info, log, w }: HostWrite,
+): Promise<void> {
+  const key = hostKey(info.nodeHostId);
+  const entry = await access.get(key);
+  const record = entry.value as HostRecord | null;
+  if (log === undefined || record?.w !== w) return; // A newer report was faster.
+  const later = access.randomHex(8);
+  const atomic = access.atomic()
+    .check({ key, versionstamp: entry.versionstamp })
+    .set(key, {
+      ...record,
+      w: later,
+      logDigest: log.digest,
+      logSlices: log.sliceCount,
+    });
+  addSlices(atomic, log, later);
+  await access.commit(atomic, key, later);
+}

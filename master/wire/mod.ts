@@ -1,0 +1,12 @@
+/** How reports are written down: on their way to a master, and in its store. */
+export { decodeCbor, encodeCbor } from "./cbor.ts";
+export { maxReportBytes, readReport, writeReport } from "./report.ts";
+export {
+  digestOf,
+  rowsOf,
+  sliceLog,
+  sliceNodes,
+  unpackLog,
+  unpackRows,
+} from "./rows.ts";
+export type { NodeRow } from "./rows.ts";

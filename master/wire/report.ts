@@ -1,0 +1,185 @@
+/**
+ * A report on its way to a master: {@link NodeHostInfo} with its own field names, in JSON or CBOR. Only
+ * `deploymentId` differs: it is a decimal text, since neither format carries 64 bits to every reader.
+ *
+ * Reports come from strangers, so reading builds a new value from fields that were each checked. Fields that are not
+ * known are passed over: a newer NodeHost may say more.
+ */
+import type { ClusterInfo, NodeHostInfo, NodeInfo } from "../protocol.ts";
+
+/** Bytes of one report at most, as it travels. */
+export const maxReportBytes = 4 * 1024 * 1024;
+
+// What a store takes in one atomic commit: 800 KiB, of 25 and 16 bytes per node (rows.ts).
+const maxClusters = 25_000;
+const maxLogNodes = 40_000;
+const maxMembers = 127;
+
+type Fields = Record<string, unknown>;
+
+function refuse(name: string, what: string): never {
+  throw new RangeError(`Cannot read the report: ${name} ${what}`);
+}
+
+function readFields(name: string, value: unknown): Fields {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    refuse(name, "is not an object");
+  }
+  return value as Fields;
+}
+
+function readList(name: string, value: unknown, max: number): unknown[] {
+  if (!Array.isArray(value)) refuse(name, "is not an array");
+  if (value.length > max) {
+    refuse(name, `has ${value.length} items, ${max} at most`);
+  }
+  return value;
+}
+
+function readInteger(name: string, value: unknown, min: number): number {
+  if (
+    typeof value !== "number" || !Number.isSafeInteger(value) || value < min
+  ) {
+    refuse(name, `is not an integer from ${min} to 2^53 - 1`);
+  }
+  return value;
+}
+
+function readBoolean(name: string, value: unknown): boolean {
+  if (typeof value !== "boolean") refuse(name, "is not true or false");
+  return value;
+}
+
+/** Text for people: anything but control characters. */
+function readText(name: string, value: unknown): string {
+  if (
+    typeof value !== "string" || value.length > 255 || /\p{C}/u.test(value)
+  ) {
+    refuse(name, "is not a text of at most 255 characters");
+  }
+  return value;
+}
+
+/** Text that becomes part of a key: printable ASCII, no spaces. */
+function readName(name: string, value: unknown, maxLength: number): string {
+  if (typeof value !== "string" || !/^[\x21-\x7e]+$/.test(value)) {
+    refuse(name, "is not a text of printable ASCII without spaces");
+  }
+  if (value.length > maxLength) {
+    refuse(name, `has ${value.length} characters, ${maxLength} at most`);
+  }
+  return value;
+}
+
+function readMembers(name: string, value: unknown): Record<number, string> {
+  const fields = readFields(name, value);
+  const ids = Object.keys(fields);
+  if (ids.length > maxMembers) {
+    refuse(name, `has ${ids.length} members, ${maxMembers} at most`);
+  }
+  const members: Record<number, string> = {};
+  for (const id of ids) {
+    if (!/^[1-9][0-9]{0,15}$/.test(id)) {
+      refuse(name, "has a key that is not a node id");
+    }
+    const nodeId = readInteger(`a node id of ${name}`, Number(id), 1);
+    members[nodeId] = readName(`${name}[${id}]`, fields[id], 255);
+  }
+  return members;
+}
+
+function readCluster(name: string, value: unknown): ClusterInfo {
+  const fields = readFields(name, value);
+  const cluster: ClusterInfo = {
+    clusterId: readInteger(`${name}.clusterId`, fields.clusterId, 1),
+    nodeId: readInteger(`${name}.nodeId`, fields.nodeId, 1),
+    isLeader: readBoolean(`${name}.isLeader`, fields.isLeader),
+    nodes: readMembers(`${name}.nodes`, fields.nodes),
+    configChangeIndex: readInteger(
+      `${name}.configChangeIndex`,
+      fields.configChangeIndex,
+      0,
+    ),
+    pending: readBoolean(`${name}.pending`, fields.pending),
+    incomplete: readBoolean(`${name}.incomplete`, fields.incomplete),
+  };
+  if (cluster.pending || cluster.incomplete) {
+    cluster.nodes = {}; // Whatever was sent has no meaning.
+  } else if (Object.keys(cluster.nodes).length === 0) {
+    refuse(`${name}.nodes`, "is empty, but neither pending nor incomplete");
+  }
+  return cluster;
+}
+
+function readClusters(value: unknown): ClusterInfo[] {
+  const clusters = readList("clusterInfoList", value, maxClusters)
+    .map((item, i) => readCluster(`clusterInfoList[${i}]`, item));
+  const seen = new Set<number>();
+  for (const { clusterId } of clusters) {
+    if (seen.has(clusterId)) {
+      refuse("clusterInfoList", `names cluster ${clusterId} twice`);
+    }
+    seen.add(clusterId);
+  }
+  return clusters;
+}
+
+function readLog(value: unknown): NodeInfo[] {
+  return readList("logInfo", value, maxLogNodes).map((item, i) => {
+    const fields = readFields(`logInfo[${i}]`, item);
+    return {
+      clusterId: readInteger(`logInfo[${i}].clusterId`, fields.clusterId, 1),
+      nodeId: readInteger(`logInfo[${i}].nodeId`, fields.nodeId, 1),
+    };
+  });
+}
+
+function readDeploymentId(value: unknown): bigint {
+  if (typeof value !== "string" || !/^[1-9][0-9]{0,19}$/.test(value)) {
+    refuse("deploymentId", "is not a decimal text");
+  }
+  const id = BigInt(value);
+  if (id >= 1n << 64n) refuse("deploymentId", "is not below 2^64");
+  return id;
+}
+
+/**
+ * Reads a report.
+ *
+ * @throws {RangeError} if it is not one; the message names the field.
+ */
+export function readReport(value: unknown): NodeHostInfo {
+  const fields = readFields("it", value);
+  const info: NodeHostInfo = {
+    nodeHostId: readName("nodeHostId", fields.nodeHostId, 128),
+    nodeHostAddress: readName("nodeHostAddress", fields.nodeHostAddress, 255),
+    nodeHostApiAddress: readText(
+      "nodeHostApiAddress",
+      fields.nodeHostApiAddress,
+    ),
+    region: readText("region", fields.region),
+    clusterInfoList: readClusters(fields.clusterInfoList),
+    clusterIdList: readList("clusterIdList", fields.clusterIdList, maxClusters)
+      .map((id, i) => readInteger(`clusterIdList[${i}]`, id, 1)),
+    logInfoIncluded: readBoolean("logInfoIncluded", fields.logInfoIncluded),
+    logInfo: readLog(fields.logInfo),
+  };
+  if (info.logInfo.length > 0 && !info.logInfoIncluded) {
+    refuse("logInfo", "is not empty although logInfoIncluded is false");
+  }
+  if (fields.boot !== undefined) {
+    info.boot = readInteger("boot", fields.boot, 0);
+  }
+  if (fields.seq !== undefined) info.seq = readInteger("seq", fields.seq, 0);
+  if (fields.deploymentId !== undefined) {
+    info.deploymentId = readDeploymentId(fields.deploymentId);
+  }
+  return info;
+}
+
+/** The report as it travels, to be read by {@link readReport}. */
+export function writeReport(info: NodeHostInfo): Record<string, unknown> {
+  const { deploymentId, ...fields } = info;
+  if (deploymentId === undefined) return fields;
+  return { ...fields, deploymentId: deploymentId.toString() };
+}

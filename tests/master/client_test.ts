@@ -1,0 +1,320 @@
+import { assert } from "../deps.ts";
+import { HttpMasterClient, httpMasterClient } from "../../master/client.ts";
+import type { HttpMasterClientOptions } from "../../master/client.ts";
+import type { KvStore } from "../../master/kv_store.ts";
+import { KvMasterClient, kvMasterClient } from "../../master/kv_client.ts";
+import { openDenoKv } from "../../master/kv.ts";
+import type { IMasterClient, NodeHostInfo } from "../../master/protocol.ts";
+import { createMaster } from "../../master/server.ts";
+import { RaftError } from "../../raft/errors.ts";
+import {
+  cluster,
+  FaultyKv,
+  ManualClock,
+  report,
+  withStore,
+} from "./fixtures.ts";
+
+const url = "http://master:8080";
+const token = "0123456789abcdef0123456789abcdef";
+const byCode = (code: string) => (error: unknown) =>
+  error instanceof RaftError && error.code === code;
+
+/** A client whose requests go straight into a master on `store`, and the paths it asked for. */
+function httpClient(
+  store: KvStore,
+  options: HttpMasterClientOptions = {},
+): { client: HttpMasterClient; paths: string[] } {
+  const master = createMaster({ store });
+  const paths: string[] = [];
+  const client = new HttpMasterClient({
+    fetch: (request) => {
+      paths.push(new URL(request.url).pathname);
+      return master.fetch(request);
+    },
+    ...options,
+  });
+  return { client, paths };
+}
+
+/** The same checks over both clients. */
+async function withEachClient(
+  work: (
+    parts: { client: IMasterClient; store: KvStore; clock: ManualClock },
+  ) => Promise<void>,
+): Promise<void> {
+  await withStore(async (store, kv, clock) => {
+    const { client } = httpClient(store, { clock });
+    await work({ client, store, clock });
+    await client.stop();
+    const shared = new FaultyKv(kv);
+    shared.close = () => {};
+    const direct = new KvMasterClient({
+      openKv: () => Promise.resolve(shared),
+      clock,
+    });
+    await work({ client: direct, store, clock });
+    await direct.stop();
+  });
+}
+
+Deno.test("Both clients get the same deployment id", async () => {
+  await withEachClient(async ({ client, store }) => {
+    assert.equal(
+      await client.getDeploymentId(url),
+      await store.deploymentId(),
+    );
+  });
+});
+
+Deno.test("Both clients leave out the memberships that the master knows (master-reference 3)", async () => {
+  await withEachClient(async ({ client, store }) => {
+    const sent: NodeHostInfo[] = [];
+    const original = Object.getPrototypeOf(store).report;
+    Object.getPrototypeOf(store).report = function (info: NodeHostInfo) {
+      sent.push(info);
+      return original.call(this, info);
+    };
+    try {
+      const incomplete = () =>
+        sent.at(-1)!.clusterInfoList.map((info) => info.incomplete);
+      const at = (configChangeIndex: number) =>
+        report(1, [
+          cluster(1, 1, { configChangeIndex }),
+          cluster(2, 1, { pending: true, nodes: {}, configChangeIndex: 0 }),
+        ]);
+      const base = (await store.configChangeIndexes()).get(1) ?? 0;
+      await client.sendNodeHostInfo(url, at(base + 10));
+      assert.deepEqual(incomplete(), [false, false]);
+      await client.sendNodeHostInfo(url, at(base + 10));
+      assert.deepEqual(incomplete(), [true, false]);
+      assert.deepEqual(sent.at(-1)!.clusterInfoList[0]!.nodes, {});
+      await client.sendNodeHostInfo(url, at(base + 9)); // Behind: it would be ignored.
+      assert.deepEqual(incomplete(), [true, false]);
+      await client.sendNodeHostInfo(url, at(base + 11));
+      assert.deepEqual(incomplete(), [false, false]);
+      assert.equal((await store.configChangeIndexes()).get(1), base + 11);
+    } finally {
+      Object.getPrototypeOf(store).report = original;
+    }
+  });
+});
+
+Deno.test("The HTTP client asks what the master knows only when it is ahead of that", async () => {
+  await withStore(async (store) => {
+    const { client, paths } = httpClient(store);
+    const send = (configChangeIndex: number) =>
+      client.sendNodeHostInfo(
+        url,
+        report(1, [cluster(1, 1, { configChangeIndex })]),
+      );
+    for (const index of [3, 3, 3, 8, 8]) await send(index);
+    const [ask, tell] = ["/v1/cci", "/v1/report"];
+    assert.deepEqual(paths, [ask, tell, tell, tell, ask, tell, tell]);
+  });
+});
+
+Deno.test("Both clients tell a membership again that the master lost", async () => {
+  await withStore(async (first) => {
+    await withStore(async (second) => {
+      const masters = [first, second].map((store) => createMaster({ store }));
+      let current = 0;
+      const client = new HttpMasterClient({
+        fetch: (request) => masters[current]!.fetch(request),
+      });
+      const info = report(1, [cluster(1, 1)]);
+      await client.sendNodeHostInfo(url, info);
+      current = 1;
+      await client.sendNodeHostInfo(url, info);
+      assert.equal((await second.configChangeIndexes()).size, 0);
+      await client.sendNodeHostInfo(url, info);
+      assert.equal((await second.configChangeIndexes()).size, 1);
+    });
+  });
+});
+
+Deno.test("Both clients end a wait by signal, timeout and stop()", async () => {
+  const hanging = new Promise<never>(() => {});
+  const clock = new ManualClock();
+  const clients = [
+    () => new HttpMasterClient({ fetch: () => hanging, clock }),
+    () => new KvMasterClient({ openKv: () => hanging, clock }),
+  ];
+  for (const make of clients) {
+    const calls = [
+      (client: IMasterClient, options?: { signal?: AbortSignal }) =>
+        client.getDeploymentId(url, options),
+      (client: IMasterClient, options?: { signal?: AbortSignal }) =>
+        client.sendNodeHostInfo(url, report(1), options),
+    ];
+    for (const call of calls) {
+      const client = make();
+      const controller = new AbortController();
+      const reason = new Error("enough");
+      const aborted = assert.rejects(
+        call(client, { signal: controller.signal }),
+        (error) => error === reason,
+      );
+      controller.abort(reason);
+      await aborted;
+      await assert.rejects(
+        call(client, { signal: controller.signal }),
+        (error) => error === reason,
+      );
+      const late = assert.rejects(call(client), byCode("timeout"));
+      clock.advance(5_000);
+      await late;
+      const stopped = assert.rejects(call(client), byCode("closed"));
+      const stopping = client.name() === "http" && client.stop();
+      if (!stopping) void client.stop(); // Its store never finishes opening.
+      await stopped;
+      await assert.rejects(call(client), byCode("closed"));
+      await assert.rejects(client.handleMasterRequests(), byCode("closed"));
+    }
+  }
+  assert.equal(clock.timerCount, 0);
+});
+
+Deno.test("Both clients reject wrong options at once", async () => {
+  await withEachClient(async ({ client }) => {
+    await assert.rejects(
+      client.getDeploymentId(url, { timeoutMs: 0 }),
+      RangeError,
+    );
+    await assert.rejects(
+      client.sendNodeHostInfo(url, report(1), { timeoutMs: 1.5 }),
+      RangeError,
+    );
+  });
+});
+
+Deno.test("The HTTP client over a socket, with a token, below a path", async () => {
+  await withStore(async (store) => {
+    const master = createMaster({ store, token });
+    const server = Deno.serve(
+      { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+      (request) => {
+        const { method, headers, body } = request;
+        const inner = request.url.replace("/deep/down", "");
+        return master.fetch(new Request(inner, { method, headers, body }));
+      },
+    );
+    const base = `http://127.0.0.1:${server.addr.port}/deep/down`;
+    const client = httpMasterClient({ token })(undefined as never);
+    const stranger = new HttpMasterClient();
+    try {
+      const id = await client.getDeploymentId(base);
+      assert.equal(id, await store.deploymentId());
+      assert.equal(await client.getDeploymentId(`${base}/`), id);
+      await client.sendNodeHostInfo(base, report(1, [cluster(1, 1)]));
+      assert.equal((await store.nodeHosts()).length, 1);
+      await client.handleMasterRequests();
+      await assert.rejects(stranger.getDeploymentId(base), byCode("rejected"));
+    } finally {
+      await client.stop();
+      await stranger.stop();
+      await server.shutdown();
+    }
+    await assert.rejects(
+      new HttpMasterClient().getDeploymentId(base),
+      byCode("notReady"),
+    );
+  });
+});
+
+Deno.test("The HTTP client says what a refusal means, and tells no secret", async () => {
+  const answers: [Response, string][] = [
+    [new Response("no", { status: 503 }), "notReady"],
+    [new Response("no", { status: 429 }), "notReady"],
+    [new Response("no", { status: 404 }), "rejected"],
+    [new Response(null, { status: 302 }), "rejected"],
+    [new Response("<html>"), "rejected"],
+    [new Response("{}"), "rejected"],
+    [new Response('{"deploymentId":7}'), "rejected"],
+    [
+      new Response(
+        '{"code":"deployment-mismatch","detail":"it belongs to another"}',
+        { status: 409 },
+      ),
+      "deploymentMismatch",
+    ],
+  ];
+  for (const [response, code] of answers) {
+    const client = new HttpMasterClient({ fetch: () => response });
+    await assert.rejects(
+      client.getDeploymentId("http://me:secret@master/?key=secret"),
+      (error) =>
+        byCode(code)(error) && !(error as Error).message.includes("secret"),
+    );
+  }
+  const client = new HttpMasterClient();
+  for (const bad of ["master:8080", "not a url", "ftp://master", ""]) {
+    await assert.rejects(client.getDeploymentId(bad), TypeError);
+  }
+  assert.throws(() => httpMasterClient({ token: "a b" }), TypeError);
+});
+
+Deno.test("The HTTP client sends what a master of another deployment refuses", async () => {
+  await withStore(async (store) => {
+    const { client } = httpClient(store);
+    await client.getDeploymentId(url);
+    await assert.rejects(
+      client.sendNodeHostInfo(url, report(1, [], { deploymentId: 5n })),
+      byCode("deploymentMismatch"),
+    );
+  });
+});
+
+Deno.test("Reports of 1,000 clusters pass both clients", async () => {
+  await withEachClient(async ({ client, store }) => {
+    const clusters = Array.from({ length: 1_000 }, (_, i) => cluster(i + 1, 1));
+    await client.sendNodeHostInfo(url, report(1, clusters));
+    await client.sendNodeHostInfo(url, report(1, clusters));
+    assert.equal((await store.clusters()).length, 1_000);
+  });
+});
+
+Deno.test("The KV client opens a file by its path, once, and closes it", async () => {
+  const dir = await Deno.makeTempDir();
+  const path = `${dir}/master.kv`;
+  try {
+    const clients = [1, 2, 3].map(() => kvMasterClient()(undefined as never));
+    const ids = await Promise.all(
+      clients.map((client) => client.getDeploymentId(path)),
+    );
+    assert.equal(new Set(ids).size, 1);
+    await Promise.all(
+      clients.map((client, i) =>
+        client.sendNodeHostInfo(path, report(i + 1, [cluster(1, i + 1)]))
+      ),
+    );
+    for (const client of clients) await client.stop();
+    const kv = await openDenoKv(path);
+    const hosts = await Array.fromAsync(kv.list({ prefix: ["h"] }));
+    assert.equal(hosts.length, 3);
+    kv.close();
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
+Deno.test("The KV client tries again to open a store, and checks what it writes", async () => {
+  let attempts = 0;
+  const client = new KvMasterClient({
+    openKv: (path) => {
+      if (attempts++ === 0) {
+        return Promise.reject(new RaftError("notReady", "x"));
+      }
+      return openDenoKv(path);
+    },
+  });
+  await assert.rejects(client.getDeploymentId(":memory:"), byCode("notReady"));
+  const id = await client.getDeploymentId(":memory:");
+  assert.equal(await client.getDeploymentId(":memory:"), id);
+  assert.equal(attempts, 2);
+  await assert.rejects(
+    client.sendNodeHostInfo(":memory:", report(1, [], { nodeHostId: "" })),
+    RangeError,
+  );
+  await client.stop();
+});

@@ -1,0 +1,175 @@
+/** Reports, stores and clocks for the tests of the master. */
+import { openDenoKv } from "../../master/kv.ts";
+import type { Kv, KvAtomic, KvEntry, KvKey } from "../../master/kv.ts";
+import { KvStore } from "../../master/kv_store.ts";
+import type { ClusterInfo, NodeHostInfo } from "../../master/protocol.ts";
+import type { Timer } from "../../raft/ports.ts";
+
+/** A record of a cluster with three members, of which `nodeId` reports. */
+export function cluster(
+  clusterId: number,
+  nodeId: number,
+  rest: Partial<ClusterInfo> = {},
+): ClusterInfo {
+  return {
+    clusterId,
+    nodeId,
+    isLeader: nodeId === 1,
+    nodes: { 1: "h1:7001", 2: "h2:7001", 3: "h3:7001" },
+    configChangeIndex: 3,
+    pending: false,
+    incomplete: false,
+    ...rest,
+  };
+}
+
+/** The report of NodeHost `n`. */
+export function report(
+  n: number,
+  clusters: ClusterInfo[] = [],
+  rest: Partial<NodeHostInfo> = {},
+): NodeHostInfo {
+  return {
+    nodeHostId: `host-${n}`,
+    nodeHostAddress: `h${n}:7001`,
+    nodeHostApiAddress: "",
+    region: "north",
+    clusterInfoList: clusters,
+    clusterIdList: clusters.map((info) => info.clusterId),
+    logInfoIncluded: false,
+    logInfo: [],
+    ...rest,
+  };
+}
+
+/** Time that passes only when told to. */
+export class ManualClock {
+  /** Milliseconds since 1970. */
+  nowMs = 1_000_000;
+  #timers = new Set<{ atMs: number; callback: () => void }>();
+
+  /** Milliseconds since 1970. */
+  wallTime(): number {
+    return this.nowMs;
+  }
+
+  /** As {@link Clock.setTimer}. */
+  setTimer(delayMs: number, callback: () => void): Timer {
+    const timer = { atMs: this.nowMs + delayMs, callback };
+    this.#timers.add(timer);
+    return { cancel: () => this.#timers.delete(timer) };
+  }
+
+  /** How many timers are set. */
+  get timerCount(): number {
+    return this.#timers.size;
+  }
+
+  /** Lets time pass, and fires what falls due. */
+  advance(ms: number): void {
+    this.nowMs += ms;
+    for (const timer of [...this.#timers]) {
+      if (timer.atMs > this.nowMs) continue;
+      this.#timers.delete(timer);
+      timer.callback();
+    }
+  }
+}
+
+/** What happens to a commit: `lies` happens and reports a conflict, `lost` happens and throws, `fails` only throws. */
+export type Fault = "lies" | "lost" | "fails" | "hangs";
+
+/** A store that does to commits what a network does to them, in the order of `faults`, then nothing. */
+export class FaultyKv implements Kv {
+  /** Of the next commits; `undefined` for none. */
+  faults: (Fault | undefined)[] = [];
+  /** Runs before each commit, as another master would. */
+  beforeCommit: (() => Promise<void>) | undefined;
+  /** Commits that hang: each call makes one happen late. */
+  late: (() => Promise<{ ok: boolean }>)[] = [];
+  /** How often each was called, and what was set. */
+  readonly counts = { get: 0, getMany: 0, list: 0, commit: 0, set: 0 };
+  readonly #kv: Kv;
+
+  constructor(kv: Kv) {
+    this.#kv = kv;
+  }
+
+  get(key: KvKey): Promise<KvEntry> {
+    this.counts.get++;
+    return this.#kv.get(key);
+  }
+
+  getMany(keys: readonly KvKey[]): Promise<KvEntry[]> {
+    this.counts.getMany++;
+    return this.#kv.getMany(keys);
+  }
+
+  list(
+    selector: { prefix: KvKey },
+    options?: { batchSize?: number },
+  ): AsyncIterable<KvEntry> {
+    this.counts.list++;
+    return this.#kv.list(selector, options);
+  }
+
+  atomic(): KvAtomic {
+    const inner = this.#kv.atomic();
+    const wrapper: KvAtomic = {
+      check: (check) => (inner.check(check), wrapper),
+      set: (key, value) => (this.counts.set++, inner.set(key, value), wrapper),
+      delete: (key) => (inner.delete(key), wrapper),
+      commit: () => this.#commit(inner),
+    };
+    return wrapper;
+  }
+
+  close(): void {
+    this.#kv.close();
+  }
+
+  async #commit(inner: KvAtomic): Promise<{ ok: boolean }> {
+    this.counts.commit++;
+    await this.beforeCommit?.();
+    switch (this.faults.shift()) {
+      case "lies":
+        await inner.commit();
+        return { ok: false };
+      case "lost":
+        await inner.commit();
+        throw new Error("the connection was lost");
+      case "fails":
+        throw new Error("the connection was refused");
+      case "hangs":
+        this.late.push(() => inner.commit());
+        return await new Promise(() => {});
+      default:
+        return await inner.commit();
+    }
+  }
+}
+
+/** Gives `work` a store in memory, and its faulty wrapper. */
+export async function withStore(
+  work: (store: KvStore, kv: FaultyKv, clock: ManualClock) => Promise<void>,
+): Promise<void> {
+  const kv = new FaultyKv(await openDenoKv(":memory:"));
+  const clock = new ManualClock();
+  try {
+    await work(new KvStore({ kv, clock }), kv, clock);
+  } finally {
+    kv.close();
+  }
+}
+
+/** Everything stored under a prefix: key as text, value. */
+export async function dump(
+  kv: Kv,
+  prefix: KvKey,
+): Promise<Record<string, unknown>> {
+  const all: Record<string, unknown> = {};
+  for await (const { key, value } of kv.list({ prefix })) {
+    all[key.join("/")] = value;
+  }
+  return all;
+}

@@ -1,0 +1,146 @@
+import { assert } from "../deps.ts";
+
+const root = new URL("../../", import.meta.url);
+const main = new URL("master/main.ts", root);
+
+function deno(args: string[], env: Record<string, string> = {}): Deno.Command {
+  return new Deno.Command(Deno.execPath(), {
+    args,
+    env,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  });
+}
+
+async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
+  let text = "";
+  for await (
+    const chunk of stream.pipeThrough(new TextDecoderStream()).values({
+      preventCancel: true,
+    })
+  ) {
+    text += chunk;
+    if (text.includes("\n")) return text.split("\n")[0]!;
+  }
+  throw new Error(`the master ended, having said: ${text}`);
+}
+
+function runMain(kv: string, args: string[], env: Record<string, string> = {}) {
+  return deno([
+    "run",
+    "--no-check",
+    "--unstable-kv",
+    "--allow-net=127.0.0.1",
+    "--allow-env=DRAKKAR_TOKEN,DRAKKAR_KV",
+    ...(kv === ":memory:" ? [] : [`--allow-read=${kv}`, `--allow-write=${kv}`]),
+    main.href,
+    "--port",
+    "0",
+    "--kv",
+    kv,
+    ...args,
+  ], env);
+}
+
+Deno.test("main.ts serves, ends on SIGTERM, and has its deployment id again after a restart", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    const ids: string[] = [];
+    for (let run = 0; run < 2; run++) {
+      const child = runMain(dir + "/master.kv", []).spawn();
+      const { address } = JSON.parse(await firstLine(child.stdout));
+      const response = await fetch(`${address}/v1/deployment`);
+      ids.push((await response.json()).deploymentId);
+      child.kill(run === 0 ? "SIGTERM" : "SIGINT");
+      const { code, signal } = await child.status;
+      assert.deepEqual([code, signal], [0, null]);
+      await child.stderr.cancel();
+    }
+    assert.equal(ids[0], ids[1]);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
+Deno.test("main.ts takes its token from the environment, and never prints it", async () => {
+  const token = "0123456789abcdef0123456789abcdef";
+  const child = runMain(":memory:", [], { DRAKKAR_TOKEN: token }).spawn();
+  const line = await firstLine(child.stdout);
+  const url = `${JSON.parse(line).address}/v1/deployment`;
+  const refused = await fetch(url);
+  await refused.body?.cancel();
+  const taken = await fetch(url, {
+    headers: { authorization: `Bearer ${token}` },
+  });
+  await taken.body?.cancel();
+  child.kill("SIGTERM");
+  const errors = await new Response(child.stderr).text();
+  await child.status;
+  assert.deepEqual([refused.status, taken.status], [401, 200]);
+  assert.ok(!line.includes(token) && !errors.includes(token));
+});
+
+Deno.test("main.ts listens on every address of Deno Deploy, and warns if there is no token", async () => {
+  const child = deno(
+    ["run", "--no-check", "-A", main.href, "--port=0", "--kv=:memory:"],
+    { DENO_DEPLOY: "true" },
+  ).spawn();
+  const { address } = JSON.parse(await firstLine(child.stdout));
+  child.kill("SIGINT");
+  const errors = await new Response(child.stderr).text();
+  assert.equal((await child.status).code, 0);
+  assert.ok(address.startsWith("http://0.0.0.0:"));
+  assert.match(errors, /DRAKKAR_TOKEN is not set/);
+});
+
+Deno.test("main.ts says what is wrong with its options, and with a short token", async () => {
+  const cases: [string[], Record<string, string>, RegExp][] = [
+    [["--port", "x"], {}, /Cannot use --port/],
+    [["--no-such"], {}, /no-such/],
+    [["--silent-after-ms", "0"], {}, /Cannot use --silent-after-ms/],
+    [[], { DRAKKAR_TOKEN: "short-secret" }, /Cannot use the token/],
+    [[], { DRAKKAR_TOKEN: "" }, /Cannot use the token/],
+  ];
+  const outputs = cases.map(([args, env]) =>
+    runMain(":memory:", args, env).output()
+  );
+  for (const [i, { code, stderr }] of (await Promise.all(outputs)).entries()) {
+    const text = new TextDecoder().decode(stderr);
+    assert.equal(code, 1);
+    assert.match(text, cases[i]![2]);
+    assert.ok(!text.includes("short-secret"));
+  }
+});
+
+Deno.test("Where Deno KV is switched off, clients and store say so at once", async () => {
+  const mod = new URL("master/mod.ts", root).href;
+  const program = `
+    const { kvMasterClient, openStore } = await import(${JSON.stringify(mod)});
+    for (const attempt of [() => kvMasterClient(), () => openStore({ path: ":memory:" })]) {
+      try { await attempt(); console.log("opened"); }
+      catch (error) { console.log(error.name, error.message); }
+    }`;
+  const dir = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(`${dir}/program.js`, program);
+    const { stdout, stderr } = await deno([
+      "run",
+      "--no-config",
+      "--minimum-dependency-age=P30D",
+      "--no-check",
+      "-A",
+      `${dir}/program.js`,
+    ]).output();
+    const lines = new TextDecoder().decode(stdout).trim().split("\n");
+    const expected =
+      'TypeError Cannot open Deno KV: Deno.openKv is switched off; run with --unstable-kv or set "unstable": ["kv"] in deno.json';
+    assert.deepEqual(
+      lines,
+      [expected, expected],
+      new TextDecoder().decode(stderr),
+    );
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
