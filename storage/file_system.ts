@@ -33,6 +33,8 @@ export interface FileStat {
   readonly inode: number;
   /** Device number, 0 where the platform has none. */
   readonly device: number;
+  /** When it was created, in milliseconds since 1970; absent or 0 where the platform does not know. */
+  readonly birthTimeMs?: number;
 }
 
 /** A lock on a file, held until it is released or the process ends. */

@@ -21,6 +21,8 @@ export interface Bootstrap {
   readonly generation: number;
   /** Whether a majority of members has answered without a refusal, so that the node may vote (rule I2). */
   readonly admitted: boolean;
+  /** The node's numeric settings, so that a restarted NodeHost starts it again by itself (rule I5); at most 16. */
+  readonly settings: readonly number[];
 }
 
 /** Which NodeHost carries a member, as this node has seen it (rule I1). */

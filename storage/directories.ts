@@ -1,0 +1,44 @@
+/** Making folders that survive a power cut. */
+import type { FileSystem } from "./file_system.ts";
+
+/**
+ * Creates a folder and its parents, and syncs each into the folder above it, one level at a time: a crash at any
+ * point leaves at most the last one made unsynced, and the next call syncs that one too.
+ */
+export function makeDurableDirectory(
+  fileSystem: FileSystem,
+  path: string,
+): void {
+  const missing: string[] = [];
+  let at = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
+  while (!isTop(at) && fileSystem.stat(at) === undefined) {
+    missing.push(at);
+    at = parentOf(at);
+  }
+  if (!isTop(at)) syncExisting(fileSystem, parentOf(at));
+  for (const folder of missing.reverse()) {
+    fileSystem.makeDirectory(folder);
+    fileSystem.syncDirectory(parentOf(folder));
+  }
+}
+
+/** The folder that holds `path`. */
+export function parentOf(path: string): string {
+  const slash = path.lastIndexOf("/");
+  if (slash < 0) return ".";
+  return slash === 0 ? "/" : path.slice(0, slash);
+}
+
+function isTop(path: string): boolean {
+  return path === "." || path === "/" || path === "";
+}
+
+/** Somebody else made this folder's entry long ago, perhaps with rights that do not let us open the one above. */
+function syncExisting(fileSystem: FileSystem, path: string): void {
+  try {
+    fileSystem.syncDirectory(path);
+  } catch (error) {
+    const code = (error as { code?: unknown }).code;
+    if (code !== "EACCES" && code !== "EPERM") throw error;
+  }
+}

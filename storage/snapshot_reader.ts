@@ -1,0 +1,135 @@
+/** Reading snapshot files. */
+import { RaftError } from "../raft/errors.ts";
+import type { SnapshotMeta } from "../raft/core/types.ts";
+import { diskError } from "./aside_file.ts";
+import type { StoredFile } from "./file_system.ts";
+import {
+  decodeSnapshotTrailer,
+  snapshotBlockBytes,
+  SnapshotParser,
+  snapshotTrailerBytes,
+} from "./snapshot_format.ts";
+import type { SnapshotCodecOptions } from "./snapshot_writer.ts";
+
+/** A snapshot opened for reading. */
+export class SnapshotFile {
+  /** The cluster whose state it is. */
+  readonly clusterId: number;
+  /** Where it stands in the log. */
+  readonly meta: SnapshotMeta;
+  /** Size of the file. */
+  readonly fileBytes: number;
+  /** Size of the state in it. */
+  readonly bodyBytes: number;
+  /** For errors. */
+  readonly path: string;
+  readonly #file: StoredFile;
+  readonly #options: SnapshotCodecOptions;
+  #isClosed = false;
+
+  /** Made by {@link SnapshotStore.open}. */
+  constructor(file: StoredFile, path: string, options: SnapshotCodecOptions) {
+    this.#file = file;
+    this.path = path;
+    this.#options = options;
+    this.fileBytes = file.size();
+    const parser = new SnapshotParser(path, options.crc32);
+    for (let at = 0; parser.header === undefined; at += 4096) {
+      const bytes = this.readChunk(at, 4096);
+      if (bytes.length === 0) parser.finish();
+      parser.push(bytes);
+    }
+    this.clusterId = parser.header.clusterId;
+    this.meta = parser.header.meta;
+    this.bodyBytes = this.#checkTrailer();
+  }
+
+  /** Fails unless the header names this cluster and index. @throws {RaftError} `corruption`. */
+  requireHeader(expected: { clusterId: number; index: number }): void {
+    if (
+      this.clusterId !== expected.clusterId ||
+      this.meta.index !== expected.index
+    ) {
+      throw this.#corruption(
+        0,
+        `it is of cluster ${this.clusterId} at index ${this.meta.index}`,
+      );
+    }
+  }
+
+  /**
+   * The state, in order, in blocks that check. Whoever stops half-way needs to do nothing: the file is closed by
+   * `close`. Fails with `RaftError` `corruption` at the first block that does not check.
+   */
+  body(): ReadableStream<Uint8Array> {
+    const parser = new SnapshotParser(this.path, this.#options.crc32);
+    let at = 0;
+    return new ReadableStream<Uint8Array>({
+      pull: async (controller) => {
+        try {
+          for (let hasBlock = false; !hasBlock;) {
+            await this.#options.yield?.();
+            const bytes = this.readChunk(at, snapshotBlockBytes);
+            at += bytes.length;
+            for (const block of parser.push(bytes)) {
+              hasBlock = true;
+              controller.enqueue(block);
+            }
+            if (bytes.length > 0) continue;
+            parser.finish();
+            controller.close();
+            return;
+          }
+        } catch (error) {
+          controller.error(error);
+        }
+      },
+    }, { highWaterMark: 0 });
+  }
+
+  /**
+   * Bytes of the file as they are, unchecked: fewer than `length` only at the end.
+   *
+   * @throws {RaftError} `diskFailed`, and `closed` after `close`.
+   */
+  readChunk(position: number, length: number): Uint8Array {
+    if (this.#isClosed) {
+      throw new RaftError(
+        "closed",
+        `Cannot read snapshot ${this.path}: it was closed`,
+      );
+    }
+    const bytes = new Uint8Array(
+      Math.max(0, Math.min(length, this.fileBytes - position)),
+    );
+    try {
+      return bytes.subarray(0, this.#file.readAt(bytes, position));
+    } catch (error) {
+      throw diskError(`read snapshot ${this.path}`, error);
+    }
+  }
+
+  /** Closes the file; bodies that are still read fail. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#file.close();
+  }
+
+  #checkTrailer(): number {
+    const offset = Math.max(0, this.fileBytes - snapshotTrailerBytes);
+    const bytes = this.readChunk(offset, snapshotTrailerBytes);
+    const trailer = decodeSnapshotTrailer(bytes, this.#options.crc32);
+    if (trailer === undefined || trailer.fileBytes !== this.fileBytes) {
+      throw this.#corruption(offset, "it does not end like a snapshot");
+    }
+    return trailer.bodyBytes;
+  }
+
+  #corruption(offset: number, what: string): RaftError {
+    return new RaftError(
+      "corruption",
+      `Cannot read snapshot ${this.path} at offset ${offset}: ${what}`,
+    );
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * The folder of snapshots: `<dir>/snapshots/<cluster id>-<node id>/<index>.snap`. A file is written aside and takes its
+ * place when it is durable, so whatever bears that name was whole once; what is damaged since is found by checksums.
+ */
+import { assert } from "../raft/core/assert.ts";
+import type { SnapshotMeta } from "../raft/core/types.ts";
+import { RaftError } from "../raft/errors.ts";
+import { AsideFile, diskError } from "./aside_file.ts";
+import { makeDurableDirectory } from "./directories.ts";
+import type { FileSystem, StoredFile } from "./file_system.ts";
+import { SnapshotFile } from "./snapshot_reader.ts";
+import {
+  type SnapshotCodecOptions,
+  SnapshotFileReceiver,
+  SnapshotFileWriter,
+} from "./snapshot_writer.ts";
+
+/** How a {@link SnapshotStore} is made. */
+export interface SnapshotStoreOptions extends SnapshotCodecOptions {
+  /** Where the files are. */
+  readonly fileSystem: FileSystem;
+  /** The NodeHost's folder; snapshots lie in `snapshots` below it. */
+  readonly dir: string;
+}
+
+/** Writes, reads and removes the snapshots of all nodes of a NodeHost. */
+export class SnapshotStore {
+  readonly #options: SnapshotStoreOptions;
+  readonly #root: string;
+  /** Tells files apart that are written at the same time. */
+  #nextTemporary = 1;
+
+  /** Touches no file. */
+  constructor(options: SnapshotStoreOptions) {
+    this.#options = options;
+    this.#root = `${options.dir}/snapshots`;
+  }
+
+  /**
+   * Begins a snapshot of the node's own state.
+   *
+   * @throws {RaftError} `diskFull` or `diskFailed`.
+   */
+  create(
+    clusterId: number,
+    nodeId: number,
+    meta: SnapshotMeta,
+  ): SnapshotFileWriter {
+    const file = this.#begin(clusterId, nodeId, meta.index);
+    return new SnapshotFileWriter(file, { clusterId, meta }, this.#options);
+  }
+
+  /**
+   * Begins a snapshot that another node sends as the bytes of its file.
+   *
+   * @throws {RaftError} `diskFull` or `diskFailed`.
+   */
+  receive(
+    clusterId: number,
+    nodeId: number,
+    meta: SnapshotMeta,
+  ): SnapshotFileReceiver {
+    const file = this.#begin(clusterId, nodeId, meta.index);
+    return new SnapshotFileReceiver(file, { clusterId, meta }, this.#options);
+  }
+
+  /**
+   * Opens a snapshot. It stays readable until it is closed, also if it is removed meanwhile.
+   *
+   * @throws {RaftError} `corruption` if it is missing, or its header or its end is damaged; `diskFailed`.
+   */
+  open(clusterId: number, nodeId: number, index: number): SnapshotFile {
+    const path = this.#path(clusterId, nodeId, index);
+    let file: StoredFile;
+    try {
+      file = this.#options.fileSystem.open(path);
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== "ENOENT") {
+        throw diskError(`read snapshot ${path}`, error);
+      }
+      const what = `Cannot read snapshot ${path}: it is missing`;
+      throw new RaftError("corruption", what, { cause: error });
+    }
+    try {
+      const snapshot = new SnapshotFile(file, path, this.#options);
+      snapshot.requireHeader({ clusterId, index });
+      return snapshot;
+    } catch (error) {
+      file.close();
+      throw diskError(`read snapshot ${path}`, error);
+    }
+  }
+
+  /** The indexes of a node's snapshots, ascending. @throws {RaftError} `diskFailed`. */
+  indexes(clusterId: number, nodeId: number): number[] {
+    const found: number[] = [];
+    for (const name of this.#names(this.#folder(clusterId, nodeId))) {
+      const index = indexOf(name);
+      if (index !== undefined) found.push(index);
+    }
+    return found.sort((a, b) => a - b);
+  }
+
+  /**
+   * Removes the node's snapshots before `index`, which the log has recorded. Later ones stay: one may have been
+   * received already that the log is yet to record. Who has one open keeps it.
+   *
+   * @throws {RaftError} `diskFailed`.
+   */
+  retain(clusterId: number, nodeId: number, index: number): void {
+    for (const other of this.indexes(clusterId, nodeId)) {
+      if (other < index) this.#remove(this.#path(clusterId, nodeId, other));
+    }
+  }
+
+  /**
+   * At start: removes what was never finished, and what the log does not know. `keep` says which snapshot of a node
+   * the log names, or undefined for none. Returns the paths removed.
+   *
+   * @throws {RaftError} `diskFailed`.
+   */
+  cleanUp(
+    keep: (clusterId: number, nodeId: number) => number | undefined,
+  ): string[] {
+    const removed: string[] = [];
+    for (const name of this.#names(this.#root)) {
+      const node = /^([1-9][0-9]*)-([1-9][0-9]*)$/.exec(name);
+      if (node === null) continue; // Not ours.
+      const index = keep(Number(node[1]), Number(node[2]));
+      const folder = `${this.#root}/${name}`;
+      const unwanted = index === undefined
+        ? [folder]
+        : this.#names(folder).filter((file) =>
+          file.endsWith(".tmp") ||
+          (indexOf(file) ?? index) !== index
+        ).map((file) => `${folder}/${file}`);
+      for (const path of unwanted) this.#remove(path);
+      removed.push(...unwanted);
+    }
+    return removed;
+  }
+
+  /** Removes all snapshots of a node, durably. @throws {RaftError} `diskFailed`. */
+  removeNode(clusterId: number, nodeId: number): void {
+    const folder = this.#folder(clusterId, nodeId);
+    if (this.#options.fileSystem.stat(folder) === undefined) return;
+    this.#remove(folder);
+    try {
+      this.#options.fileSystem.syncDirectory(this.#root);
+    } catch (error) {
+      throw diskError(`remove snapshots ${folder}`, error);
+    }
+  }
+
+  #begin(clusterId: number, nodeId: number, index: number): AsideFile {
+    assert(Number.isSafeInteger(index), "an index must be a safe integer");
+    assert(index >= 1, "a snapshot must contain an entry");
+    const { fileSystem } = this.#options;
+    const path = this.#path(clusterId, nodeId, index);
+    try {
+      makeDurableDirectory(fileSystem, this.#folder(clusterId, nodeId));
+    } catch (error) {
+      throw diskError(`write snapshot ${path}`, error);
+    }
+    const temporaryPath = `${path}.${this.#nextTemporary++}.tmp`;
+    return new AsideFile({ fileSystem, temporaryPath, path, what: "snapshot" });
+  }
+
+  #folder(clusterId: number, nodeId: number): string {
+    return `${this.#root}/${clusterId}-${nodeId}`;
+  }
+
+  #path(clusterId: number, nodeId: number, index: number): string {
+    return `${this.#folder(clusterId, nodeId)}/${index}.snap`;
+  }
+
+  #names(folder: string): string[] {
+    try {
+      return this.#options.fileSystem.list(folder);
+    } catch (error) {
+      if ((error as { code?: unknown }).code === "ENOENT") return [];
+      throw diskError(`list snapshots ${folder}`, error);
+    }
+  }
+
+  #remove(path: string): void {
+    try {
+      this.#options.fileSystem.remove(path);
+    } catch (error) {
+      throw diskError(`remove snapshot ${path}`, error);
+    }
+  }
+}
+
+function indexOf(name: string): number | undefined {
+  const match = /^([1-9][0-9]*)\.snap$/.exec(name);
+  return match === null ? undefined : Number(match[1]);
+}

@@ -1,0 +1,326 @@
+/**
+ * Reads a log back: which segments there are, what their records say, and where the log ends (rules L1, L2).
+ *
+ * All segments but the newest were durable before the next was begun, so whatever does not check in them is damage.
+ * In the newest, the first record that does not check ends the log: it was cut off by a crash, unless a later record
+ * says that everything up to a position behind it was durable; then it is damage too.
+ */
+import type { Crc32 } from "../../raft/core/types.ts";
+import { RaftError } from "../../raft/errors.ts";
+import type { FileSystem, StoredFile } from "../file_system.ts";
+import type { RecoveryReport } from "../log_store.ts";
+import {
+  endMarkBytes,
+  firstRecordOffset,
+  recordHeaderBytes,
+  recordKind,
+  type SegmentHeader,
+} from "./format.ts";
+import type { NodeTable } from "./node_table.ts";
+import { isRecordHeader, syncedToOf } from "./record.ts";
+import { Replay } from "./replay.ts";
+import { Segment, type SegmentList } from "./segment.ts";
+import { findSegments, type FoundSegment } from "./segment_files.ts";
+import { SegmentReader } from "./segment_reader.ts";
+
+/** What recovery works with. */
+export interface RecoveryContext {
+  readonly fileSystem: FileSystem;
+  readonly dir: string;
+  readonly crc32: Crc32;
+  /** Empty; gets the segments that hold the log. */
+  readonly segments: SegmentList;
+  /** Empty; gets the nodes. */
+  readonly nodes: NodeTable;
+  readonly yield: () => Promise<void>;
+}
+
+/** What recovery found, beside segments and nodes. */
+export interface Recovered {
+  readonly report: RecoveryReport;
+  /** Log position up to which the newest segment is proven durable. */
+  readonly provenTo: number;
+  /** Files with segments' names that hold nothing of the log: spares, and what should have been removed. */
+  readonly others: readonly {
+    readonly number: number;
+    readonly path: string;
+  }[];
+}
+
+/**
+ * Reads the log in a folder. The files of `segments` stay open.
+ *
+ * @throws {RaftError} `corruption`, with path and offset.
+ */
+export async function recover(context: RecoveryContext): Promise<Recovered> {
+  const { fileSystem, dir, crc32, segments } = context;
+  const found = findSegments(fileSystem, dir, crc32);
+  const kept = new Set<StoredFile>();
+  try {
+    const recovered = await new Recovery(context, found).run();
+    for (let i = 0; i < segments.count; i++) kept.add(segments.at(i).file);
+    return recovered;
+  } finally {
+    for (const { file } of found) {
+      if (!kept.has(file)) file.close();
+    }
+  }
+}
+
+/** A segment whose header is good. */
+type GoodSegment = FoundSegment & { readonly header: SegmentHeader };
+
+class Recovery {
+  readonly #context: RecoveryContext;
+  readonly #found: readonly FoundSegment[];
+  readonly #reader = new SegmentReader();
+  readonly #replay: Replay;
+  #recordCount = 0;
+  #tornAt: RecoveryReport["tornAt"] = undefined;
+  #tornBytes = 0;
+
+  constructor(context: RecoveryContext, found: readonly FoundSegment[]) {
+    this.#context = context;
+    this.#found = found;
+    this.#replay = new Replay(context.nodes);
+  }
+
+  async run(): Promise<Recovered> {
+    const newest = this.#found.findLast(isGood);
+    await this.#checkUnused(newest?.number ?? 0);
+    const chain = newest === undefined ? [] : this.#chainTo(newest);
+    const provenTo = await this.#readChain(chain);
+    return {
+      report: {
+        recordCount: this.#recordCount,
+        tornBytes: this.#tornBytes,
+        tornAt: this.#tornAt,
+      },
+      provenTo,
+      others: this.#found.filter((one) =>
+        !chain.some(({ number }) => number === one.number)
+      ),
+    };
+  }
+
+  /** The file behind the newest segment is a spare, or a segment whose header did not reach the disk in whole. */
+  async #checkUnused(newest: number): Promise<void> {
+    const [next, ...more] = this.#found.filter(({ number }) => number > newest);
+    if (next === undefined) return;
+    // A spare is made only when the header of the segment before it is durable.
+    const successor = more[0];
+    if (next.number !== newest + 1 || successor !== undefined) {
+      throw damage(
+        next.path,
+        0,
+        next.number !== newest + 1
+          ? `segment ${next.number - 1} is missing`
+          : `the header does not check, and it is older than ${successor?.path}`,
+      );
+    }
+    if (next.state === "unused") return;
+    const { path, file, size, header } = next;
+    if (header !== undefined) {
+      this.#reader.open(file, size);
+      const segment = new Segment(path, file, header);
+      const later = await this.#laterRecords(segment, size, firstRecordOffset);
+      if (later.provenTo > segment.base) {
+        throw damage(path, 0, "the header does not check");
+      }
+    }
+    this.#reportTorn(path, 0, firstRecordOffset);
+  }
+
+  /** The segments that hold the log: from the newest down to the oldest that it needed, without a gap. */
+  #chainTo(newest: GoodSegment): GoodSegment[] {
+    const chain: GoodSegment[] = [];
+    const byNumber = new Map(this.#found.map((one) => [one.number, one]));
+    const { oldest } = newest.header;
+    for (let number = newest.number; number >= oldest; number--) {
+      const found = byNumber.get(number);
+      if (found === undefined) break; // Recycled since then. If not, its batches are missed in the end.
+      if (!isGood(found)) {
+        throw damage(found.path, 0, "the header does not check");
+      }
+      chain.push(found);
+    }
+    return chain.reverse();
+  }
+
+  async #readChain(chain: readonly GoodSegment[]): Promise<number> {
+    const { segments } = this.#context;
+    for (const { path, file, header } of chain) {
+      segments.add(new Segment(path, file, header));
+    }
+    let provenTo = 0;
+    for (const [i, { file, size, header }] of chain.entries()) {
+      const segment = segments.at(i);
+      const next = chain[i + 1];
+      this.#reader.open(file, size);
+      this.#replay.beginSegment(header);
+      if (next === undefined) {
+        provenTo = await this.#readNewest(segment, size, header);
+      } else {
+        await this.#readOlder(segment, next.header);
+      }
+    }
+    if (chain.length > 0) this.#requireWhole(segments.active);
+    return provenTo;
+  }
+
+  /** Reads a segment whose records must all check, up to where the next one says that it ends. */
+  async #readOlder(segment: Segment, next: SegmentHeader): Promise<void> {
+    const end = next.previousEnd - segment.base;
+    if (end <= 0) return; // All of it is void.
+    segment.end = firstRecordOffset;
+    while (segment.end < end) {
+      const defect = this.#readRecord(segment);
+      if (defect !== undefined) {
+        throw damage(segment.path, segment.end, defect);
+      }
+      if (this.#reader.takeTurn()) await this.#context.yield();
+    }
+    if (segment.end !== end) {
+      throw damage(
+        segment.path,
+        segment.end,
+        `the next segment begins where this one was at offset ${end}`,
+      );
+    }
+  }
+
+  /** Reads the newest segment and decides where the log ends. Returns the position up to which that is proven. */
+  async #readNewest(
+    segment: Segment,
+    size: number,
+    header: SegmentHeader,
+  ): Promise<number> {
+    let provenTo = Math.max(segment.base, header.syncedTo);
+    segment.end = firstRecordOffset;
+    let defect: string | undefined;
+    while (true) {
+      const record = { offset: segment.end };
+      defect = this.#readRecord(segment);
+      if (defect !== undefined) break;
+      const at = this.#reader.load(record.offset, recordHeaderBytes);
+      provenTo = Math.max(provenTo, syncedToOf(this.#reader, at));
+      const kind = this.#reader.view.getUint32(at + 12, true);
+      if (kind === recordKind.end) return provenTo; // Nothing is ever written behind it.
+      if (this.#reader.takeTurn()) await this.#context.yield();
+    }
+    const { end } = segment;
+    const later = await this.#laterRecords(segment, size, end);
+    provenTo = Math.max(provenTo, later.provenTo);
+    if (provenTo > segment.base + end) {
+      throw damage(
+        segment.path,
+        end,
+        `${defect}, and everything up to offset ${
+          provenTo - segment.base
+        } was durable`,
+      );
+    }
+    const isShort = size < segment.size;
+    if (isShort || later.end > end || !this.#reader.isZero(end, endMarkBytes)) {
+      const tornEnd = isShort ? segment.size : end + recordHeaderBytes;
+      this.#reportTorn(segment.path, end, Math.max(later.end, tornEnd) - end);
+    }
+    return provenTo;
+  }
+
+  /** Reads and applies the record at the segment's end; returns why it does not check. */
+  #readRecord(segment: Segment): string | undefined {
+    const { crc32 } = this.#context;
+    const reader = this.#reader;
+    const offset = segment.end;
+    let at = reader.load(offset, recordHeaderBytes);
+    if (at < 0) return "the file ends there";
+    const expected = { position: segment.base + offset, salt: segment.salt };
+    if (!isRecordHeader(reader, at, expected, crc32)) {
+      return "the record's header does not check";
+    }
+    const length = reader.view.getUint32(at + 8, true);
+    at = reader.load(offset, recordHeaderBytes + length);
+    if (at < 0) return "the file ends within the record";
+    const { payloadSeed } = segment.salt;
+    const from = at + recordHeaderBytes;
+    const checksum = length === 0
+      ? payloadSeed
+      : crc32(reader.bytes.subarray(from, from + length), payloadSeed);
+    if (checksum !== reader.view.getUint32(at + 4, true)) {
+      return "the record's contents do not check";
+    }
+    const defect = this.#replay.apply(reader, at, offset);
+    if (defect !== undefined) {
+      throw damage(segment.path, offset, `the record checks but has ${defect}`);
+    }
+    segment.end = offset + recordHeaderBytes + length;
+    this.#recordCount++;
+    return undefined;
+  }
+
+  /** Looks at and behind `from` for headers of records that check: how far they prove, and where the last ends. */
+  async #laterRecords(
+    segment: Segment,
+    size: number,
+    from: number,
+  ): Promise<{ readonly provenTo: number; readonly end: number }> {
+    const { crc32 } = this.#context;
+    const reader = this.#reader;
+    const { base, salt } = segment;
+    let provenTo = 0;
+    let end = 0;
+    let offset = from;
+    while (offset + recordHeaderBytes <= size) {
+      const count = reader.bytesFrom(offset, recordHeaderBytes);
+      const shift = reader.load(offset, recordHeaderBytes) - offset;
+      const stop = offset + count - recordHeaderBytes;
+      for (; offset <= stop; offset += 8) {
+        const at = shift + offset;
+        const position = base + offset;
+        // Next to none is at its place, which is quick to see.
+        const low = reader.view.getUint32(at + 16, true);
+        if (low !== position % 0x1_0000_0000) continue;
+        if (!isRecordHeader(reader, at, { position, salt }, crc32)) continue;
+        provenTo = Math.max(provenTo, syncedToOf(reader, at));
+        end = offset + recordHeaderBytes +
+          reader.view.getUint32(at + 8, true);
+      }
+      if (reader.takeTurn()) await this.#context.yield();
+    }
+    return { provenTo, end };
+  }
+
+  /** Every node, and every entry of it, must be there. */
+  #requireWhole(newest: Segment): void {
+    if (!this.#replay.hasCheckpoint) {
+      throw damage(newest.path, firstRecordOffset, "there is no checkpoint");
+    }
+    const missing = this.#replay.firstMissing();
+    if (missing === undefined) return;
+    const { node, index } = missing;
+    const { front } = this.#context.segments;
+    throw damage(
+      front.path,
+      0,
+      `no segment from this one on holds entry ${index} of cluster ` +
+        `${node.clusterId}, node ${node.nodeId}; older ones are missing`,
+    );
+  }
+
+  #reportTorn(path: string, offset: number, bytes: number): void {
+    this.#tornAt ??= { path, offset };
+    this.#tornBytes += bytes;
+  }
+}
+
+function isGood(found: FoundSegment): found is GoodSegment {
+  return found.state === "good";
+}
+
+function damage(path: string, offset: number, what: string): RaftError {
+  return new RaftError(
+    "corruption",
+    `Cannot open the log: ${path} is damaged at offset ${offset}: ${what}`,
+  );
+}

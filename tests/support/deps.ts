@@ -1,0 +1,2 @@
+/** What the helpers of the tests need of Node's standard library. */
+export { crc32 } from "node:zlib";
