@@ -222,11 +222,9 @@ class Directory {
 
   async write(identity: Identity): Promise<void> {
     const { fileSystem } = this.#options;
-    const temporaryPath = `${this.path}.tmp`;
-    fileSystem.remove(temporaryPath); // Left by a crash.
     const file = new AsideFile({
       fileSystem,
-      temporaryPath,
+      temporaryPath: `${this.path}.tmp`,
       path: this.path,
       what: "identity",
     });

@@ -1,0 +1,90 @@
+/** Mode `soak`: whether memory and disk stay flat under a load that does not end (rule F2). */
+import { round } from "./figures.ts";
+import type { BenchOptions } from "./options.ts";
+import { type BenchResult, makeResult, requireNoErrors } from "./result.ts";
+import { diskMb } from "./system.ts";
+import { loopOnLeaders } from "./throughput.ts";
+import { nodeIds, Trio } from "./trio.ts";
+
+const flatRatio = 1.2;
+
+/** What the three processes held at one time. */
+export interface Sample {
+  /** Seconds since the load began. */
+  readonly second: number;
+  /** Resident memory of each. */
+  readonly "rss_mb": readonly number[];
+  /** Live JavaScript objects of each, after a forced collection. */
+  readonly "heap_mb": readonly number[];
+  /** Bytes on disk of each. */
+  readonly "disk_mb": readonly number[];
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+async function takeSample(trio: Trio, begin: number): Promise<Sample> {
+  const second = Math.round((performance.now() - begin) / 1000);
+  const usages = await trio.usage({ isCollecting: true });
+  return {
+    second,
+    rss_mb: usages.map(({ rssMb }) => round(rssMb, 1)),
+    heap_mb: usages.map(({ heapMb }) => round(heapMb, 1)),
+    disk_mb: nodeIds.map((nodeId) => round(diskMb(trio.dirOf(nodeId)), 1)),
+  };
+}
+
+/** The most that anything grew from the second sample to the last, as a ratio; NaN with fewer than three. */
+export function growthOf(samples: readonly Sample[]): number {
+  const [, early] = samples;
+  const late = samples.at(-1);
+  if (early === undefined || late === undefined || samples.length < 3) {
+    return NaN;
+  }
+  const ratios = (["rss_mb", "heap_mb", "disk_mb"] as const).flatMap((key) =>
+    late[key].map((value, i) => value / early[key][i]!)
+  );
+  return Math.max(...ratios);
+}
+
+/** Writes for as long as asked, and looks at memory and disk each fifth of it (each minute of the default five). */
+export async function measureSoak(
+  makeDir: () => string,
+  options: BenchOptions,
+): Promise<BenchResult> {
+  const trio = await Trio.start(makeDir(), { ...options, canCollect: true });
+  try {
+    const placed = await trio.placeLeaders();
+    const before = await trio.usage();
+    const begin = performance.now();
+    const load = loopOnLeaders(trio, placed, {
+      isRead: false,
+      outstanding: options.outstanding,
+      payload: options.payload,
+      seconds: options.seconds,
+    });
+    load.catch(() => {}); // It is awaited below; until then its failure is not unhandled.
+    const samples: Sample[] = [];
+    for (let i = 1; i <= 5; i++) {
+      // The last sample is taken just before the end, while the load still runs.
+      const dueMs = options.seconds * 1000 * i / 5 - (i === 5 ? 500 : 0);
+      await pause(Math.max(0, dueMs - (performance.now() - begin)));
+      samples.push(await takeSample(trio, begin));
+    }
+    const reports = await load;
+    const after = await trio.usage();
+    requireNoErrors(reports);
+    await trio.verify();
+    await trio.reopenAndVerify();
+    await trio.close();
+    const growth = growthOf(samples);
+    return makeResult(options, { reports, before, after }, {
+      growth: round(growth, 3),
+      is_flat: growth <= flatRatio,
+      samples,
+    });
+  } finally {
+    await trio.kill();
+  }
+}

@@ -1,0 +1,211 @@
+/** The processes of the demo: a master and three NodeHosts, with their folders and addresses. */
+import { ChildProcess } from "./child_process.ts";
+import { fileURLToPath, join } from "./deps.ts";
+
+/** A NodeHost process. */
+export interface Host {
+  /** Its node's id in every cluster. */
+  readonly nodeId: number;
+  /** Where it talks to the other NodeHosts. */
+  readonly raftAddress: string;
+  /** Its HTTP API. */
+  readonly url: string;
+  /** The process; another one after a restart. */
+  child: ChildProcess;
+}
+
+/** The clusters that the demo starts. */
+export const clusterIds: readonly number[] = [1, 2, 3];
+
+const hostCount = 3;
+const reportPeriodMs = 1_000;
+/** The project's folder. */
+export const projectDir: string = fileURLToPath(
+  new URL("../../", import.meta.url),
+);
+
+/** What a fleet needs to know. */
+export interface FleetOptions {
+  /** Folder for everything that is written. */
+  readonly dir: string;
+  /** Called when a process ends by itself. */
+  readonly onUnexpectedEnd: (why: string) => void;
+}
+
+/** A master and three NodeHosts. */
+export class Fleet {
+  /** Where the master answers. */
+  readonly masterUrl: string;
+  /** The NodeHosts. */
+  readonly hosts: Host[] = [];
+  readonly #options: FleetOptions;
+  readonly #children: ChildProcess[] = [];
+  readonly #raftAddresses: readonly string[];
+  readonly #apiAddresses: readonly string[];
+  readonly #janitor: Janitor;
+  #isClosed = false;
+
+  private constructor(options: FleetOptions, ports: readonly number[]) {
+    this.#janitor = new Janitor(options.dir);
+    this.#options = options;
+    const addresses = ports.map((port) => `127.0.0.1:${port}`);
+    this.masterUrl = `http://${addresses[0]}`;
+    this.#raftAddresses = addresses.slice(1, 1 + hostCount);
+    this.#apiAddresses = addresses.slice(1 + hostCount);
+  }
+
+  /** Makes a fleet that is not running yet, so that whatever happens it can be closed. */
+  static create(options: FleetOptions): Fleet {
+    return new Fleet(options, freePorts(1 + 2 * hostCount));
+  }
+
+  /** Starts the master, then the NodeHosts, and waits until all of them listen. */
+  async start(): Promise<void> {
+    const master = this.#startMaster();
+    await master.firstLine();
+    for (let i = 0; i < hostCount; i++) {
+      this.hosts.push({
+        nodeId: i + 1,
+        raftAddress: this.#raftAddresses[i]!,
+        url: `http://${this.#apiAddresses[i]}`,
+        child: this.#startHost(i),
+      });
+    }
+    await Promise.all(this.hosts.map((host) => host.child.firstLine()));
+  }
+
+  /** Starts a killed NodeHost again, on the same folder and addresses. */
+  async restart(host: Host): Promise<void> {
+    await host.child.ended; // Its lock and its ports are free only then.
+    host.child = this.#startHost(host.nodeId - 1);
+    await host.child.firstLine();
+  }
+
+  /** The last words of every process. */
+  tails(): string {
+    return this.#children.map((child) => child.tail())
+      .filter((tail) => tail !== "").join("\n");
+  }
+
+  /** Stops all processes; the NodeHosts first, so that their last words find a master. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const [master, ...hosts] = this.#children;
+    await Promise.all(hosts.map((host) => host.stop()));
+    await master?.stop();
+    this.#janitor.tell("done");
+  }
+
+  /** Kills all processes at once. */
+  kill(): void {
+    this.#isClosed = true;
+    for (const child of this.#children) child.kill();
+  }
+
+  #startMaster(): ChildProcess {
+    const dir = join(this.#options.dir, "master");
+    Deno.mkdirSync(dir);
+    const { host, hostname, port } = new URL(this.masterUrl);
+    return this.#start("master", [
+      `--allow-net=${host}`,
+      `--allow-read=${dir}`,
+      `--allow-write=${dir}`,
+      "--allow-env=DRAKKAR_KV,DRAKKAR_TOKEN",
+      "--unstable-kv",
+      join(projectDir, "master/main.ts"),
+      `--hostname=${hostname}`,
+      `--port=${port}`,
+      `--kv=${join(dir, "kv.sqlite")}`,
+      `--silent-after-ms=${3 * reportPeriodMs}`,
+    ]);
+  }
+
+  #startHost(i: number): ChildProcess {
+    const dir = join(this.#options.dir, `host-${i + 1}`);
+    const api = this.#apiAddresses[i]!;
+    const reachable = [
+      ...this.#raftAddresses,
+      api,
+      new URL(this.masterUrl).host,
+    ];
+    const members = this.#raftAddresses.map((address, at) =>
+      `${at + 1}=${address}`
+    );
+    return this.#start(`NodeHost ${i + 1}`, [
+      `--allow-net=${reachable.join(",")}`,
+      `--allow-read=${dir}`,
+      `--allow-write=${dir}`,
+      join(projectDir, "examples/kv/main.ts"),
+      `--dir=${dir}`,
+      `--raft-address=${this.#raftAddresses[i]}`,
+      `--api-address=${api}`,
+      `--members=${members.join(",")}`,
+      `--clusters=${clusterIds.join(",")}`,
+      `--master=${this.masterUrl}`,
+      `--region=demo-${i + 1}`,
+      `--report-period-ms=${reportPeriodMs}`,
+    ]);
+  }
+
+  #start(name: string, args: readonly string[]): ChildProcess {
+    if (this.#isClosed) throw new Error(`Cannot start ${name}: closing`);
+    const child = new ChildProcess({
+      name,
+      args: ["run", "--no-prompt", "--quiet", ...args],
+      cwd: projectDir,
+      onUnexpectedEnd: this.#options.onUnexpectedEnd,
+    });
+    this.#children.push(child);
+    this.#janitor.tell(`+${child.pid}`);
+    child.ended.then(() => this.#janitor.tell(`-${child.pid}`));
+    return child;
+  }
+}
+
+/** The process that cleans up if this one cannot (`janitor.ts`). */
+class Janitor {
+  readonly #input: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
+
+  constructor(dir: string) {
+    const process = new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "--no-prompt",
+        "--quiet",
+        "--allow-run", // Deno asks for it where a process is to be killed.
+        `--allow-read=${join(dir, "..")}`,
+        `--allow-write=${join(dir, "..")}`,
+        join(projectDir, "examples/demo/janitor.ts"),
+        dir,
+      ],
+      stdin: "piped",
+      stdout: "null",
+      stderr: "null",
+      detached: true,
+    }).spawn();
+    process.unref();
+    this.#input = process.stdin.getWriter();
+  }
+
+  tell(line: string): void {
+    this.#input.write(new TextEncoder().encode(`${line}\n`)).catch(() => {});
+  }
+}
+
+/**
+ * Ports that are free now, from below the range out of which the system serves outgoing connections: between the
+ * death of a NodeHost and its return, one of those could take its port otherwise.
+ */
+function freePorts(count: number): number[] {
+  const ports = new Set<number>();
+  for (let tries = 0; ports.size < count; tries++) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    try {
+      Deno.listen({ hostname: "127.0.0.1", port }).close();
+      ports.add(port);
+    } catch (error) {
+      if (tries > 1_000) throw error;
+    }
+  }
+  return [...ports];
+}

@@ -1,0 +1,75 @@
+/**
+ * Drakkar: thousands of Raft clusters in one process. Write a {@link StateMachine}, open a {@link NodeHost}, start
+ * clusters on it, and propose.
+ *
+ * @example A cluster of one node, in memory
+ * ```ts
+ * const host = await NodeHost.open({
+ *   dir: "data/1",
+ *   raftAddress: "127.0.0.1:7001",
+ *   storage: memoryStorage(),
+ * });
+ * const total = { value: 0 };
+ * await host.startCluster({
+ *   clusterId: 1,
+ *   nodeId: 1,
+ *   initialMembers: { 1: "127.0.0.1:7001" },
+ *   stateMachine: () => ({
+ *     update: (entry) => ({ value: total.value += entry.command[0] ?? 0 }),
+ *     lookup: () => total.value,
+ *     saveSnapshot: (writer) => writer.write(new Uint8Array([total.value])),
+ *     recoverFromSnapshot: async (reader) => {
+ *       total.value = (await new Response(reader).bytes())[0] ?? 0;
+ *     },
+ *   }),
+ * });
+ * await host.waitReady(1);
+ * await host.propose(1, new Uint8Array([5]));
+ * if (await host.read<number>(1, "total") !== 5) throw new Error("lost");
+ * await host.close();
+ * ```
+ *
+ * @module
+ */
+export { NodeHost } from "./raft/nodehost.ts";
+export type { NodeToAdd, NodeToRemove } from "./raft/nodehost.ts";
+export type { ClusterStatus, HostInfo, LinkStatus } from "./raft/host_info.ts";
+export type {
+  ClusterConfig,
+  NodeHostConfig,
+  WaitOptions,
+} from "./raft/config.ts";
+export { isRetryable, RaftError } from "./raft/errors.ts";
+export type { Outcome, RaftErrorCode } from "./raft/errors.ts";
+export type {
+  Entry,
+  Result,
+  SnapshotWriter,
+  StateMachine,
+  StateMachineFactory,
+} from "./raft/state_machine.ts";
+export type { Member, Membership } from "./raft/core/types.ts";
+
+export type {
+  ClusterInfo,
+  IMasterClient,
+  MasterClientFactory,
+  NodeHostInfo,
+  NodeInfo,
+} from "./master/protocol.ts";
+
+export { memoryStorage } from "./storage/memory_file_system.ts";
+export type {
+  FileLock,
+  FileStat,
+  FileSystem,
+  StoredFile,
+} from "./storage/file_system.ts";
+export { MemoryNetwork } from "./raft/transport/memory.ts";
+export type {
+  Connection,
+  ConnectionHandlers,
+  Listener,
+  Network,
+} from "./raft/transport/transport.ts";
+export type { Clock, Logger, Ports, Random, Timer } from "./raft/ports.ts";

@@ -1,0 +1,164 @@
+/**
+ * All checks of a world. After every event what that event can have changed is looked at; once a simulated second and
+ * at the end whole states are compared (F1).
+ */
+import type { ClusterStatus } from "../../raft/host_info.ts";
+import type { Entry, Result } from "../../raft/state_machine.ts";
+import { ClusterRecord } from "./cluster_record.ts";
+import { SimulationFailure } from "./failure.ts";
+import type { History } from "./history.ts";
+import type { Machine } from "./machine.ts";
+import type { MachineObserver, ObservedNode } from "./observed_machine.ts";
+import { WireWatch } from "./wire.ts";
+
+/** The checks, and the first failure. */
+export class Checks implements MachineObserver {
+  /** What did not hold, or undefined. */
+  failure: SimulationFailure | undefined;
+  /** The wire's part. */
+  readonly wire: WireWatch;
+  /** Called when a term's leader becomes known. */
+  onElection: (clusterId: number, leaderId: number) => void = () => {};
+  /** Commands compared, for the report. */
+  appliedCount = 0;
+  /** Whole states compared, for the report. */
+  statesCompared = 0;
+  readonly #records: readonly ClusterRecord[];
+
+  /** Nothing seen yet. */
+  constructor(clusterIds: readonly number[], history: History) {
+    const fail = (failure: SimulationFailure) => this.fail(failure);
+    this.#records = clusterIds.map((clusterId) =>
+      new ClusterRecord(clusterId, history, fail)
+    );
+    this.wire = new WireWatch(fail);
+  }
+
+  /** The record of a cluster. */
+  record(clusterId: number): ClusterRecord {
+    const record = this.#records.find((one) => one.clusterId === clusterId);
+    if (record === undefined) {
+      throw new RangeError(
+        `Cannot check cluster ${clusterId}: it is not in the plan`,
+      );
+    }
+    return record;
+  }
+
+  /** Keeps the first failure; the run ends after the event that it came up in. */
+  fail(failure: SimulationFailure): void {
+    this.failure ??= failure;
+  }
+
+  /** See {@link MachineObserver}. */
+  onApply(node: ObservedNode, entry: Entry, operationId: number): void {
+    this.appliedCount++;
+    this.record(node.clusterId).applied(node, entry, operationId);
+    this.wire.applied(node.clusterId, node.nodeId, entry.index);
+  }
+
+  /** See {@link MachineObserver}. */
+  onResult(node: ObservedNode, result: Result): void {
+    this.record(node.clusterId).result(node, result);
+  }
+
+  /** See {@link MachineObserver}. */
+  onRecover(node: ObservedNode): void {
+    this.record(node.clusterId).recovered(node);
+  }
+
+  /** See {@link MachineObserver}. */
+  onForeign(node: ObservedNode, entry: Entry): void {
+    this.fail(
+      new SimulationFailure(
+        "applied once",
+        `${node.incarnation} applies a command to cluster ${node.clusterId} at index ${entry.index} that no client made`,
+      ),
+    );
+  }
+
+  /** After an event of a machine: whom do its nodes take for the leader? */
+  afterEvent(machine: Machine): void {
+    const { host } = machine;
+    if (host === undefined) return;
+    for (const clusterId of machine.startedClusters) {
+      const { leaderId, term } = host.getLeader(clusterId);
+      if (leaderId === 0) continue;
+      if (this.record(clusterId).leaderSeen(term, leaderId, machine.label)) {
+        this.onElection(clusterId, leaderId);
+      }
+    }
+  }
+
+  /** A node was started on what its disk holds: it must know what it had promised. */
+  nodeStarted(machine: Machine, status: ClusterStatus): void {
+    const { clusterId, nodeId, term, lastIndex, commit } = status;
+    this.wire.restarted(clusterId, nodeId);
+    const promised = this.wire.promises(clusterId, nodeId);
+    const what = `${machine.label}, node ${nodeId} of cluster ${clusterId},`;
+    if (term < promised.term || lastIndex < promised.index) {
+      this.fail(
+        new SimulationFailure(
+          "durable before promised",
+          `${what} starts with term ${term} and last index ${lastIndex}, ` +
+            `it had answered in term ${promised.term} and acknowledged index ${promised.index}`,
+        ),
+      );
+    }
+    const floor = this.wire.commitFloor(clusterId, nodeId, lastIndex);
+    if (commit < floor) {
+      this.fail(
+        new SimulationFailure(
+          "commit before entries",
+          `${what} starts with commit index ${commit} and last index ${lastIndex}, ` +
+            `when that entry was sent to it, it had applied index ${floor}`,
+        ),
+      );
+    }
+  }
+
+  /** Compares the whole states of all nodes of a machine, and looks for nodes that stopped. */
+  compareStates(machine: Machine): void {
+    const info = machine.info();
+    if (info === undefined) return;
+    for (const status of info.clusters) {
+      const node = machine.machines.get(status.clusterId)?.node;
+      if (status.failure !== undefined) {
+        if (!machine.mayStop(status.clusterId)) {
+          this.fail(
+            new SimulationFailure(
+              "stops only when told",
+              `${machine.label}, node ${status.nodeId} of cluster ${status.clusterId}, stopped: ${status.failure}`,
+            ),
+          );
+        }
+        continue;
+      }
+      if (node === undefined || status.hash === undefined) continue;
+      this.statesCompared++;
+      this.record(status.clusterId).state(node, status.hash);
+      if (status.commit < status.applied || status.lastIndex < status.applied) {
+        this.fail(
+          new SimulationFailure(
+            "applied in order",
+            `${machine.label} has applied index ${status.applied} of cluster ${status.clusterId}, ` +
+              `committed ${status.commit} and stored ${status.lastIndex}`,
+          ),
+        );
+      }
+    }
+  }
+
+  /** A NodeHost has closed: nothing of it may still be waiting. */
+  hostClosed(machine: Machine): void {
+    const left = machine.scope.pendingTimers;
+    if (left > 0) {
+      this.fail(
+        new SimulationFailure(
+          "close leaves nothing",
+          `${machine.label} has closed and left ${left} timers behind`,
+        ),
+      );
+    }
+  }
+}

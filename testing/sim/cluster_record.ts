@@ -1,0 +1,291 @@
+/**
+ * What the whole world has seen of one cluster: the one sequence of applied commands, who led in which term, and the
+ * state at each place in the sequence. Everything new is compared with it, so that each check costs in
+ * proportion to what changed (F1).
+ */
+import type { Entry, Result } from "../../raft/state_machine.ts";
+import { crc32 } from "../deps.ts";
+import { SimulationFailure } from "./failure.ts";
+import type { History, Operation } from "./history.ts";
+import type { ObservedNode } from "./observed_machine.ts";
+
+/** One command as the first node to apply it saw it. */
+interface AppliedCommand {
+  readonly index: number;
+  readonly term: number;
+  readonly operationId: number;
+  readonly digest: number;
+  readonly firstBy: string;
+  resultValue: number;
+  resultDigest: number;
+  hasResult: boolean;
+}
+
+/** The record of one cluster. */
+export class ClusterRecord {
+  /** The cluster. */
+  readonly clusterId: number;
+  /** No operation that has ended has an index above this: a new one must come after it. */
+  floorIndex = 0;
+  readonly #history: History;
+  readonly #fail: (failure: SimulationFailure) => void;
+  readonly #commands: AppliedCommand[] = [];
+  readonly #leaders = new Map<number, { nodeId: number; seenBy: string }>();
+  readonly #states = new Map<number, { hash: bigint; seenBy: string }>();
+  #highestTerm = 0;
+
+  /** An empty record. */
+  constructor(
+    clusterId: number,
+    history: History,
+    fail: (failure: SimulationFailure) => void,
+  ) {
+    this.clusterId = clusterId;
+    this.#history = history;
+    this.#fail = fail;
+  }
+
+  /** Commands that any node has applied. */
+  get position(): number {
+    return this.#commands.length;
+  }
+
+  /** Elections that were won. */
+  get electionCount(): number {
+    return this.#leaders.size;
+  }
+
+  /** The highest term with a leader, and that leader. */
+  latestLeader(): { term: number; nodeId: number } {
+    return {
+      term: this.#highestTerm,
+      nodeId: this.#leaders.get(this.#highestTerm)?.nodeId ?? 0,
+    };
+  }
+
+  /** Somebody says that `nodeId` leads in `term`; returns whether that is news. */
+  leaderSeen(term: number, nodeId: number, seenBy: string): boolean {
+    const known = this.#leaders.get(term);
+    if (known === undefined) {
+      this.#leaders.set(term, { nodeId, seenBy });
+      this.#highestTerm = Math.max(this.#highestTerm, term);
+      return true;
+    }
+    if (known.nodeId !== nodeId) {
+      this.#failed(
+        "one leader per term",
+        `in term ${term} ${known.seenBy} knows node ${known.nodeId} as leader, and ${seenBy} node ${nodeId}`,
+      );
+    }
+    return false;
+  }
+
+  /** A node applies a command. */
+  applied(node: ObservedNode, entry: Entry, operationId: number): void {
+    const digest = crc32(entry.command);
+    const known = this.#commands[node.position];
+    if (known === undefined) this.#append(node, entry, operationId, digest);
+    else this.#compare(node, entry, known, digest);
+    node.position++;
+    node.lastIndex = entry.index;
+  }
+
+  /** The state machine answered the command that the node applied last. */
+  result(node: ObservedNode, result: Result): void {
+    const command = this.#commands[node.position - 1];
+    if (command === undefined) return;
+    const digest = result.data === undefined ? 0 : crc32(result.data);
+    if (!command.hasResult) {
+      command.hasResult = true;
+      command.resultValue = result.value;
+      command.resultDigest = digest;
+    } else if (
+      command.resultValue !== result.value || command.resultDigest !== digest
+    ) {
+      this.#failed(
+        "states equal",
+        `${node.incarnation} answers the command at index ${command.index} with ${result.value}, ` +
+          `${command.firstBy} answered ${command.resultValue}`,
+      );
+    }
+  }
+
+  /** A node has replaced its state by a snapshot that says how far it goes. */
+  recovered(node: ObservedNode): void {
+    const last = this.#commands[node.position - 1];
+    if (
+      (last?.index ?? 0) !== node.lastIndex ||
+      node.position > this.#commands.length
+    ) {
+      this.#failed(
+        "committed never changes",
+        `${node.incarnation} recovers a snapshot of ${node.position} commands up to index ${node.lastIndex}, ` +
+          `the cluster's command of that number is at index ${
+            last?.index ?? "none"
+          }`,
+      );
+    }
+  }
+
+  /** The hash of a node's whole state. */
+  state(node: ObservedNode, hash: bigint): void {
+    const known = this.#states.get(node.position);
+    if (known === undefined) {
+      this.#states.set(node.position, { hash, seenBy: node.incarnation });
+    } else if (known.hash !== hash) {
+      this.#failed(
+        "states equal",
+        `after ${node.position} commands ${node.incarnation} has the hash ${
+          hash.toString(16)
+        }, ` +
+          `${known.seenBy} had ${known.hash.toString(16)}`,
+      );
+    }
+  }
+
+  /** A write ended with a result: it must have been applied, once, after all that had ended before it began. */
+  writeDone(operation: Operation, result: Result): void {
+    const command = operation.index === 0
+      ? undefined
+      : this.#commandAt(operation.index);
+    if (command === undefined) {
+      this.#failed(
+        "acknowledged is applied",
+        `operation ${operation.id} was acknowledged, and no node has applied it`,
+      );
+      return;
+    }
+    const digest = result.data === undefined ? 0 : crc32(result.data);
+    if (
+      command.resultValue !== result.value || command.resultDigest !== digest
+    ) {
+      this.#failed(
+        "results are the machine's",
+        `operation ${operation.id} was answered ${result.value}, the state machine said ${command.resultValue}`,
+      );
+    }
+    if (operation.index <= operation.floorIndex) {
+      this.#failed(
+        "linearizable",
+        `operation ${operation.id} took index ${operation.index}, and another at ${operation.floorIndex} ` +
+          `had ended before it began`,
+      );
+    }
+    this.#raiseFloor(operation.index);
+  }
+
+  /** A read ended: it must reflect all that had ended before it began. */
+  readDone(operation: Operation): void {
+    if (operation.index < operation.floorIndex) {
+      this.#failed(
+        "linearizable",
+        `the read ${operation.id} reflects index ${operation.index}, and an operation at ${operation.floorIndex} ` +
+          `had ended before it began`,
+      );
+    }
+    this.#raiseFloor(operation.index);
+  }
+
+  /** A write ended as not applied: it must not have been, and must never be. */
+  writeNotApplied(operation: Operation): void {
+    if (operation.index !== 0) {
+      this.#failed(
+        "not applied means never",
+        `operation ${operation.id} ended as not applied (${operation.errorCode}), and stands at index ${operation.index}`,
+      );
+    }
+  }
+
+  #append(
+    node: ObservedNode,
+    entry: Entry,
+    operationId: number,
+    digest: number,
+  ): void {
+    const last = this.#commands[this.#commands.length - 1];
+    if (
+      last !== undefined &&
+      (entry.index <= last.index || entry.term < last.term)
+    ) {
+      this.#failed(
+        "applied in order",
+        `${node.incarnation} applies index ${entry.index} of term ${entry.term} after ${last.index} of term ${last.term}`,
+      );
+    }
+    const operation = this.#history.operation(operationId);
+    if (operation === undefined || operation.clusterId !== this.clusterId) {
+      this.#failed(
+        "applied once",
+        `${node.incarnation} applies operation ${operationId}, which no client made`,
+      );
+    } else if (operation.index !== 0) {
+      this.#failed(
+        "applied once",
+        `operation ${operationId} stands at index ${operation.index} and at ${entry.index} again`,
+      );
+    } else {
+      operation.index = entry.index;
+      if (operation.status === "notApplied") this.writeNotApplied(operation);
+    }
+    this.#commands.push({
+      index: entry.index,
+      term: entry.term,
+      operationId,
+      digest,
+      firstBy: node.incarnation,
+      resultValue: 0,
+      resultDigest: 0,
+      hasResult: false,
+    });
+  }
+
+  #compare(
+    node: ObservedNode,
+    entry: Entry,
+    known: AppliedCommand,
+    digest: number,
+  ): void {
+    if (
+      known.index === entry.index && known.term === entry.term &&
+      known.digest === digest
+    ) return;
+    if (entry.index > known.index && node.lastIndex < known.index) {
+      this.#failed(
+        "acknowledged never lost",
+        `${node.incarnation} goes from index ${node.lastIndex} to ${entry.index}, and ${known.firstBy} applied a ` +
+          `command at ${known.index}`,
+      );
+      return;
+    }
+    this.#failed(
+      "committed never changes",
+      `command ${
+        node.position + 1
+      } is at index ${entry.index} of term ${entry.term} for ${node.incarnation}, ` +
+        `and at index ${known.index} of term ${known.term} for ${known.firstBy}`,
+    );
+  }
+
+  #commandAt(index: number): AppliedCommand | undefined {
+    let low = 0;
+    let high = this.#commands.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      const command = this.#commands[middle]!;
+      if (command.index === index) return command;
+      if (command.index < index) low = middle + 1;
+      else high = middle - 1;
+    }
+    return undefined;
+  }
+
+  #raiseFloor(index: number): void {
+    if (index > this.floorIndex) this.floorIndex = index;
+  }
+
+  #failed(check: SimulationFailure["check"], message: string): void {
+    this.#fail(
+      new SimulationFailure(check, `cluster ${this.clusterId}: ${message}`),
+    );
+  }
+}

@@ -1,0 +1,112 @@
+/** What clients asked, and what they were told: enough for any checker of linearizability. */
+
+/** How an operation ended. `unknown` may still be applied at any later time. */
+export type OperationStatus = "pending" | "done" | "notApplied" | "unknown";
+
+/** One call of one client. */
+export interface Operation {
+  /** From 1, in the order of invocation. */
+  readonly id: number;
+  /** A client does one operation at a time. */
+  readonly client: number;
+  /** The machine it was asked at. */
+  readonly machine: number;
+  /** The cluster. */
+  readonly clusterId: number;
+  /** What was asked. */
+  readonly kind: "write" | "read";
+  /** The command without the simulator's header, or the query. */
+  readonly input: unknown;
+  /** When the call was made. */
+  readonly invokedUs: number;
+  /** When it ended; 0 while pending. */
+  endedUs: number;
+  /** How it ended. */
+  status: OperationStatus;
+  /** The result: of a write its {@link Result}, of a read the answer. */
+  output: unknown;
+  /** The code of the error it ended with. */
+  errorCode: string;
+  /** Log index of the write; of a read, that of the last command which its answer reflects. 0 while not known. */
+  index: number;
+  /** No operation that ended before this one began has an index above this. */
+  readonly floorIndex: number;
+}
+
+/** All operations of one run. */
+export class History {
+  readonly #operations: Operation[] = [];
+  #completedCount = 0;
+  #failedCount = 0;
+  #unknownCount = 0;
+
+  /** Starts an operation. */
+  begin(
+    start: Pick<
+      Operation,
+      | "client"
+      | "machine"
+      | "clusterId"
+      | "kind"
+      | "input"
+      | "invokedUs"
+      | "floorIndex"
+    >,
+  ): Operation {
+    const operation: Operation = {
+      ...start,
+      id: this.#operations.length + 1,
+      endedUs: 0,
+      status: "pending",
+      output: undefined,
+      errorCode: "",
+      index: 0,
+    };
+    this.#operations.push(operation);
+    return operation;
+  }
+
+  /** Ends an operation. */
+  end(
+    operation: Operation,
+    status: Exclude<OperationStatus, "pending">,
+    nowUs: number,
+  ): void {
+    operation.status = status;
+    operation.endedUs = nowUs;
+    if (status === "done") this.#completedCount++;
+    else if (status === "notApplied") this.#failedCount++;
+    else this.#unknownCount++;
+  }
+
+  /** The id that the next operation will have. */
+  get nextId(): number {
+    return this.#operations.length + 1;
+  }
+
+  /** The operation with this id. */
+  operation(id: number): Operation | undefined {
+    return this.#operations[id - 1];
+  }
+
+  /** Those of one cluster, in the order of invocation. */
+  ofCluster(clusterId: number): Operation[] {
+    return this.#operations.filter((operation) =>
+      operation.clusterId === clusterId
+    );
+  }
+
+  /** How many ended with a result, without effect, and with neither known. */
+  counts(): { completed: number; failed: number; unknown: number } {
+    return {
+      completed: this.#completedCount,
+      failed: this.#failedCount,
+      unknown: this.#unknownCount,
+    };
+  }
+
+  /** How many ended with a result. */
+  get completedCount(): number {
+    return this.#completedCount;
+  }
+}

@@ -1,0 +1,344 @@
+/**
+ * One simulated machine: a disk that stays, and one process after the other that runs the real NodeHost on it until it
+ * is killed, loses its power, or closes.
+ */
+import { RaftError } from "../../raft/errors.ts";
+import { NodeHost } from "../../raft/nodehost.ts";
+import type { HostInfo } from "../../raft/host_info.ts";
+import type { Logger } from "../../raft/ports.ts";
+import { eventKind, HostClock } from "./clock.ts";
+import type { Scope } from "./clock.ts";
+import type { SimDisk } from "./disk.ts";
+import { SimulationFailure } from "./failure.ts";
+import { ObservedMachine } from "./observed_machine.ts";
+import type { ClusterPlan } from "./plan.ts";
+import type { SimRandom } from "./random.ts";
+import type { World } from "./world.ts";
+
+/** A node that a machine is to run. */
+export interface Placement {
+  readonly cluster: ClusterPlan;
+  readonly nodeId: number;
+  /** Added to a running cluster, rather than an initial member. */
+  readonly join: boolean;
+}
+
+/** What the process on a machine is doing. `stopping`: it is closing by itself. */
+export type MachineState = "down" | "starting" | "up" | "stopping";
+
+/** A machine. */
+export class Machine {
+  /** What the process is doing. */
+  state: MachineState = "down";
+  /** The NodeHost, while the process runs and has opened it. */
+  host: NodeHost | undefined;
+  /** The process. */
+  scope: Scope;
+  /** Its clock. */
+  clock: HostClock | undefined;
+  /** Nodes that it is to run, by cluster. */
+  readonly placements = new Map<number, Placement>();
+  /** The state machines of the process, by cluster. */
+  readonly machines = new Map<number, ObservedMachine>();
+  /** Clusters whose node was started in this process. */
+  readonly startedClusters = new Set<number>();
+  /** Called when the process ends, with what it had not answered. */
+  readonly onDeath = new Set<() => void>();
+  readonly #world: World;
+  readonly #random: SimRandom;
+  #incarnation = 0;
+  #startedUs = 0;
+
+  /** A machine that is down. */
+  constructor(
+    world: World,
+    /** Its number. */
+    readonly index: number,
+    /** Where it listens. */
+    readonly address: string,
+    /** Its disk. */
+    readonly disk: SimDisk,
+    random: SimRandom,
+  ) {
+    this.#world = world;
+    this.#random = random;
+    this.scope = world.timeline.scope(`m${index}`);
+    this.scope.kill();
+  }
+
+  /** Whether clients can ask it something. */
+  get isUp(): boolean {
+    return this.state === "up" && !this.scope.isPaused;
+  }
+
+  /** For people: machine and run. */
+  get label(): string {
+    return `m${this.index}.${this.#incarnation}`;
+  }
+
+  /** How long the process has been starting. */
+  get startingUs(): number {
+    return this.state === "starting"
+      ? this.#world.timeline.nowUs - this.#startedUs
+      : 0;
+  }
+
+  /** Starts a process. */
+  start(): void {
+    if (this.state !== "down") return;
+    const { timeline, network, trace } = this.#world;
+    this.state = "starting";
+    this.#incarnation++;
+    this.#startedUs = timeline.nowUs;
+    const scope = timeline.scope(this.label);
+    this.scope = scope;
+    this.clock = new HostClock(
+      timeline,
+      scope,
+      this.#random.fork(`clock${this.#incarnation}`),
+      this.#world.plan.clocks[this.index]!,
+    );
+    this.disk.attach(scope);
+    network.machineStarted(this.index);
+    trace.note(timeline.nowUs, this.label, "start");
+    timeline.schedule(scope, 0, eventKind.world, () => {
+      this.#open(scope).catch((error) => this.#startFailed(scope, error));
+    });
+  }
+
+  /** Ends the process at once: killed, or with the power of the whole machine. */
+  stop(how: "kill" | "powerLoss"): void {
+    if (this.state === "down") return;
+    const { timeline, network, trace } = this.#world;
+    trace.note(timeline.nowUs, this.label, how);
+    this.#ended();
+    network.processDied(this.index, this.scope, how === "powerLoss");
+    if (how === "kill") this.disk.processDied();
+    else this.disk.powerLost();
+  }
+
+  /** Closes the NodeHost in good order; `done` is called when the process has ended, however it did. */
+  close(done: () => void): void {
+    const { host, scope } = this;
+    const { timeline, trace } = this.#world;
+    if (this.state !== "up" || host === undefined) return done();
+    this.state = "stopping";
+    trace.note(timeline.nowUs, this.label, "close");
+    const onDeath = () => done();
+    this.onDeath.add(onDeath);
+    timeline.schedule(scope, 0, eventKind.world, () => {
+      host.close().then(
+        () => this.#closed(scope),
+        (error) => this.#closeFailed(scope, error),
+      );
+    });
+  }
+
+  /** Runs `work` as a client inside the process would. Not at all if the process ends before. */
+  run(work: (host: NodeHost) => void): void {
+    const { host, scope } = this;
+    if (host === undefined) return;
+    this.#world.timeline.schedule(scope, 0, eventKind.client, () => work(host));
+  }
+
+  /** What the NodeHost tells about itself, if it is open and its disk has not been made to fail. */
+  info(): HostInfo | undefined {
+    return this.state === "up" && !this.disk.hasFailed
+      ? this.host?.info()
+      : undefined;
+  }
+
+  /** Whether the node of a cluster may stop by itself: somebody asked to remove it. */
+  mayStop(clusterId: number): boolean {
+    const placement = this.placements.get(clusterId);
+    return placement === undefined ||
+      this.#world.membership.mayBeRemoved(clusterId, placement.nodeId);
+  }
+
+  /** Starts the node of a placement that came while the process runs. */
+  startPlacement(placement: Placement): void {
+    this.placements.set(placement.cluster.clusterId, placement);
+    const { scope } = this;
+    if (this.state !== "up") return;
+    this.run((host) => {
+      this.#startUnlessRemoved(host, placement).catch((error) =>
+        this.#startFailed(scope, error)
+      );
+    });
+  }
+
+  /** The node of a cluster is not to run here any more. */
+  dropPlacement(clusterId: number): void {
+    this.placements.delete(clusterId);
+    if (!this.startedClusters.delete(clusterId)) return;
+    this.run((host) => this.#world.expectRefusals(host.stopCluster(clusterId)));
+  }
+
+  /** Stops the node of a cluster and starts it again; false if it does not run. */
+  restartCluster(clusterId: number): boolean {
+    const placement = this.placements.get(clusterId);
+    if (placement === undefined || !this.startedClusters.delete(clusterId)) {
+      return false;
+    }
+    const { scope } = this;
+    this.run((host) => {
+      host.stopCluster(clusterId)
+        .then(() => this.#startUnlessRemoved(host, placement))
+        .catch((error) => this.#startFailed(scope, error));
+    });
+    return true;
+  }
+
+  async #open(scope: Scope): Promise<void> {
+    const { plan, network, random } = this.#world;
+    const host = await NodeHost.open({
+      dir: "/data",
+      raftAddress: this.address,
+      tickMs: plan.tickMs,
+      segmentBytes: plan.segmentBytes,
+      logger: this.#logger(),
+    }, {
+      fileSystem: this.disk.fileSystem,
+      network: network.host(this.index, scope),
+      clock: this.clock!,
+      random: random.fork(`host${this.index}.${this.#incarnation}`),
+    });
+    this.host = host;
+    for (const placement of [...this.placements.values()]) {
+      await this.#startUnlessRemoved(host, placement);
+    }
+    this.state = "up";
+    this.#world.machineUp(this);
+  }
+
+  /** A node may learn only from its own log, as it starts, that it was removed. */
+  async #startUnlessRemoved(
+    host: NodeHost,
+    placement: Placement,
+  ): Promise<void> {
+    try {
+      await this.#startCluster(host, placement);
+    } catch (error) {
+      if (!(error instanceof RaftError) || error.code !== "nodeRemoved") {
+        throw error;
+      }
+      this.placements.delete(placement.cluster.clusterId);
+    }
+  }
+
+  async #startCluster(host: NodeHost, placement: Placement): Promise<void> {
+    const { cluster, nodeId, join } = placement;
+    const { clusterId } = cluster;
+    await host.startCluster({
+      clusterId,
+      nodeId,
+      ...(join
+        ? { join }
+        : { initialMembers: this.#world.initialMembers(cluster) }),
+      electionTimeoutTicks: cluster.electionTimeoutTicks,
+      heartbeatTicks: cluster.heartbeatTicks,
+      snapshotEntries: cluster.snapshotEntries,
+      compactionOverhead: cluster.compactionOverhead,
+      stateMachine: (node) => {
+        const machine = new ObservedMachine(
+          this.#world.application.stateMachine(node),
+          this.#world.checks,
+          { ...node, incarnation: this.label },
+        );
+        this.machines.set(clusterId, machine);
+        return machine;
+      },
+    });
+    const status = host.info().clusters.find((one) =>
+      one.clusterId === clusterId
+    );
+    if (status !== undefined) this.#world.checks.nodeStarted(this, status);
+    if (this.placements.get(clusterId) === placement) {
+      this.startedClusters.add(clusterId);
+    }
+  }
+
+  #startFailed(scope: Scope, error: unknown): void {
+    if (scope !== this.scope || !scope.isAlive) return;
+    if (this.#world.mayFailToStart(this, error)) {
+      this.#world.trace.note(
+        this.#world.timeline.nowUs,
+        this.label,
+        "cannot start",
+        error,
+      );
+      this.stop("kill");
+      this.#world.restartLater(this);
+      return;
+    }
+    this.#world.fail(
+      new SimulationFailure(
+        "stops only when told",
+        `${this.label} cannot start: ${describeError(error)}`,
+        {
+          cause: error,
+        },
+      ),
+    );
+  }
+
+  #closed(scope: Scope): void {
+    if (scope !== this.scope || !scope.isAlive) return;
+    this.#world.checks.hostClosed(this);
+    this.#world.network.processDied(this.index, scope, false);
+    this.#ended();
+    this.disk.processDied();
+  }
+
+  #closeFailed(scope: Scope, error: unknown): void {
+    if (scope !== this.scope || !scope.isAlive) return;
+    if (!this.disk.hasFailed) {
+      this.#world.fail(
+        new SimulationFailure(
+          "stops only when told",
+          `${this.label} cannot close: ${describeError(error)}`,
+          {
+            cause: error,
+          },
+        ),
+      );
+    }
+    this.#closed(scope);
+  }
+
+  #ended(): void {
+    this.scope.kill();
+    this.state = "down";
+    this.host = undefined;
+    this.machines.clear();
+    this.startedClusters.clear();
+    const callbacks = [...this.onDeath];
+    this.onDeath.clear();
+    for (const callback of callbacks) callback();
+  }
+
+  #logger(): Logger {
+    const { trace, timeline } = this.#world;
+    const who = this.label;
+    const log = (level: string) =>
+    (
+      message: string,
+      fields?: Record<string, unknown>,
+    ) => {
+      trace.note(timeline.nowUs, who, `${level}: ${message}`, fields);
+    };
+    return {
+      debug: log("debug"),
+      info: log("info"),
+      warn: log("warn"),
+      error: log("error"),
+    };
+  }
+}
+
+/** An error as one line, with its code. */
+export function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = "code" in error ? ` (${String(error.code)})` : "";
+  return `${error.name}${code}: ${error.message}`;
+}

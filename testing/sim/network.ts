@@ -1,0 +1,714 @@
+/**
+ * A network that is as unkind as a real one. Connections are pairs of pipes that carry whole frames: in order
+ * and once, as `transport.ts` promises, until they break; then the frames under way are lost. Between two machines
+ * a direction can be cut: frames stall, as TCP's do, until it is mended or somebody gives the connection up.
+ *
+ * Raft asks for less than an ordered connection, so frames that bear it are also lost, duplicated and reordered
+ * inside a connection; the world says which ones do (`wire.ts`).
+ */
+import type {
+  Connection,
+  ConnectionHandlers,
+  Listener,
+  Network,
+} from "../../raft/transport/transport.ts";
+import { crc32 } from "../deps.ts";
+import { eventKind } from "./clock.ts";
+import type { Scope, Timeline } from "./clock.ts";
+import type { SimRandom } from "./random.ts";
+import type { Trace } from "./trace.ts";
+
+/** What kind of network it is. */
+export interface NetworkTraits {
+  /** Microseconds from machine to machine: lowest, usual, highest. */
+  readonly latencyUs: readonly [low: number, usual: number, high: number];
+  /** Arrivals are rounded up to multiples of this, so that several share an instant. */
+  readonly roundUs: number;
+  /** Bandwidth of one connection. */
+  readonly bytesPerUs: number;
+}
+
+/** Probabilities that a fault may raise for a while. */
+export interface FrameFaults {
+  /** A frame that bears it is lost. */
+  loss: number;
+  /** A frame that bears it arrives twice. */
+  duplicate: number;
+  /** A frame that bears it is overtaken by later ones. */
+  reorder: number;
+  /** A dial is refused although somebody listens. */
+  refuseDial: number;
+}
+
+/** Counts for the report. */
+export interface NetworkStatistics {
+  frames: number;
+  bytes: number;
+  lost: number;
+  duplicated: number;
+  reordered: number;
+  dials: number;
+  dialsRefused: number;
+  connections: number;
+  connectionsBroken: number;
+}
+
+/** What the network asks about a frame, and tells about it. */
+export interface FrameWatcher {
+  /** A frame was handed to the network. */
+  onSend(sender: SimConnection, frame: Uint8Array): void;
+  /** Whether that frame may be lost, doubled or overtaken inside its connection. */
+  bearsDisorder(sender: SimConnection, frame: Uint8Array): boolean;
+}
+
+interface Listening {
+  readonly scope: Scope;
+  readonly machine: number;
+  readonly onConnection: (connection: Connection) => void;
+}
+
+const dialRetryUs = 1_000_000;
+const dialAttempts = 10;
+const socketBufferBytes = 256 * 1024;
+
+/** An error as Node words it. */
+export function codedError(code: string, message: string): Error {
+  return Object.assign(new Error(`${code}: ${message}`), { code });
+}
+
+/** All machines' network. */
+export class SimNetwork {
+  /** Raised by faults, zero otherwise. */
+  readonly faults: FrameFaults = {
+    loss: 0,
+    duplicate: 0,
+    reorder: 0,
+    refuseDial: 0,
+  };
+  /** Counts for the report. */
+  readonly statistics: NetworkStatistics = {
+    frames: 0,
+    bytes: 0,
+    lost: 0,
+    duplicated: 0,
+    reordered: 0,
+    dials: 0,
+    dialsRefused: 0,
+    connections: 0,
+    connectionsBroken: 0,
+  };
+  /** Time, shared with everything else. */
+  readonly timeline: Timeline;
+  readonly #trace: Trace;
+  readonly #random: SimRandom;
+  readonly #traits: NetworkTraits;
+  readonly #watcher: FrameWatcher;
+  readonly #machineOf: ReadonlyMap<string, number>;
+  readonly #listening = new Map<string, Listening>();
+  readonly #connections = new Set<SimConnection>();
+  readonly #isDark: boolean[];
+  readonly #cuts: number[];
+  readonly #extraDelayUs: number[];
+  readonly #machineCount: number;
+
+  /** `addresses[i]` is the address of machine i. */
+  constructor(
+    options: {
+      timeline: Timeline;
+      trace: Trace;
+      random: SimRandom;
+      traits: NetworkTraits;
+      addresses: readonly string[];
+      watcher: FrameWatcher;
+    },
+  ) {
+    this.timeline = options.timeline;
+    this.#trace = options.trace;
+    this.#random = options.random;
+    this.#traits = options.traits;
+    this.#watcher = options.watcher;
+    this.#machineOf = new Map(
+      options.addresses.map((address, i) => [address, i]),
+    );
+    const count = options.addresses.length;
+    this.#machineCount = count;
+    this.#isDark = new Array(count).fill(false);
+    this.#cuts = new Array(count * count).fill(0);
+    this.#extraDelayUs = new Array(count * count).fill(0);
+  }
+
+  /** The network as one process on `machine` sees it. */
+  host(machine: number, scope: Scope): Network {
+    return {
+      listen: (address, onConnection) =>
+        this.#listen(address, { machine, scope, onConnection }),
+      connect: (address, signal) =>
+        this.#connect(machine, scope, address, signal),
+    };
+  }
+
+  /** Cuts one direction. Cuts add up; each needs its {@link mend}. */
+  cut(from: number, to: number): void {
+    this.#cuts[from * this.#machineCount + to]!++;
+  }
+
+  /** Takes one cut back; with the last, what stalled goes on, or the connection breaks. */
+  mend(from: number, to: number): void {
+    const left = --this.#cuts[from * this.#machineCount + to]!;
+    if (left > 0) return;
+    for (const connection of [...this.#connections]) {
+      if (connection.machine === from && connection.remote?.machine === to) {
+        connection.resumeStalled();
+      }
+    }
+  }
+
+  /** Makes one direction slower by `deltaUs`, or with a negative value faster again. */
+  slow(from: number, to: number, deltaUs: number): void {
+    this.#extraDelayUs[from * this.#machineCount + to]! += deltaUs;
+  }
+
+  /** Breaks the connections between two machines; what is under way is lost. Returns how many there were. */
+  breakConnections(a: number, b: number): number {
+    let count = 0;
+    for (const connection of [...this.#connections]) {
+      if (connection.machine !== a || connection.remote?.machine !== b) {
+        continue;
+      }
+      connection.breakNow();
+      count++;
+    }
+    this.statistics.connectionsBroken += count;
+    return count;
+  }
+
+  /**
+   * The process in `scope` is gone. Killed: the other ends learn it soon. With its machine: nobody is told, and
+   * frames sent to it vanish.
+   */
+  processDied(machine: number, scope: Scope, withMachine: boolean): void {
+    for (const [address, listening] of [...this.#listening]) {
+      if (listening.scope === scope) this.#listening.delete(address);
+    }
+    this.#isDark[machine] = withMachine;
+    for (const connection of [...this.#connections]) {
+      if (connection.scope === scope) connection.die(withMachine);
+    }
+  }
+
+  /** The machine runs again: frames for its dead connections are answered by a reset. */
+  machineStarted(machine: number): void {
+    this.#isDark[machine] = false;
+  }
+
+  /** Whether frames from one machine to another stall. */
+  isCut(from: number, to: number): boolean {
+    return this.#cuts[from * this.#machineCount + to]! > 0;
+  }
+
+  /** Whether a machine has no power. */
+  isDark(machine: number): boolean {
+    return this.#isDark[machine]!;
+  }
+
+  /** Microseconds for one crossing, drawn anew. */
+  crossingUs(from: number, to: number): number {
+    const [low, usual, high] = this.#traits.latencyUs;
+    return this.#random.longTail(low, usual, high) +
+      this.#extraDelayUs[from * this.#machineCount + to]!;
+  }
+
+  /** Sends one frame down a pipe. */
+  transmit(sender: SimConnection, frame: Uint8Array): void {
+    this.statistics.frames++;
+    this.statistics.bytes += frame.length;
+    this.#watcher.onSend(sender, frame);
+    const leavesUs = sender.leaves(frame.length, this.#traits.bytesPerUs);
+    const { faults } = this;
+    if (
+      (faults.loss > 0 || faults.duplicate > 0 || faults.reorder > 0) &&
+      this.#watcher.bearsDisorder(sender, frame)
+    ) {
+      if (this.#random.chance(faults.loss)) {
+        this.statistics.lost++;
+        return;
+      }
+      if (this.#random.chance(faults.duplicate)) {
+        this.statistics.duplicated++;
+        this.#deliverLate(sender, frame.slice(), leavesUs);
+      }
+      if (this.#random.chance(faults.reorder)) {
+        this.statistics.reordered++;
+        this.#deliverLate(sender, frame, leavesUs);
+        return;
+      }
+    }
+    sender.carry(frame, leavesUs);
+  }
+
+  /** Rounds an arrival to the instants of this network. */
+  instantUs(timeUs: number): number {
+    const { roundUs } = this.#traits;
+    return Math.ceil(timeUs / roundUs) * roundUs;
+  }
+
+  /** Mixes a delivered frame into the trace. */
+  traceFrame(frame: Uint8Array): void {
+    this.#trace.mix(crc32(frame) | 0, frame.length);
+  }
+
+  /** A decision of the network. */
+  chance(probability: number): boolean {
+    return this.#random.chance(probability);
+  }
+
+  /** Forgets a connection that ended at both ends. */
+  forget(connection: SimConnection): void {
+    this.#connections.delete(connection);
+  }
+
+  /** A frame outside the order of its pipe: between one and some ten crossings late. */
+  #deliverLate(
+    sender: SimConnection,
+    frame: Uint8Array,
+    leavesUs: number,
+  ): void {
+    const receiver = sender.remote;
+    if (receiver === undefined) return;
+    let lateUs = this.crossingUs(sender.machine, receiver.machine);
+    for (let i = this.#random.below(10); i > 0; i--) {
+      lateUs += this.crossingUs(sender.machine, receiver.machine);
+    }
+    const atUs = this.instantUs(leavesUs + lateUs);
+    this.timeline.schedule(
+      receiver.scope,
+      atUs - this.timeline.nowUs,
+      eventKind.network,
+      () => {
+        if (!this.isCut(sender.machine, receiver.machine)) {
+          receiver.arrive(frame);
+        }
+      },
+    );
+  }
+
+  #listen(address: string, listening: Listening): Promise<Listener> {
+    const present = this.#listening.get(address);
+    if (present !== undefined && present.scope.isAlive) {
+      return Promise.reject(
+        codedError("EADDRINUSE", `address already in use ${address}`),
+      );
+    }
+    this.#listening.set(address, listening);
+    return Promise.resolve({
+      address,
+      close: () => {
+        if (this.#listening.get(address) === listening) {
+          this.#listening.delete(address);
+        }
+      },
+    });
+  }
+
+  #connect(
+    machine: number,
+    scope: Scope,
+    address: string,
+    signal: AbortSignal,
+  ): Promise<Connection> {
+    this.statistics.dials++;
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason);
+      const dial: Dial = {
+        machine,
+        scope,
+        address,
+        isOver: false,
+        attempts: 0,
+        resolve,
+        reject,
+      };
+      signal.addEventListener("abort", () => {
+        if (dial.isOver) return;
+        dial.isOver = true;
+        reject(signal.reason);
+      }, { once: true });
+      this.#knock(dial);
+    });
+  }
+
+  /** One attempt to reach the listener; repeated while nobody answers at all. */
+  #knock(dial: Dial): void {
+    if (dial.isOver) return;
+    const target = this.#machineOf.get(dial.address);
+    if (target === undefined) return this.#refuse(dial, "ENOTFOUND", 0);
+    if (
+      this.isCut(dial.machine, target) || this.isCut(target, dial.machine) ||
+      this.#isDark[target]
+    ) {
+      if (++dial.attempts >= dialAttempts) {
+        return this.#refuse(dial, "ETIMEDOUT", 0);
+      }
+      this.timeline.schedule(
+        dial.scope,
+        dialRetryUs,
+        eventKind.network,
+        () => this.#knock(dial),
+      );
+      return;
+    }
+    const thereUs = this.crossingUs(dial.machine, target);
+    const listening = this.#listening.get(dial.address);
+    if (
+      listening === undefined || !listening.scope.isAlive ||
+      this.#random.chance(this.faults.refuseDial)
+    ) {
+      return this.#refuse(dial, "ECONNREFUSED", 2 * thereUs);
+    }
+    this.timeline.schedule(listening.scope, thereUs, eventKind.network, () => {
+      if (dial.isOver || !dial.scope.isAlive) return;
+      if (this.#listening.get(dial.address) !== listening) {
+        return this.#refuse(dial, "ECONNREFUSED", thereUs);
+      }
+      this.#accept(dial, listening);
+    });
+  }
+
+  #accept(dial: Dial, listening: Listening): void {
+    this.statistics.connections++;
+    const near = new SimConnection(
+      this,
+      dial.machine,
+      dial.scope,
+      dial.address,
+    );
+    const far = new SimConnection(
+      this,
+      listening.machine,
+      listening.scope,
+      `machine-${dial.machine}`,
+    );
+    near.remote = far;
+    far.remote = near;
+    this.#connections.add(near).add(far);
+    const backUs = far.reserveArrival();
+    this.timeline.schedule(
+      dial.scope,
+      backUs - this.timeline.nowUs,
+      eventKind.network,
+      () => {
+        if (dial.isOver) return near.close();
+        dial.isOver = true;
+        dial.resolve(near);
+      },
+    );
+    listening.onConnection(far);
+  }
+
+  #refuse(dial: Dial, code: string, delayUs: number): void {
+    this.timeline.schedule(dial.scope, delayUs, eventKind.network, () => {
+      if (dial.isOver) return;
+      dial.isOver = true;
+      this.statistics.dialsRefused++;
+      dial.reject(codedError(code, `connect ${dial.address}`));
+    });
+  }
+}
+
+interface Dial {
+  readonly machine: number;
+  readonly scope: Scope;
+  readonly address: string;
+  readonly resolve: (connection: Connection) => void;
+  readonly reject: (error: unknown) => void;
+  isOver: boolean;
+  attempts: number;
+}
+
+/** A frame under way, or (undefined) the end of the connection. */
+interface Carried {
+  readonly frame: Uint8Array | undefined;
+  readonly leavesUs: number;
+}
+
+/** One end of a connection, with the pipe that leads from it to the other end. */
+export class SimConnection implements Connection {
+  /** The other end; undefined once that is gone without a word. */
+  remote: SimConnection | undefined;
+  /** What it is for, as the watcher has read; 0 while not known. */
+  purpose = 0;
+  readonly #network: SimNetwork;
+  #handlers: ConnectionHandlers | undefined;
+  #early: Uint8Array[] = [];
+  #closedAtUs: number | undefined;
+  #hasToldClose = false;
+  #closeReason = "";
+  /** The machine of the other end, once it is gone. */
+  #goneMachine = -1;
+  #lastArrivalUs = 0;
+  #freeUs = 0;
+  #unsent: { leavesUs: number; bytes: number }[] = [];
+  #stalled: Carried[] = [];
+  #stalledBytes = 0;
+  #waiters: { bytes: number; resolve: () => void }[] = [];
+
+  /** Made by {@link SimNetwork} in pairs. */
+  constructor(
+    network: SimNetwork,
+    /** Where this end is. */
+    readonly machine: number,
+    /** The process that holds this end. */
+    readonly scope: Scope,
+    /** See {@link Connection}. */
+    readonly remoteAddress: string,
+  ) {
+    this.#network = network;
+  }
+
+  /** See {@link Connection}. */
+  get bufferedBytes(): number {
+    const { nowUs } = this.#network.timeline;
+    while (this.#unsent.length > 0 && this.#unsent[0]!.leavesUs <= nowUs) {
+      this.#unsent.shift();
+    }
+    const unsent = this.#unsent.reduce((sum, { bytes }) => sum + bytes, 0);
+    return unsent + Math.max(0, this.#stalledBytes - socketBufferBytes);
+  }
+
+  /** See {@link Connection}. */
+  start(handlers: ConnectionHandlers): void {
+    this.#handlers = handlers;
+    for (const frame of this.#early) handlers.onFrame(frame);
+    this.#early = [];
+    if (this.#closedAtUs !== undefined) this.#tellClose();
+  }
+
+  /** See {@link Connection}. */
+  send(parts: readonly Uint8Array[]): void {
+    if (this.#closedAtUs !== undefined) return;
+    let length = 0;
+    for (const part of parts) length += part.length;
+    const frame = new Uint8Array(length);
+    let at = 0;
+    for (const part of parts) {
+      frame.set(part, at);
+      at += part.length;
+    }
+    this.#network.transmit(this, frame);
+  }
+
+  /** See {@link Connection}. */
+  drained(bytes: number): Promise<void> {
+    if (this.#closedAtUs !== undefined || this.bufferedBytes <= bytes) {
+      return Promise.resolve();
+    }
+    return new Promise((resolve) => {
+      this.#waiters.push({ bytes, resolve });
+      this.#checkWaiters();
+    });
+  }
+
+  /** See {@link Connection}. */
+  close(): void {
+    if (this.#closedAtUs !== undefined) return;
+    this.#end("closed on this side");
+    this.carry(undefined, this.#network.timeline.nowUs);
+  }
+
+  /** Accounts for a frame's time on the wire; returns when it leaves. */
+  leaves(bytes: number, bytesPerUs: number): number {
+    const { nowUs } = this.#network.timeline;
+    this.#freeUs = Math.max(this.#freeUs, nowUs) + bytes / bytesPerUs;
+    if (this.#freeUs - nowUs >= 1) {
+      this.#unsent.push({ leavesUs: this.#freeUs, bytes });
+    }
+    return this.#freeUs;
+  }
+
+  /** Lets a frame, or the end, travel in the order of the pipe. */
+  carry(frame: Uint8Array | undefined, leavesUs: number): void {
+    const receiver = this.remote;
+    if (receiver === undefined) return this.#sendToNobody();
+    if (
+      this.#stalled.length > 0 ||
+      this.#network.isCut(this.machine, receiver.machine)
+    ) {
+      this.#stall({ frame, leavesUs });
+      return;
+    }
+    const crossingUs = this.#network.crossingUs(this.machine, receiver.machine);
+    this.#scheduleArrival({ frame, leavesUs }, leavesUs + crossingUs, receiver);
+  }
+
+  /** The time at which something sent now would arrive, with that place in the pipe's order taken. */
+  reserveArrival(): number {
+    const { nowUs } = this.#network.timeline;
+    const crossingUs = this.#network.crossingUs(
+      this.machine,
+      this.remote!.machine,
+    );
+    this.#lastArrivalUs = this.#network.instantUs(
+      Math.max(nowUs + crossingUs, this.#lastArrivalUs),
+    );
+    return this.#lastArrivalUs;
+  }
+
+  /** The cut is mended: what stalled is sent again after a while, in order. */
+  resumeStalled(): void {
+    const stalled = this.#stalled;
+    this.#stalled = [];
+    this.#stalledBytes = 0;
+    const receiver = this.remote;
+    if (receiver === undefined) return;
+    const crossingUs = this.#network.crossingUs(this.machine, receiver.machine);
+    const { nowUs } = this.#network.timeline;
+    for (const carried of stalled) {
+      this.#scheduleArrival(
+        carried,
+        Math.max(nowUs, carried.leavesUs) + 3 * crossingUs,
+        receiver,
+      );
+    }
+    this.#checkWaiters();
+  }
+
+  /** Both ends learn at once that the connection broke. */
+  breakNow(): void {
+    const other = this.remote;
+    this.remote = undefined;
+    this.#end("connection reset");
+    this.#network.forget(this);
+    if (other === undefined) return;
+    other.remote = undefined;
+    other.#end("connection reset");
+    this.#network.forget(other);
+  }
+
+  /** The process at this end is gone. */
+  die(withMachine: boolean): void {
+    const other = this.remote;
+    this.#closedAtUs = this.#network.timeline.nowUs;
+    this.#hasToldClose = true;
+    this.remote = undefined;
+    this.#network.forget(this);
+    if (other === undefined) return;
+    if (withMachine) {
+      other.remote = undefined;
+      other.#goneMachine = this.machine;
+      return;
+    }
+    // The kernel closes the socket. What was under way may still arrive, or a reset overtakes it.
+    this.remote = other;
+    if (this.#network.chance(0.5)) this.#lastArrivalUs = 0;
+    this.carry(undefined, this.#network.timeline.nowUs);
+    this.remote = undefined;
+  }
+
+  /** A frame has come to this end. */
+  arrive(frame: Uint8Array): void {
+    if (this.#closedAtUs !== undefined) return;
+    this.#network.traceFrame(frame);
+    if (this.#handlers === undefined) this.#early.push(frame);
+    else this.#handlers.onFrame(frame);
+  }
+
+  #scheduleArrival(
+    carried: Carried,
+    earliestUs: number,
+    receiver: SimConnection,
+  ): void {
+    const atUs = this.#network.instantUs(
+      Math.max(earliestUs, this.#lastArrivalUs),
+    );
+    this.#lastArrivalUs = atUs;
+    const { timeline } = this.#network;
+    timeline.schedule(
+      receiver.scope,
+      atUs - timeline.nowUs,
+      eventKind.network,
+      () => {
+        // A cut made meanwhile stops what was under way, too.
+        if (
+          this.remote !== undefined &&
+          this.#network.isCut(this.machine, receiver.machine)
+        ) {
+          this.#stall(carried);
+          return;
+        }
+        if (carried.frame === undefined) receiver.#otherEnded();
+        else if (this.#hasLeft(carried)) receiver.arrive(carried.frame);
+      },
+    );
+  }
+
+  /** What had not left when the connection was closed is lost. */
+  #hasLeft(carried: Carried): boolean {
+    return this.#closedAtUs === undefined ||
+      carried.leavesUs <= this.#closedAtUs;
+  }
+
+  #stall(carried: Carried): void {
+    this.#stalled.push(carried);
+    this.#stalledBytes += carried.frame?.length ?? 0;
+  }
+
+  #otherEnded(): void {
+    this.remote = undefined;
+    this.#end("closed by the other end");
+    this.#network.forget(this);
+  }
+
+  /** The other machine lost its power: silence, or a reset once it runs again. */
+  #sendToNobody(): void {
+    const machine = this.#goneMachine;
+    if (
+      machine < 0 || this.#network.isDark(machine) ||
+      this.#network.isCut(machine, this.machine)
+    ) return;
+    const { timeline } = this.#network;
+    const backUs = 2 * this.#network.crossingUs(this.machine, machine);
+    timeline.schedule(this.scope, backUs, eventKind.network, () => {
+      this.#end("connection reset by the other machine");
+      this.#network.forget(this);
+    });
+  }
+
+  #end(reason: string): void {
+    if (this.#closedAtUs !== undefined) return;
+    this.#closedAtUs = this.#network.timeline.nowUs;
+    this.#closeReason = reason;
+    this.#unsent = [];
+    this.#checkWaiters();
+    if (this.#handlers !== undefined) this.#tellClose();
+  }
+
+  /** `onClose` comes in an event of its own, never inside a call of the owner. */
+  #tellClose(): void {
+    if (this.#hasToldClose) return;
+    this.#hasToldClose = true;
+    this.#network.timeline.schedule(this.scope, 0, eventKind.network, () => {
+      this.#handlers?.onClose(this.#closeReason);
+    });
+  }
+
+  #checkWaiters(): void {
+    if (this.#waiters.length === 0) return;
+    const buffered = this.#closedAtUs === undefined ? this.bufferedBytes : 0;
+    const waiting = this.#waiters;
+    this.#waiters = [];
+    for (const waiter of waiting) {
+      if (buffered <= waiter.bytes) waiter.resolve();
+      else this.#waiters.push(waiter);
+    }
+    const next = this.#unsent[0];
+    if (this.#waiters.length > 0 && next !== undefined) {
+      const delayUs = Math.ceil(next.leavesUs - this.#network.timeline.nowUs);
+      this.#network.timeline.schedule(
+        this.scope,
+        delayUs,
+        eventKind.network,
+        () => this.#checkWaiters(),
+      );
+    }
+  }
+}

@@ -1,0 +1,155 @@
+/** What one seed means: sizes, timings, workload and which faults happen, all drawn before the first event. */
+import type { ClockTraits } from "./clock.ts";
+import type { DiskTraits } from "./disk.ts";
+import { faultNames } from "./fault_names.ts";
+import type { FaultName } from "./fault_names.ts";
+import type { NetworkTraits } from "./network.ts";
+import { SimRandom } from "./random.ts";
+
+/** One cluster of a world. */
+export interface ClusterPlan {
+  readonly clusterId: number;
+  /** Initial members: node id i + 1 lives on machine `machines[i]`. */
+  readonly machines: readonly number[];
+  readonly electionTimeoutTicks: number;
+  readonly heartbeatTicks: number;
+  readonly snapshotEntries: number;
+  readonly compactionOverhead: number;
+}
+
+/** What clients do. */
+export interface WorkloadPlan {
+  readonly clientCount: number;
+  /** Longest pause between two operations of a client. */
+  readonly thinkUs: number;
+  /** Share of reads. */
+  readonly readShare: number;
+  /** Most commands are at most this long. */
+  readonly commandBytes: number;
+  /** One in twenty is up to this long. */
+  readonly bigCommandBytes: number;
+  readonly keyCount: number;
+}
+
+/** Which faults happen, and how often. */
+export interface FaultPlan {
+  readonly kinds: readonly FaultName[];
+  /** Longest pause between two faults. */
+  readonly gapUs: number;
+  /** Longest duration of a fault that lasts. */
+  readonly durationUs: number;
+  /** Longest time that a machine stays down. */
+  readonly downUs: number;
+  /** How often an election is answered by a fault at once. */
+  readonly afterElection: number;
+}
+
+/** A world, before it is made. */
+export interface SimPlan {
+  readonly seed: number;
+  readonly machineCount: number;
+  readonly clusters: readonly ClusterPlan[];
+  readonly tickMs: number;
+  readonly segmentBytes: number;
+  readonly network: NetworkTraits;
+  readonly disk: DiskTraits;
+  readonly clocks: readonly ClockTraits[];
+  readonly shortWrites: number;
+  readonly workload: WorkloadPlan;
+  readonly faults: FaultPlan;
+  /** Simulated microseconds of harm, at least. */
+  readonly harmUs: number;
+  /** Completed operations, at least. */
+  readonly operationCount: number;
+}
+
+/** What a caller may fix instead of leaving it to the seed. */
+export interface PlanOptions {
+  /** Simulated seconds of harm, 60 by default (F1). */
+  readonly harmSeconds?: number;
+  /** Operations that must complete, 500 by default (F1). */
+  readonly operationCount?: number;
+  /** Only these kinds of fault; all that the seed enables by default. */
+  readonly faults?: readonly FaultName[];
+}
+
+/** Draws the plan of a seed. */
+export function planOf(seed: number, options: PlanOptions = {}): SimPlan {
+  const random = new SimRandom(seed, "plan");
+  const machineCount = random.pick([3, 3, 4, 5, 5]);
+  const tickMs = random.pick([10, 20, 20, 50]);
+  return {
+    seed,
+    machineCount,
+    clusters: drawClusters(random, machineCount),
+    tickMs,
+    segmentBytes: 1024 * 1024,
+    network: {
+      latencyUs: random.pick(
+        [[50, 200, 2_000], [200, 1_000, 10_000], [20, 100, 500]] as const,
+      ),
+      roundUs: random.pick([1, 20, 200]),
+      bytesPerUs: random.pick([10, 100, 1_000]),
+    },
+    disk: {
+      syncUs: random.pick(
+        [[100, 300, 3_000], [200, 2_000, 20_000], [20, 100, 10_000]] as const,
+      ),
+    },
+    clocks: Array.from({ length: machineCount }, () => ({
+      driftPpm: random.pick([0, 0, -200, 200, 20_000, -20_000]),
+      timerSlackUs: random.pick([0, 100, 2_000]),
+      turnUs: random.pick([0, 20, 300]),
+    })),
+    shortWrites: random.pick([0, 0, 0.05]),
+    workload: drawWorkload(random),
+    faults: drawFaults(random, options.faults),
+    harmUs: (options.harmSeconds ?? 60) * 1_000_000,
+    operationCount: options.operationCount ?? 500,
+  };
+}
+
+function drawClusters(random: SimRandom, machineCount: number): ClusterPlan[] {
+  const count = random.pick([1, 1, 2, 3]);
+  return Array.from({ length: count }, (_, i) => {
+    const size = machineCount === 5 && random.chance(0.5) ? 5 : 3;
+    const electionTimeoutTicks = random.pick([5, 8, 10, 20]);
+    return {
+      clusterId: i + 1,
+      machines: random.shuffle(
+        Array.from({ length: machineCount }, (_, machine) => machine),
+      ).slice(0, size),
+      electionTimeoutTicks,
+      heartbeatTicks: random.pick([1, 1, 2]),
+      snapshotEntries: random.pick([0, 20, 50, 100, 400]),
+      compactionOverhead: random.pick([0, 5, 30, 100]),
+    };
+  });
+}
+
+function drawWorkload(random: SimRandom): WorkloadPlan {
+  return {
+    clientCount: random.between(2, 6),
+    thinkUs: random.pick([20_000, 60_000, 150_000]),
+    readShare: random.pick([0.1, 0.3, 0.5]),
+    commandBytes: random.pick([32, 256, 2_048, 8_192]),
+    bigCommandBytes: random.pick([512, 16_384, 100_000]),
+    keyCount: random.pick([1, 5, 20]),
+  };
+}
+
+function drawFaults(
+  random: SimRandom,
+  only: readonly FaultName[] | undefined,
+): FaultPlan {
+  // Swarm testing: a kind that is off lets others go further. Most runs have half of the kinds.
+  const share = random.pick([0.3, 0.5, 0.8]);
+  const drawn = faultNames.filter(() => random.chance(share));
+  return {
+    kinds: only ?? (drawn.length > 0 ? drawn : ["powerLoss"]),
+    gapUs: random.pick([300_000, 1_000_000, 3_000_000]),
+    durationUs: random.pick([500_000, 2_000_000, 6_000_000]),
+    downUs: random.pick([50_000, 500_000, 3_000_000]),
+    afterElection: random.pick([0, 0.2, 0.6]),
+  };
+}

@@ -1,0 +1,212 @@
+/** Runs seeds, and says what they were worth. */
+import { keyValueApplication } from "./key_value.ts";
+import type { SimApplication } from "./application.ts";
+import { SimulationFailure } from "./failure.ts";
+import { faultNames } from "./fault_names.ts";
+import type { FaultName } from "./fault_names.ts";
+import { planOf } from "./plan.ts";
+import type { PlanOptions } from "./plan.ts";
+import { formatTraceEvent, Trace } from "./trace.ts";
+import { World } from "./world.ts";
+
+/** What to run. */
+export interface SimulationOptions extends PlanOptions {
+  /** The seed: a whole number. Everything follows from it. */
+  readonly seed: number;
+  /** The program under test; registers and lists by key unless given. */
+  readonly application?: SimApplication;
+  /** Gets one line for each noted event while the run goes on. */
+  readonly onTrace?: (line: string) => void;
+}
+
+/** What a run was worth. */
+export interface SimulationReport {
+  /** The seed. */
+  readonly seed: number;
+  /** Of everything that happened; the same for the same seed. */
+  readonly traceHash: string;
+  /** Why it failed, or undefined. */
+  readonly failure: SimulationFailure | undefined;
+  /** The latest events, as lines, if it failed. */
+  readonly recentTrace: readonly string[];
+  /** Seconds that passed for the simulated machines. */
+  readonly simulatedSeconds: number;
+  /** Events: timers, frames, syncs, turns. */
+  readonly events: number;
+  /** Calls of clients that gave a result. */
+  readonly completedOperations: number;
+  /** Calls that ended without effect. */
+  readonly failedOperations: number;
+  /** Calls of which nobody knows whether they had effect. */
+  readonly unknownOperations: number;
+  /** Elections won. */
+  readonly elections: number;
+  /** Processes started again. */
+  readonly restarts: number;
+  /** Members added or removed. */
+  readonly membershipChanges: number;
+  /** Frames sent. */
+  readonly frames: number;
+  /** Bytes in them. */
+  readonly frameBytes: number;
+  /** Frames lost inside a connection that went on. */
+  readonly lostFrames: number;
+  /** Frames that arrived twice. */
+  readonly duplicatedFrames: number;
+  /** Frames that were overtaken. */
+  readonly reorderedFrames: number;
+  /** Commands applied, on all nodes together, each compared with what others applied. */
+  readonly commandsApplied: number;
+  /** Hashes of whole states compared. */
+  readonly statesCompared: number;
+  /** Syncs of files. */
+  readonly syncs: number;
+  /** Bytes written to files. */
+  readonly bytesWritten: number;
+  /** Faults by kind. */
+  readonly faults: Readonly<Partial<Record<FaultName, number>>>;
+  /** Records on the wire, by kind. */
+  readonly messages: Readonly<Record<string, number>>;
+}
+
+/**
+ * Runs one seed. Does not throw for what the simulation finds: that is in the report.
+ *
+ * Nothing else may run in the process meanwhile that the result should not depend on.
+ */
+export async function simulate(
+  options: SimulationOptions,
+): Promise<SimulationReport> {
+  const plan = planOf(options.seed, options);
+  const { onTrace } = options;
+  const trace = new Trace(
+    onTrace && ((event) => onTrace(formatTraceEvent(event))),
+  );
+  const application = options.application ??
+    keyValueApplication(plan.workload.keyCount);
+  const world = new World(plan, application, trace);
+  const guard = guardRejections(world);
+  let failure: SimulationFailure | undefined;
+  try {
+    await world.run();
+  } catch (error) {
+    failure = error instanceof SimulationFailure
+      ? error
+      : new SimulationFailure(
+        "stops only when told",
+        `an event threw: ${String(error)}`,
+        { cause: error },
+      );
+  } finally {
+    guard.release();
+  }
+  return reportOf(world, failure);
+}
+
+/** A promise that is rejected and that nobody looks at would end a real process. */
+function guardRejections(world: World): { release(): void } {
+  const onRejection = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    world.fail(
+      new SimulationFailure(
+        "stops only when told",
+        `nobody looks at a rejection: ${String(event.reason)}`,
+        {
+          cause: event.reason,
+        },
+      ),
+    );
+  };
+  globalThis.addEventListener("unhandledrejection", onRejection);
+  return {
+    release: () =>
+      globalThis.removeEventListener("unhandledrejection", onRejection),
+  };
+}
+
+function reportOf(
+  world: World,
+  failure: SimulationFailure | undefined,
+): SimulationReport {
+  const { network, history, checks, machines, timeline, trace, plan } = world;
+  const operations = history.counts();
+  const sum = (of: (machine: World["machines"][number]) => number) =>
+    machines.reduce((total, machine) => total + of(machine), 0);
+  return {
+    seed: plan.seed,
+    traceHash: trace.hash(),
+    failure,
+    recentTrace: failure === undefined
+      ? []
+      : trace.recent().map(formatTraceEvent),
+    simulatedSeconds: timeline.nowUs / 1_000_000,
+    events: timeline.eventCount,
+    completedOperations: operations.completed,
+    failedOperations: operations.failed,
+    unknownOperations: operations.unknown,
+    elections: plan.clusters.reduce(
+      (total, { clusterId }) => total + checks.record(clusterId).electionCount,
+      0,
+    ),
+    restarts: world.restartCount,
+    membershipChanges: world.membership.changeCount,
+    frames: network.statistics.frames,
+    frameBytes: network.statistics.bytes,
+    lostFrames: network.statistics.lost,
+    duplicatedFrames: network.statistics.duplicated,
+    reorderedFrames: network.statistics.reordered,
+    commandsApplied: checks.appliedCount,
+    statesCompared: checks.statesCompared,
+    syncs: sum((machine) => machine.disk.statistics.syncs),
+    bytesWritten: sum((machine) => machine.disk.statistics.bytesWritten),
+    faults: Object.fromEntries(world.faults.counts),
+    messages: Object.fromEntries([...checks.wire.messageCounts].sort()),
+  };
+}
+
+/** The sum of many runs. */
+export class SimulationTotals {
+  /** Runs added. */
+  seeds = 0;
+  /** Seconds that passed for the simulated machines. */
+  simulatedSeconds = 0;
+  readonly #numbers = new Map<string, number>();
+  readonly #faults = new Map<string, number>();
+  readonly #messages = new Map<string, number>();
+
+  /** Adds a run. */
+  add(report: SimulationReport): void {
+    this.seeds++;
+    this.simulatedSeconds += report.simulatedSeconds;
+    for (const [name, value] of Object.entries(report)) {
+      if (typeof value === "number" && name !== "seed") {
+        addTo(this.#numbers, name, value);
+      }
+    }
+    for (const [name, count] of Object.entries(report.faults)) {
+      addTo(this.#faults, name, count);
+    }
+    for (const [name, count] of Object.entries(report.messages)) {
+      addTo(this.#messages, name, count);
+    }
+  }
+
+  /** Kinds of fault that no run had. */
+  missingFaults(): FaultName[] {
+    return faultNames.filter((name) => !this.#faults.has(name));
+  }
+
+  /** Everything, as plain values. */
+  toJSON(): Record<string, unknown> {
+    return {
+      seeds: this.seeds,
+      ...Object.fromEntries(this.#numbers),
+      faults: Object.fromEntries([...this.#faults].sort()),
+      messages: Object.fromEntries([...this.#messages].sort()),
+    };
+  }
+}
+
+function addTo(counts: Map<string, number>, name: string, count: number): void {
+  counts.set(name, (counts.get(name) ?? 0) + count);
+}

@@ -1,0 +1,317 @@
+/**
+ * Reads what NodeHosts send to each other. Everything that a node says is a promise, so most of what Raft forbids shows
+ * on the wire: two votes in a term, two entries with one index and term, a commit of an older term by
+ * counting. What was promised is kept here, to be compared with what a restarted node still knows.
+ */
+import { BatchKeeper } from "../../raft/codec/batch_keeper.ts";
+import { RecordReader } from "../../raft/codec/record.ts";
+import type { EntryBatch, Message } from "../../raft/core/types.ts";
+import { frameKind } from "../../raft/transport/handshake.ts";
+import { crc32 } from "../deps.ts";
+import type { Scope } from "./clock.ts";
+import { SimulationFailure } from "./failure.ts";
+import type { CheckName } from "./failure.ts";
+import type { FrameWatcher, SimConnection } from "./network.ts";
+
+/** What a node has promised to others and so must not forget. */
+export interface NodePromises {
+  /** It answered or campaigned in this term. */
+  term: number;
+  /** It acknowledged the log up to here, in `indexTerm`, and no later leader has spoken to it since. */
+  index: number;
+  /** See {@link index}. */
+  indexTerm: number;
+}
+
+/** What is known of a term's leader from what it sends. */
+interface Leadership {
+  /** Its commit index when it was elected: it cannot commit before its first append is answered. */
+  readonly commitAtFirst: number;
+  /** First index of its own term, once seen. */
+  firstOwnIndex: number;
+}
+
+/** What is known of one node from the outside. */
+interface WireNode {
+  readonly promises: NodePromises;
+  /** Last index that it has applied in this run. */
+  applied: number;
+  /**
+   * By the last index of each batch sent to it: what it had applied when that was sent. An entry is not written before
+   * the commit index that was known when it arrived (rule L3), so a log that ends there knows at least this.
+   */
+  readonly floors: Map<number, number>;
+}
+
+const floorCountMax = 4096;
+
+interface WireCluster {
+  readonly votes: Map<string, number>;
+  readonly batches: Map<
+    number,
+    { lastIndex: number; digest: number; prevTerm: number }
+  >;
+  readonly leaderships: Map<number, Leadership>;
+  readonly nodes: Map<number, WireNode>;
+}
+
+const purposeLink = 1;
+const purposeOffset = 25;
+const termLimit = 2 ** 20;
+const promisingTypes: ReadonlySet<Message["type"]> = new Set<Message["type"]>([
+  "append",
+  "appendResponse",
+  "heartbeat",
+  "heartbeatResponse",
+  "vote",
+  "voteResponse",
+]);
+
+/** Watches all frames of a world. */
+export class WireWatch implements FrameWatcher {
+  /** Messages by type, for the report. */
+  readonly messageCounts = new Map<string, number>();
+  readonly #clusters = new Map<number, WireCluster>();
+  readonly #fail: (failure: SimulationFailure) => void;
+  readonly #tools = { crc32, keeper: new BatchKeeper() };
+  /** Whether the frame last sent holds nothing but messages of the core. */
+  #isOnlyMessages = false;
+
+  /** Tells `fail` what should not be. */
+  constructor(fail: (failure: SimulationFailure) => void) {
+    this.#fail = fail;
+  }
+
+  /** What a node has promised. */
+  promises(clusterId: number, nodeId: number): NodePromises {
+    return this.#node(clusterId, nodeId).promises;
+  }
+
+  /** A node has applied `index`. */
+  applied(clusterId: number, nodeId: number, index: number): void {
+    this.#node(clusterId, nodeId).applied = index;
+  }
+
+  /** A node starts anew: it has applied nothing. */
+  restarted(clusterId: number, nodeId: number): void {
+    this.#node(clusterId, nodeId).applied = 0;
+  }
+
+  /** What a node whose log ends at `lastIndex` must know to be committed. */
+  commitFloor(clusterId: number, nodeId: number, lastIndex: number): number {
+    return this.#node(clusterId, nodeId).floors.get(lastIndex) ?? 0;
+  }
+
+  /**
+   * Whether the frame that was just sent may be lost, doubled or overtaken: the core must bear that of its messages.
+   * Handshakes, greetings and forwarded proposals rely on the connection, as the transport's contract lets them.
+   */
+  bearsDisorder(sender: SimConnection, _frame: Uint8Array): boolean {
+    return sender.purpose === purposeLink && this.#isOnlyMessages;
+  }
+
+  /** Reads a frame as it leaves. */
+  onSend(sender: SimConnection, frame: Uint8Array): void {
+    this.#isOnlyMessages = false;
+    if (frame[0] === frameKind.hello && sender.purpose === 0) {
+      const purpose = frame[purposeOffset] ?? 0;
+      sender.purpose = purpose;
+      if (sender.remote !== undefined) sender.remote.purpose = purpose;
+      return;
+    }
+    if (sender.purpose !== purposeLink || frame[0] !== frameKind.records) {
+      return;
+    }
+    const reader = new RecordReader(frame.subarray(1), this.#tools);
+    let isOnlyMessages = true;
+    for (;;) {
+      const record = reader.next();
+      if (record === undefined) break;
+      if (typeof record === "string") {
+        this.#failed(
+          "logs match",
+          `${sender.scope.name} sends what cannot be read: ${record}`,
+        );
+        break;
+      }
+      this.#count(
+        record.kind === "message" ? record.message.type : record.kind,
+      );
+      if (record.kind === "message") {
+        this.#read(record.clusterId, record.message, sender.scope);
+      } else isOnlyMessages = false;
+    }
+    this.#isOnlyMessages = isOnlyMessages;
+  }
+
+  #read(clusterId: number, message: Message, scope: Scope): void {
+    const cluster = this.#cluster(clusterId);
+    const { from, term } = message;
+    if (promisingTypes.has(message.type)) {
+      const promised = this.promises(clusterId, from);
+      promised.term = Math.max(promised.term, term);
+    }
+    switch (message.type) {
+      case "vote":
+        return this.#vote(
+          cluster,
+          { term, voter: from, candidate: from },
+          scope,
+        );
+      case "voteResponse":
+        if (message.granted) {
+          this.#vote(
+            cluster,
+            { term, voter: from, candidate: message.to },
+            scope,
+          );
+        }
+        return;
+      case "append":
+        return this.#append(clusterId, cluster, message, scope);
+      case "appendResponse":
+        if (!message.rejected) {
+          const promised = this.promises(clusterId, from);
+          if (term > promised.indexTerm) promised.index = 0;
+          promised.indexTerm = term;
+          promised.index = Math.max(promised.index, message.index);
+        }
+        return;
+    }
+  }
+
+  #vote(
+    cluster: WireCluster,
+    vote: { term: number; voter: number; candidate: number },
+    scope: Scope,
+  ): void {
+    const key = `${vote.term}/${vote.voter}`;
+    const before = cluster.votes.get(key);
+    if (before === undefined) cluster.votes.set(key, vote.candidate);
+    else if (before !== vote.candidate) {
+      this.#failed(
+        "one vote per term",
+        `node ${vote.voter} (${scope.name}) votes for node ${vote.candidate} in term ${vote.term}, ` +
+          `and has voted for node ${before}`,
+      );
+    }
+  }
+
+  #append(
+    clusterId: number,
+    cluster: WireCluster,
+    message: Extract<Message, { type: "append" }>,
+    scope: Scope,
+  ): void {
+    const { term, commit } = message;
+    let leadership = cluster.leaderships.get(term);
+    if (leadership === undefined) {
+      leadership = { commitAtFirst: commit, firstOwnIndex: 0 };
+      cluster.leaderships.set(term, leadership);
+    }
+    let prevTerm = message.prevLogTerm;
+    for (const batch of message.batches) {
+      this.#batch(cluster, batch, prevTerm, scope);
+      prevTerm = batch.term;
+      if (batch.term === term && leadership.firstOwnIndex === 0) {
+        leadership.firstOwnIndex = batch.firstIndex;
+      }
+    }
+    if (
+      commit > leadership.commitAtFirst &&
+      (leadership.firstOwnIndex === 0 || commit < leadership.firstOwnIndex)
+    ) {
+      this.#failed(
+        "commits its own term first",
+        `the leader of term ${term} (${scope.name}) has committed index ${commit}, and its own term begins at ` +
+          `${leadership.firstOwnIndex}`,
+      );
+    }
+    const promised = this.promises(clusterId, message.to);
+    if (term > promised.indexTerm) {
+      promised.indexTerm = term;
+      promised.index = 0; // From here on this leader may have truncated what was promised to another.
+    }
+    this.#noteFloors(this.#node(clusterId, message.to), message.batches);
+  }
+
+  #noteFloors(node: WireNode, batches: readonly EntryBatch[]): void {
+    for (const { lastIndex } of batches) {
+      const before = node.floors.get(lastIndex);
+      if (before === undefined || node.applied < before) {
+        node.floors.set(lastIndex, node.applied);
+      }
+    }
+    if (node.floors.size <= floorCountMax) return;
+    for (const index of node.floors.keys()) {
+      node.floors.delete(index);
+      if (node.floors.size <= floorCountMax / 2) break;
+    }
+  }
+
+  /** Log matching (paper 5.3): same index and term, same entries, and the same entry before them. */
+  #batch(
+    cluster: WireCluster,
+    batch: EntryBatch,
+    prevTerm: number,
+    scope: Scope,
+  ): void {
+    const key = batch.firstIndex * termLimit + batch.term;
+    const view = new DataView(batch.bytes.buffer, batch.bytes.byteOffset, 32);
+    const digest = view.getUint32(28, true);
+    const known = cluster.batches.get(key);
+    if (known === undefined) {
+      cluster.batches.set(key, {
+        lastIndex: batch.lastIndex,
+        digest,
+        prevTerm,
+      });
+    } else if (
+      known.lastIndex !== batch.lastIndex || known.digest !== digest ||
+      known.prevTerm !== prevTerm
+    ) {
+      this.#failed(
+        "logs match",
+        `${scope.name} sends entries ${batch.firstIndex} to ${batch.lastIndex} of term ${batch.term} after term ` +
+          `${prevTerm}, they were sent before up to ${known.lastIndex} after term ${known.prevTerm}` +
+          (known.digest === digest ? "" : ", with other contents"),
+      );
+    }
+  }
+
+  #cluster(clusterId: number): WireCluster {
+    let cluster = this.#clusters.get(clusterId);
+    if (cluster === undefined) {
+      cluster = {
+        votes: new Map(),
+        batches: new Map(),
+        leaderships: new Map(),
+        nodes: new Map(),
+      };
+      this.#clusters.set(clusterId, cluster);
+    }
+    return cluster;
+  }
+
+  #node(clusterId: number, nodeId: number): WireNode {
+    const { nodes } = this.#cluster(clusterId);
+    let node = nodes.get(nodeId);
+    if (node === undefined) {
+      node = {
+        promises: { term: 0, index: 0, indexTerm: 0 },
+        applied: 0,
+        floors: new Map(),
+      };
+      nodes.set(nodeId, node);
+    }
+    return node;
+  }
+
+  #count(type: string): void {
+    this.messageCounts.set(type, (this.messageCounts.get(type) ?? 0) + 1);
+  }
+
+  #failed(check: CheckName, message: string): void {
+    this.#fail(new SimulationFailure(check, message));
+  }
+}

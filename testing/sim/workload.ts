@@ -1,0 +1,296 @@
+/** Clients: each asks one thing after the other, at any machine that is up, and notes what it is told. */
+import { RaftError } from "../../raft/errors.ts";
+import type { NodeHost } from "../../raft/nodehost.ts";
+import type { Result } from "../../raft/state_machine.ts";
+import { eventKind } from "./clock.ts";
+import { SimulationFailure } from "./failure.ts";
+import type { Operation } from "./history.ts";
+import { describeError } from "./machine.ts";
+import type { Machine } from "./machine.ts";
+import { markCommand } from "./observed_machine.ts";
+import type { ObservedAnswer } from "./observed_machine.ts";
+import type { SimRandom } from "./random.ts";
+import type { World } from "./world.ts";
+
+/** A call that ends this much after its deadline has not ended as it should. */
+const graceUs = 3_000_000;
+
+/** An operation under way. */
+interface Call {
+  readonly operation: Operation;
+  readonly machine: Machine;
+  readonly onDeath: () => void;
+  /** By then it must have ended, if its process lives and runs. */
+  overdueUs: number;
+}
+
+/** All clients of a world. */
+export class Workload {
+  readonly #world: World;
+  readonly #random: SimRandom;
+  readonly #calls = new Set<Call>();
+  #isStopped = false;
+
+  /** No clients yet. */
+  constructor(world: World, random: SimRandom) {
+    this.#world = world;
+    this.#random = random;
+  }
+
+  /** Lets the clients begin. */
+  start(): void {
+    const { clientCount } = this.#world.plan.workload;
+    for (let client = 1; client <= clientCount; client++) this.#think(client);
+  }
+
+  /** No client begins anything more. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** Whether anything is under way. */
+  get isIdle(): boolean {
+    return this.#calls.size === 0;
+  }
+
+  /** Once a simulated second: does every call end? */
+  check(): void {
+    const { nowUs } = this.#world.timeline;
+    for (const { operation, machine, overdueUs } of this.#calls) {
+      if (overdueUs >= nowUs || machine.scope.isPaused) continue;
+      this.#world.fail(
+        new SimulationFailure(
+          "every call ends",
+          `operation ${operation.id}, a ${operation.kind} asked of ${machine.label} at ` +
+            `${operation.invokedUs / 1e6} s, has not ended`,
+        ),
+      );
+    }
+  }
+
+  /** A machine was paused and goes on: its calls get their time. */
+  resumed(machine: Machine): void {
+    const overdueUs = this.#world.timeline.nowUs + graceUs;
+    for (const call of this.#calls) {
+      if (call.machine === machine) {
+        call.overdueUs = Math.max(call.overdueUs, overdueUs);
+      }
+    }
+  }
+
+  /** Writes and reads once at `machine`; `done` is told whether both gave a result. */
+  probe(
+    machine: Machine,
+    clusterId: number,
+    done: (isFine: boolean) => void,
+  ): void {
+    this.#call(machine, {
+      client: 0,
+      clusterId,
+      kind: "write",
+      timeoutMs: 5_000,
+    }, (written) => {
+      if (written !== "done") return done(false);
+      this.#call(machine, {
+        client: 0,
+        clusterId,
+        kind: "read",
+        timeoutMs: 5_000,
+      }, (read) => done(read === "done"));
+    });
+  }
+
+  #think(client: number): void {
+    const { timeline, plan } = this.#world;
+    const pauseUs = this.#random.below(plan.workload.thinkUs);
+    timeline.schedule(
+      timeline.world,
+      pauseUs,
+      eventKind.client,
+      () => this.#next(client),
+    );
+  }
+
+  #next(client: number): void {
+    if (this.#isStopped) return;
+    const random = this.#random;
+    const { plan } = this.#world;
+    const { clusterId } = random.pick(plan.clusters);
+    const machine = this.#chooseMachine(clusterId);
+    if (machine === undefined) return this.#think(client);
+    const kind = random.chance(plan.workload.readShare) ? "read" : "write";
+    const timeoutMs = random.pick([300, 1_000, 3_000]);
+    this.#call(
+      machine,
+      { client, clusterId, kind, timeoutMs },
+      () => this.#think(client),
+    );
+  }
+
+  /** Half of the time the leader, else anybody who carries the cluster. */
+  #chooseMachine(clusterId: number): Machine | undefined {
+    const { machines, checks } = this.#world;
+    const carriers = machines.filter((one) =>
+      one.isUp && one.startedClusters.has(clusterId)
+    );
+    if (carriers.length === 0) return undefined;
+    const { nodeId } = checks.record(clusterId).latestLeader();
+    const leader = carriers.find((one) =>
+      one.placements.get(clusterId)?.nodeId === nodeId
+    );
+    return leader !== undefined && this.#random.chance(0.5)
+      ? leader
+      : this.#random.pick(carriers);
+  }
+
+  #call(
+    machine: Machine,
+    what: {
+      client: number;
+      clusterId: number;
+      kind: "write" | "read";
+      timeoutMs: number;
+    },
+    done: (status: Operation["status"]) => void,
+  ): void {
+    // The process may die before the call is made: then nothing was asked.
+    const onDeath = () => done("notApplied");
+    machine.onDeath.add(onDeath);
+    machine.run((host) => {
+      machine.onDeath.delete(onDeath);
+      this.#invoke(machine, host, what, done);
+    });
+  }
+
+  #invoke(
+    machine: Machine,
+    host: NodeHost,
+    what: {
+      client: number;
+      clusterId: number;
+      kind: "write" | "read";
+      timeoutMs: number;
+    },
+    done: (status: Operation["status"]) => void,
+  ): void {
+    const { timeline, history, checks, application } = this.#world;
+    const random = this.#random;
+    const { clusterId, kind, timeoutMs } = what;
+    const input = kind === "write"
+      ? application.command(random, history.nextId, this.#commandBytes())
+      : application.query(random);
+    const operation = history.begin({
+      client: what.client,
+      machine: machine.index,
+      clusterId,
+      kind,
+      input,
+      invokedUs: timeline.nowUs,
+      floorIndex: checks.record(clusterId).floorIndex,
+    });
+    const call: Call = {
+      operation,
+      machine,
+      onDeath: () => this.#ended(call, "unknown", done),
+      overdueUs: timeline.nowUs + timeoutMs * 1_050 + graceUs,
+    };
+    this.#calls.add(call);
+    machine.onDeath.add(call.onDeath);
+    const signal = this.#maybeAbort(machine, timeoutMs);
+    const options = signal === undefined
+      ? { timeoutMs }
+      : { timeoutMs, signal };
+    const asked: Promise<unknown> = kind === "write"
+      ? host.propose(
+        clusterId,
+        markCommand(input as Uint8Array, operation.id, clusterId),
+        options,
+      )
+      : host.read(clusterId, input, options);
+    asked.then(
+      (output) => {
+        operation.output = output;
+        this.#ended(call, "done", done);
+      },
+      (error) => this.#failed(call, error, signal, done),
+    );
+  }
+
+  /** One call in thirty is aborted by its caller. */
+  #maybeAbort(machine: Machine, timeoutMs: number): AbortSignal | undefined {
+    if (!this.#random.chance(1 / 30)) return undefined;
+    const controller = new AbortController();
+    const afterUs = this.#random.below(timeoutMs * 500);
+    this.#world.timeline.schedule(
+      machine.scope,
+      afterUs,
+      eventKind.client,
+      () => controller.abort(),
+    );
+    return controller.signal;
+  }
+
+  #failed(
+    call: Call,
+    error: unknown,
+    signal: AbortSignal | undefined,
+    done: (status: Operation["status"]) => void,
+  ): void {
+    const { operation, machine } = call;
+    if (error instanceof RaftError) {
+      operation.errorCode = error.code;
+      const isUnknown = error.outcome === "unknown" &&
+        operation.kind === "write";
+      return this.#ended(call, isUnknown ? "unknown" : "notApplied", done);
+    }
+    if (signal?.aborted && error === signal.reason) {
+      operation.errorCode = "aborted";
+      return this.#ended(
+        call,
+        operation.kind === "write" ? "unknown" : "notApplied",
+        done,
+      );
+    }
+    this.#ended(call, "unknown", done);
+    this.#world.fail(
+      new SimulationFailure(
+        "stops only when told",
+        `operation ${operation.id} at ${machine.label} failed with ${
+          describeError(error)
+        }`,
+        { cause: error },
+      ),
+    );
+  }
+
+  #ended(
+    call: Call,
+    status: Exclude<Operation["status"], "pending">,
+    done: (status: Operation["status"]) => void,
+  ): void {
+    const { operation, machine } = call;
+    if (operation.status !== "pending") return;
+    this.#calls.delete(call);
+    machine.onDeath.delete(call.onDeath);
+    const { history, timeline, checks } = this.#world;
+    history.end(operation, status, timeline.nowUs);
+    const record = checks.record(operation.clusterId);
+    if (operation.kind === "write") {
+      if (status === "done") {
+        record.writeDone(operation, operation.output as Result);
+      } else if (status === "notApplied") record.writeNotApplied(operation);
+    } else if (status === "done") {
+      const { index, answer } = operation.output as ObservedAnswer;
+      operation.index = index;
+      operation.output = answer;
+      record.readDone(operation);
+    }
+    done(status);
+  }
+
+  #commandBytes(): number {
+    const { commandBytes, bigCommandBytes } = this.#world.plan.workload;
+    const limit = this.#random.chance(0.05) ? bigCommandBytes : commandBytes;
+    return this.#random.below(limit + 1);
+  }
+}

@@ -1,0 +1,412 @@
+/** A whole deployment in one process: machines with disks, the network between them, clients, faults and checks. */
+import { RaftError } from "../../raft/errors.ts";
+import type { SimApplication } from "./application.ts";
+import { Checks } from "./checks.ts";
+import { eventKind, Timeline } from "./clock.ts";
+import type { Scope } from "./clock.ts";
+import { SimDisk } from "./disk.ts";
+import { SimulationFailure } from "./failure.ts";
+import { FaultInjector } from "./faults.ts";
+import { History } from "./history.ts";
+import { describeError, Machine } from "./machine.ts";
+import { MembershipChurn } from "./membership_churn.ts";
+import { SimNetwork } from "./network.ts";
+import type { ClusterPlan, SimPlan } from "./plan.ts";
+import { SimRandom } from "./random.ts";
+import type { Trace } from "./trace.ts";
+import { Workload } from "./workload.ts";
+
+const secondUs = 1_000_000;
+/** How long faults may be over before the world must work again. */
+const recoveryUs = 60 * secondUs;
+/** Harm goes on for this many times its length, if that is what the operations take. */
+const harmStretch = 3;
+
+/** One world. */
+export class World {
+  readonly plan: SimPlan;
+  readonly application: SimApplication;
+  readonly trace: Trace;
+  readonly timeline: Timeline;
+  readonly random: SimRandom;
+  readonly history = new History();
+  readonly checks: Checks;
+  readonly network: SimNetwork;
+  readonly machines: readonly Machine[];
+  readonly workload: Workload;
+  readonly membership: MembershipChurn;
+  readonly faults: FaultInjector;
+  #isHarmful = true;
+  #restartCount = 0;
+
+  /** Builds what the plan says; nothing has happened yet. */
+  constructor(plan: SimPlan, application: SimApplication, trace: Trace) {
+    this.plan = plan;
+    this.application = application;
+    this.trace = trace;
+    this.timeline = new Timeline(trace);
+    this.random = new SimRandom(plan.seed, "world");
+    this.checks = new Checks(
+      plan.clusters.map(({ clusterId }) => clusterId),
+      this.history,
+    );
+    const { timeline, random } = this;
+    const addresses = Array.from(
+      { length: plan.machineCount },
+      (_, i) => addressOf(i),
+    );
+    this.network = new SimNetwork({
+      timeline,
+      trace,
+      random: random.fork("network"),
+      traits: plan.network,
+      addresses,
+      watcher: this.checks.wire,
+    });
+    this.machines = addresses.map((address, index) =>
+      this.#makeMachine(index, address)
+    );
+    for (const cluster of plan.clusters) this.#place(cluster);
+    this.workload = new Workload(this, random.fork("workload"));
+    this.membership = new MembershipChurn(this, random.fork("membership"));
+    this.faults = new FaultInjector(this, random.fork("faults"));
+    this.checks.onElection = (clusterId, leaderId) =>
+      this.faults.electionWon(clusterId, leaderId);
+    timeline.afterEvent = (scope) => this.#afterEvent(scope);
+  }
+
+  /** How often a machine was started again. */
+  get restartCount(): number {
+    return this.#restartCount;
+  }
+
+  /** Runs everything: harm, recovery, a power cut of all, and a clean end. Rejects with the first failure. */
+  async run(): Promise<void> {
+    const { timeline, plan } = this;
+    for (const machine of this.machines) machine.start();
+    this.#everySecond();
+    this.workload.start();
+    this.faults.start();
+    await timeline.run(plan.harmUs);
+    await timeline.run(
+      plan.harmUs * harmStretch,
+      () => this.history.completedCount >= plan.operationCount,
+    );
+    if (this.history.completedCount < plan.operationCount) {
+      throw new SimulationFailure(
+        "counts as a seed",
+        `only ${this.history.completedCount} operations completed in ${
+          timeline.nowUs / secondUs
+        } s`,
+      );
+    }
+    this.#note("harm is over");
+    this.#isHarmful = false;
+    this.faults.heal();
+    for (const machine of this.machines) {
+      if (machine.state === "down") this.restartLater(machine);
+    }
+    await this.#recover("after the faults ended");
+    this.workload.stop();
+    await this.#runUntil(
+      "every call ends",
+      "clients still wait",
+      () => this.workload.isIdle,
+    );
+    await this.#converge("after the clients stopped");
+    this.#note("power loss of all, at rest");
+    for (const machine of this.machines) {
+      machine.stop("powerLoss");
+      this.restartLater(machine);
+    }
+    await this.#recover("after a power cut at rest");
+    await this.#converge("after a power cut at rest");
+    await this.#closeAll();
+    this.#checkApplication();
+  }
+
+  /** Something does not hold. */
+  fail(failure: SimulationFailure): void {
+    this.checks.fail(failure);
+  }
+
+  /** A machine that is down starts again after a while. */
+  restartLater(machine: Machine): void {
+    const { timeline, plan } = this;
+    const downUs = this.random.longTail(
+      1_000,
+      Math.max(1_000, plan.faults.downUs / 4),
+      plan.faults.downUs + 1_000,
+    );
+    timeline.schedule(timeline.world, downUs, eventKind.world, () => {
+      if (machine.state !== "down") return;
+      this.#restartCount++;
+      machine.start();
+    });
+  }
+
+  /** A process runs all its nodes. */
+  machineUp(machine: Machine): void {
+    this.trace.note(this.timeline.nowUs, machine.label, "up");
+  }
+
+  /** Whether it is a fault's doing that a process cannot start. */
+  mayFailToStart(machine: Machine, error: unknown): boolean {
+    if (machine.disk.hasFailed) return true;
+    const code = error instanceof Error && "code" in error ? error.code : "";
+    return machine.disk.isLimited && (code === "diskFull" || code === "ENOSPC");
+  }
+
+  /** The addresses that a cluster begins with. */
+  initialMembers(cluster: ClusterPlan): Record<number, string> {
+    return Object.fromEntries(
+      cluster.machines.map((machine, i) => [i + 1, addressOf(machine)]),
+    );
+  }
+
+  /** Ids of the nodes that are placed somewhere. */
+  nodeIds(clusterId: number): number[] {
+    return this.machines.flatMap((machine) =>
+      machine.placements.get(clusterId)?.nodeId ?? []
+    );
+  }
+
+  /** The machine that carries a node. */
+  machineOf(clusterId: number, nodeId: number): Machine | undefined {
+    return this.machines.find((machine) =>
+      machine.placements.get(clusterId)?.nodeId === nodeId
+    );
+  }
+
+  /** A request that may well be refused; only an error that is no refusal is a failure. */
+  expectRefusals(request: Promise<unknown>): void {
+    request.catch((error) => {
+      if (error instanceof RaftError) return;
+      this.fail(
+        new SimulationFailure(
+          "stops only when told",
+          `a request failed with ${describeError(error)}`,
+          {
+            cause: error,
+          },
+        ),
+      );
+    });
+  }
+
+  #makeMachine(index: number, address: string): Machine {
+    const { timeline, trace, random } = this;
+    const disk = new SimDisk({
+      timeline,
+      trace,
+      random: random.fork(`disk${index}`),
+      traits: this.plan.disk,
+      machine: index,
+    });
+    disk.shortWrites = this.plan.shortWrites;
+    const machine = new Machine(
+      this,
+      index,
+      address,
+      disk,
+      random.fork(`machine${index}`),
+    );
+    // What a supervisor does with a process whose disk failed under it: ends it after a while, and starts another.
+    disk.onFailure = () => {
+      const { scope } = machine;
+      trace.note(timeline.nowUs, machine.label, "disk error (injected)");
+      timeline.schedule(
+        timeline.world,
+        random.below(secondUs),
+        eventKind.world,
+        () => {
+          if (machine.scope !== scope || machine.state === "down") return;
+          machine.stop("kill");
+          this.restartLater(machine);
+        },
+      );
+    };
+    return machine;
+  }
+
+  #place(cluster: ClusterPlan): void {
+    cluster.machines.forEach((machine, i) => {
+      this.machines[machine]!.placements.set(cluster.clusterId, {
+        cluster,
+        nodeId: i + 1,
+        join: false,
+      });
+    });
+  }
+
+  #afterEvent(scope: Scope): void {
+    if (scope !== this.timeline.world) {
+      const machine = this.machines.find((one) => one.scope === scope);
+      if (machine !== undefined) this.checks.afterEvent(machine);
+    }
+    if (this.checks.failure !== undefined) throw this.checks.failure;
+  }
+
+  #everySecond(): void {
+    const { timeline } = this;
+    timeline.schedule(timeline.world, secondUs, eventKind.world, () => {
+      for (const machine of this.machines) {
+        if (!machine.scope.isPaused) this.checks.compareStates(machine);
+      }
+      this.workload.check();
+      this.#everySecond();
+    });
+  }
+
+  /** Waits until every machine is up, and every node's machine can write and read. */
+  async #recover(when: string): Promise<void> {
+    await this.#runUntil(
+      "progress resumes",
+      `not every machine is up ${when}`,
+      () => this.machines.every((machine) => machine.isUp),
+    );
+    for (const { clusterId } of this.plan.clusters) {
+      await this.#settleMembership(clusterId, when);
+      for (
+        const machine of this.machines.filter((one) =>
+          one.placements.has(clusterId)
+        )
+      ) {
+        await this.#probe(machine, clusterId, when);
+      }
+    }
+  }
+
+  /** Asks for the membership until somebody answers, and stops nodes that are not in it. */
+  async #settleMembership(clusterId: number, when: string): Promise<void> {
+    let isKnown = false;
+    let isAsking = false;
+    await this.#runUntil(
+      "progress resumes",
+      `nobody tells the members of cluster ${clusterId} ${when}`,
+      () => {
+        if (isKnown || isAsking) return isKnown;
+        const carriers = this.machines.filter((one) =>
+          one.isUp && one.startedClusters.has(clusterId)
+        );
+        if (carriers.length === 0) return false;
+        isAsking = true;
+        this.random.pick(carriers).run((host) => {
+          host.getMembership(clusterId, { timeoutMs: 2_000 }).then(
+            (membership) => {
+              this.membership.settle(clusterId, membership);
+              isKnown = true;
+            },
+            () => {
+              isAsking = false;
+            },
+          );
+        });
+        return false;
+      },
+    );
+  }
+
+  async #probe(
+    machine: Machine,
+    clusterId: number,
+    when: string,
+  ): Promise<void> {
+    let isFine = false;
+    let isAsking = false;
+    const what =
+      `${machine.label} can not write and read cluster ${clusterId} ${when}`;
+    await this.#runUntil("progress resumes", what, () => {
+      if (
+        isFine || isAsking || !machine.isUp ||
+        !machine.startedClusters.has(clusterId)
+      ) return isFine;
+      isAsking = true;
+      const { timeline } = this;
+      this.workload.probe(machine, clusterId, (wasFine) => {
+        isFine = wasFine;
+        if (isFine) return;
+        timeline.schedule(timeline.world, 50_000, eventKind.world, () => {
+          isAsking = false;
+        });
+      });
+      return false;
+    });
+  }
+
+  /** Waits until all nodes of each cluster have applied the same, and all that was ever applied. */
+  async #converge(when: string): Promise<void> {
+    const isEven = ({ clusterId }: ClusterPlan) =>
+      this.machines.filter((one) => one.placements.has(clusterId)).every((
+        machine,
+      ) =>
+        machine.machines.get(clusterId)?.node.position ===
+          this.checks.record(clusterId).position
+      );
+    await this.#runUntil(
+      "progress resumes",
+      `the nodes have not all applied the same ${when}`,
+      () => this.plan.clusters.every(isEven),
+    );
+    for (const machine of this.machines) this.checks.compareStates(machine);
+    if (this.checks.failure !== undefined) throw this.checks.failure;
+  }
+
+  async #closeAll(): Promise<void> {
+    let left = this.machines.length;
+    for (const machine of this.machines) machine.close(() => left--);
+    await this.#runUntil(
+      "progress resumes",
+      "the NodeHosts do not close",
+      () => left === 0,
+    );
+    if (this.checks.failure !== undefined) throw this.checks.failure;
+  }
+
+  async #runUntil(
+    check: SimulationFailure["check"],
+    what: string,
+    isDone: () => boolean,
+  ): Promise<void> {
+    const { timeline } = this;
+    let isReached = false;
+    await timeline.run(
+      timeline.nowUs + recoveryUs,
+      () => (isReached = isDone()),
+    );
+    if (!isReached) {
+      throw new SimulationFailure(
+        check,
+        `${what}, within ${recoveryUs / secondUs} s`,
+      );
+    }
+  }
+
+  #checkApplication(): void {
+    for (const { clusterId } of this.plan.clusters) {
+      const wrong = this.application.check?.(
+        clusterId,
+        this.history.ofCluster(clusterId),
+      );
+      if (wrong !== undefined) {
+        throw new SimulationFailure(
+          "application",
+          `cluster ${clusterId}: ${wrong}`,
+        );
+      }
+    }
+  }
+
+  #note(what: string): void {
+    this.trace.note(this.timeline.nowUs, "world", what);
+  }
+
+  /** Whether faults still happen. */
+  get isHarmful(): boolean {
+    return this.#isHarmful;
+  }
+}
+
+function addressOf(machine: number): string {
+  return `machine-${machine}:7000`;
+}

@@ -1,0 +1,58 @@
+import { parseOptions, UsageError } from "../../bench/options.ts";
+import { assert } from "../deps.ts";
+
+Deno.test("parseOptions() has the documented defaults", () => {
+  assert.deepEqual(parseOptions([], "/from"), {
+    mode: "write",
+    clusters: 1,
+    payload: 16,
+    outstanding: 4096,
+    seconds: 5,
+    count: 5_000_000,
+    repeat: 1,
+    snapshotEntries: undefined,
+    dir: undefined,
+    isSuite: false,
+    isHelp: false,
+  });
+  const failover = parseOptions(["--mode", "failover"], "/from");
+  assert.equal(failover.repeat, 20);
+  assert.equal(failover.outstanding, 64);
+  assert.equal(
+    parseOptions(["--mode=recovery"], "/from").snapshotEntries,
+    0,
+  );
+  assert.equal(parseOptions(["--mode=soak"], "/from").seconds, 300);
+  assert.equal(parseOptions(["--mode=overload"], "/from").seconds, 30);
+  assert.equal(parseOptions(["--suite"], "/from").repeat, 5);
+});
+
+Deno.test("parseOptions() counts a relative --dir from where the command was given", () => {
+  assert.equal(parseOptions(["--dir", "x/y"], "/from").dir, "/from/x/y");
+  assert.equal(parseOptions(["--dir", "/x/y"], "/from").dir, "/x/y");
+});
+
+Deno.test("parseOptions() refuses what it cannot use, by name", () => {
+  const refused: [string[], RegExp][] = [
+    [["--mode", "fly"], /--mode: "fly" is none of write, read/],
+    [["--clusters", "0"], /--clusters: "0" is not an integer from 1/],
+    [["--clusters=1.5"], /--clusters/],
+    [["--payload=-1"], /--payload/],
+    [["--payload", "8388609"], /--payload/],
+    [["--outstanding="], /--outstanding: ""/],
+    [["--outstanding", "1e3"], /--outstanding/],
+    [["--seconds", "soon"], /--seconds: "soon"/],
+    [["--count=0"], /--count/],
+    [["--repeat=0"], /--repeat/],
+    [["--snapshot-entries=-1"], /--snapshot-entries/],
+    [["--speed", "11"], /--speed/],
+    [["write"], /write/],
+  ];
+  for (const [args, message] of refused) {
+    assert.throws(
+      () => parseOptions(args, "/from"),
+      (error) => error instanceof UsageError && message.test(error.message),
+      args.join(" "),
+    );
+  }
+});

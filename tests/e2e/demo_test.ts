@@ -1,0 +1,203 @@
+/** Runs the demo as its users do, on a small input, and looks at what it says and what it leaves behind. */
+import { assert } from "../deps.ts";
+
+const projectDir = new URL("../..", import.meta.url).pathname;
+const scratchDir = `${projectDir}.tmp`;
+const patienceMs = 110_000;
+/** Temporary folders of other demos, running or not. */
+const foreign: ReadonlySet<string> = new Set(scratchFolders());
+
+interface Demo {
+  /** Sends it a signal. */
+  kill(signal: Deno.Signal): void;
+  /** Resolves when it has printed a line that matches; rejects if it ends before. */
+  line(pattern: RegExp): Promise<RegExpExecArray>;
+  /** Everything it printed, and its exit status. */
+  readonly ended: Promise<{ code: number; lines: string[] }>;
+}
+
+/** Starts `deno task demo`, as a user in the folder `cwd` would. */
+function startDemo(cwd: string, args: string[]): Demo {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: demoArgs(args),
+    cwd: projectDir,
+    env: { INIT_CWD: cwd, NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const lines: string[] = [];
+  const waiting = new Set<() => void>();
+  let isOver = false;
+  const read = async () => {
+    let rest = "";
+    for await (
+      const text of child.stdout.pipeThrough(new TextDecoderStream())
+    ) {
+      const parts = (rest + text).split("\n");
+      rest = parts.pop()!;
+      lines.push(...parts);
+      for (const look of waiting) look();
+    }
+    isOver = true;
+    for (const look of waiting) look();
+    const { code } = await child.status;
+    return { code, lines };
+  };
+  const timer = setTimeout(() => child.kill("SIGTERM"), patienceMs);
+  const ended = read().finally(() => clearTimeout(timer));
+  const line = (pattern: RegExp) =>
+    new Promise<RegExpExecArray>((resolve, reject) => {
+      const look = () => {
+        for (const text of lines) {
+          const found = pattern.exec(text);
+          if (found === null) continue;
+          waiting.delete(look);
+          return resolve(found);
+        }
+        if (isOver) reject(new Error(`No ${pattern} in ${lines.join("\n")}`));
+      };
+      waiting.add(look);
+      look();
+    });
+  return { kill: (signal) => child.kill(signal), line, ended };
+}
+
+/** The arguments of the task itself, so that the test runs with its permissions. */
+function demoArgs(args: string[]): string[] {
+  const { tasks } = JSON.parse(Deno.readTextFileSync(`${projectDir}deno.json`));
+  const [program, ...rest] = (tasks.demo.command as string).split(" ");
+  assert.equal(program, "deno");
+  return [...rest, ...args];
+}
+
+async function withInput(test: (dir: string) => Promise<void>): Promise<void> {
+  const dir = await Deno.makeTempDir({ prefix: "drakkar-demo-" });
+  try {
+    await test(dir);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+/** Addresses that the demo's processes listened on. */
+function addressesIn(lines: string[]): string[] {
+  return [...lines.join("\n").matchAll(/127\.0\.0\.1:\d+/g)].map(([at]) => at);
+}
+
+async function assertNothingLeft(lines: string[]): Promise<void> {
+  for (const address of new Set(addressesIn(lines))) {
+    const [hostname, port] = address.split(":");
+    await assert.rejects(
+      Deno.connect({ hostname: hostname!, port: Number(port) }),
+      Deno.errors.ConnectionRefused,
+      `${address} is still being listened on`,
+    );
+  }
+  assert.deepEqual(newScratchFolders(), []);
+}
+
+function scratchFolders(): string[] {
+  try {
+    return [...Deno.readDirSync(scratchDir)].map((entry) => entry.name);
+  } catch {
+    return []; // Not even the folder above is there.
+  }
+}
+
+function newScratchFolders(): string[] {
+  return scratchFolders().filter((name) => !foreign.has(name));
+}
+
+Deno.test("The demo survives its crash, loses nothing and leaves nothing behind", () =>
+  withInput(async (dir) => {
+    const input = `${dir}/in put`;
+    Deno.mkdirSync(`${input}/sub`, { recursive: true });
+    const big = new Uint8Array(3 * 1024 * 1024).map((_, i) => i * i >> 8);
+    Deno.writeFileSync(`${input}/big.bin`, big);
+    Deno.writeFileSync(`${input}/empty`, new Uint8Array(0));
+    Deno.writeTextFileSync(`${input}/sub/# %2F ä`, "a name to be encoded");
+    Deno.symlinkSync("big.bin", `${input}/link`);
+    const demo = startDemo(dir, ["--input", "in put"]);
+    const { code, lines } = await demo.ended;
+    const said = lines.join("\n");
+    assert.equal(code, 0, said);
+    const last = JSON.parse(lines.at(-1)!);
+    assert.equal(last.demo, "ok");
+    assert.equal(last.files, 3);
+    assert.equal(last.bytes, big.length + 20);
+    assert.equal(last.lost, 0);
+    assert.ok(last.proposals >= 770, said);
+    assert.ok(last.failover_ms > 0 && last.failover_ms < 30_000, said);
+    assert.match(said, /left out: .*link: symbolic link/);
+    const killed = /with SIGKILL.* (\d+) puts were on their way/.exec(said);
+    assert.ok(Number(killed?.[1]) >= 64, said);
+    assert.match(said, /Cluster 3: nodes 1, 2, 3, leader \d/);
+    await assertNothingLeft(lines);
+  }));
+
+Deno.test("The demo works without a single file, and Ctrl-C ends it while it stays up", () =>
+  withInput(async (dir) => {
+    const demo = startDemo(dir, ["--input", ".", "--keep"]);
+    const [summary] = await demo.line(/^\{"demo":.*/);
+    assert.match(summary, /^\{"demo":"ok","files":0,"bytes":0,.*"lost":0,/);
+    const [, url] = await demo.line(/^ +NodeHost 1 (http:\S+), process/);
+    assert.equal((await fetch(`${url}/clusters/1/keys/none`)).status, 404);
+    demo.kill("SIGINT");
+    const { code, lines } = await demo.ended;
+    assert.equal(code, 0);
+    await assertNothingLeft(lines);
+  }));
+
+Deno.test("Ctrl-C in the midst of the demo ends all processes", () =>
+  withInput(async (dir) => {
+    const demo = startDemo(dir, ["--input", "."]);
+    await demo.line(/NodeHost 3: process/);
+    demo.kill("SIGINT");
+    const { code, lines } = await demo.ended;
+    assert.equal(code, 130);
+    await assertNothingLeft(lines);
+  }));
+
+Deno.test("The demo says which process died, and ends", () =>
+  withInput(async (dir) => {
+    const demo = startDemo(dir, ["--input", "."]);
+    const [, pid] = await demo.line(/NodeHost 2: process (\d+)/);
+    Deno.kill(Number(pid), "SIGKILL");
+    const { code, lines } = await demo.ended;
+    assert.equal(code, 1);
+    const { demo: how, why } = JSON.parse(lines.at(-1)!);
+    assert.deepEqual([how, why], [
+      "failed",
+      "Died: NodeHost 2 ended with SIGKILL",
+    ]);
+    await assertNothingLeft(lines);
+  }));
+
+Deno.test("What a killed demo leaves behind is cleaned up for it", () =>
+  withInput(async (dir) => {
+    const demo = startDemo(dir, ["--input", "."]);
+    await demo.line(/NodeHost 3: process/);
+    demo.kill("SIGKILL");
+    const { lines } = await demo.ended;
+    for (
+      let tries = 0;
+      tries < 100 && newScratchFolders().length > 0;
+      tries++
+    ) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    await assertNothingLeft(lines);
+  }));
+
+Deno.test("The demo explains itself, and refuses what it does not understand", async () => {
+  const help = await startDemo("/", ["--help"]).ended;
+  assert.equal(help.code, 0);
+  assert.match(help.lines.join("\n"), /--input PATH[^]*--keep/);
+  const wrong = await startDemo("/", ["--inptu", "x"]).ended;
+  assert.equal(wrong.code, 2);
+  const missing = await startDemo("/", ["--input", "not/there"]).ended;
+  assert.equal(missing.code, 1);
+  const { why } = JSON.parse(missing.lines.at(-1)!);
+  assert.equal(why, "Cannot read the input /not/there: it does not exist");
+});

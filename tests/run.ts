@@ -1,0 +1,118 @@
+/**
+ * Every test of the project, for `deno task test`: first what `deno task ok` does, then what takes longer. What the
+ * test runs say is passed on as it comes; the counts in their closing lines are added up, and the last line is
+ * `N passed, N failed`.
+ */
+// deno-lint-ignore-file no-console -- a command-line program speaks to its user through the console
+
+interface Step {
+  readonly name: string;
+  readonly args: readonly string[];
+}
+
+interface Counts {
+  passed: number;
+  failed: number;
+}
+
+/** A step that hangs is a failure too, and must not take the other steps' results with it. */
+const stepTimeoutMs = 15 * 60_000;
+
+const steps: readonly Step[] = [
+  { name: "ok", args: ["task", "ok"] },
+  {
+    name: "import by URL",
+    args: ["test", "-A", "--frozen", "tests/remote_import_test.ts"],
+  },
+  { name: "end to end", args: ["test", "-A", "--frozen", "tests/e2e/"] },
+  ...slowFiles().map((path) => ({
+    name: path,
+    args: ["test", "-A", "--frozen", path],
+  })),
+];
+
+let running: Deno.ChildProcess | undefined;
+
+function endGroup(child: Deno.ChildProcess): void {
+  try {
+    Deno.kill(-child.pid, "SIGKILL");
+  } catch {
+    // It ended in this moment.
+  }
+}
+
+/** Tests that are too slow for `deno task ok`. Their names keep a plain `deno test` from finding them. */
+function slowFiles(): string[] {
+  return [...Deno.readDirSync("tests/slow")]
+    .map((entry) => `tests/slow/${entry.name}`)
+    .filter((path) => path.endsWith("_slow.ts"))
+    .sort();
+}
+
+/** Runs one step, and returns what it counted. A step that fails without counting a failure is one. */
+async function run(step: Step): Promise<Counts> {
+  console.log(`\n==== ${step.name}: deno ${step.args.join(" ")}`);
+  const startedAt = performance.now();
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [...step.args],
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "piped",
+    detached: true, // A group of its own: what it started can be ended with it.
+  }).spawn();
+  running = child;
+  const timer = setTimeout(() => {
+    console.log(`Cannot wait for ${step.name} any longer`);
+    endGroup(child);
+  }, stepTimeoutMs);
+  const counts = await readCounts(child.stdout);
+  const { success } = await child.status;
+  clearTimeout(timer);
+  if (!success && counts.failed === 0) counts.failed = 1;
+  const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
+  console.log(
+    `==== ${step.name}: ${
+      success ? "ok" : "FAILED"
+    }, ${counts.passed} passed, ${counts.failed} failed, ${seconds} s`,
+  );
+  return counts;
+}
+
+async function readCounts(
+  output: ReadableStream<Uint8Array<ArrayBuffer>>,
+): Promise<Counts> {
+  const counts = { passed: 0, failed: 0 };
+  let rest = "";
+  for await (const text of output.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) count(line, counts);
+  }
+  if (rest !== "") count(rest, counts);
+  return counts;
+}
+
+function count(line: string, counts: Counts): void {
+  console.log(line);
+  const found = /^(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed/.exec(line);
+  if (found === null) return;
+  counts.passed += Number(found[1]);
+  counts.failed += Number(found[2]);
+}
+
+if (import.meta.main) {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, () => {
+      if (running !== undefined) endGroup(running);
+      Deno.exit(130);
+    });
+  }
+  const sum: Counts = { passed: 0, failed: 0 };
+  for (const step of steps) {
+    const { passed, failed } = await run(step);
+    sum.passed += passed;
+    sum.failed += failed;
+  }
+  console.log(`${sum.passed} passed, ${sum.failed} failed`);
+  Deno.exit(sum.failed === 0 ? 0 : 1);
+}
