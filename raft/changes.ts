@@ -319,9 +319,13 @@ export class ChangeTable {
       return true;
     }
     if (!pending.isSent) return pending.mayTry && this.#tryTransfer(pending);
+    if (peer.leaderId !== 0 && peer.term > pending.term) {
+      // Somebody else was elected meanwhile, and has not been asked.
+      pending.isSent = false;
+      return false;
+    }
     const isAborted = peer.isLeader() && peer.status().transferTarget === 0;
-    const isOther = peer.leaderId !== 0 && peer.term > pending.term;
-    if (!isAborted && !isOther) return false;
+    if (!isAborted) return false;
     settleError(
       pending.settle,
       requestError(

@@ -82,7 +82,7 @@ export interface ClusterConfig {
   electionTimeoutTicks?: number;
   /** Ticks between heartbeats, at most half of `electionTimeoutTicks`; 1 by default. */
   heartbeatTicks?: number;
-  /** Applied entries between automatic snapshots, 10,000 by default; 0 for none. */
+  /** Applied entries between automatic snapshots, 10,000 by default; 0 for none. They are also a second apart at least. */
   snapshotEntries?: number;
   /** Entries kept behind a snapshot for slow followers, 5,000 by default. */
   compactionOverhead?: number;

@@ -189,12 +189,12 @@ export class HostRuntime {
           this.#eachNode((node) => node.linkDown(link.address)),
         onSnapshotConnection: (remote, connection) =>
           this.#context?.snapshotter.accept(connection, {
-            onOffer: (offer) =>
-              this.#nodes.get(offer.clusterId)?.snapshots.judge(
-                offer,
-                remote,
-              ) ??
-                "the cluster is not here",
+            onOffer: (offer) => {
+              const node = this.#nodes.get(offer.clusterId);
+              return node === undefined
+                ? "the cluster is not here"
+                : node.snapshots.judge(offer, remote);
+            },
             onReceived: (offer) =>
               this.#nodes.get(offer.clusterId)?.snapshots.received(offer),
           }),

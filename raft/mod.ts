@@ -29,3 +29,16 @@ export type {
   Listener,
   Network,
 } from "./transport/transport.ts";
+export type {
+  FileLock,
+  FileStat,
+  FileSystem,
+  StoredFile,
+} from "../storage/file_system.ts";
+export type {
+  ClusterInfo,
+  IMasterClient,
+  MasterClientFactory,
+  NodeHostInfo,
+  NodeInfo,
+} from "../master/protocol.ts";

@@ -14,6 +14,9 @@ import type { HostIdentity } from "./transport/link_pool.ts";
 import type { Bootstrap, NodeLog } from "../storage/log_store.ts";
 import type { Membership } from "./core/types.ts";
 
+/** Automatic snapshots of one node are at least so far apart. */
+const minIntervalMs = 1_000;
+
 /** What a {@link NodeSnapshots} needs of its node. */
 export interface SnapshotsOwner {
   readonly clusterId: number;
@@ -53,6 +56,7 @@ export class NodeSnapshots {
   readonly #sending = new Set<number>();
   /** Index of the last attempt: a failed one is not repeated at once. */
   #lastTried: number;
+  #lastTriedMs = Number.NEGATIVE_INFINITY;
   #saving: Promise<number> | undefined;
   #installation: Installation | undefined;
   #restoring: Promise<void> | undefined;
@@ -73,6 +77,9 @@ export class NodeSnapshots {
     const { config, applier, host } = this.#node;
     if (config.snapshotEntries === 0) return;
     if (applier.applied - this.#lastTried < config.snapshotEntries) return;
+    // At full speed that many entries take milliseconds, and saving would take all of the disk's time.
+    const sinceMs = host.clock.now() - this.#lastTriedMs;
+    if (sinceMs < minIntervalMs) return;
     if (this.#saving !== undefined || this.isRestoring) return;
     if (host.log.isDiskFull || this.#node.failure !== undefined) return;
     this.#save().catch((error) => {
@@ -237,38 +244,34 @@ export class NodeSnapshots {
   async #saveNow(): Promise<number> {
     const { applier, host, clusterId, nodeId, peer } = this.#node;
     this.#lastTried = applier.applied;
-    let isPaused = false;
-    try {
-      const saved = await host.snapshotter.save({
-        clusterId,
-        nodeId,
-        signal: this.#aborter.signal,
-        begin: () => {
-          if (this.isRestoring) return undefined;
-          applier.pause();
-          isPaused = true;
-          const meta: SnapshotMeta = {
-            index: applier.applied,
-            term: applier.appliedTerm,
-            membership: peer.membership(),
-          };
-          this.#lastTried = meta.index;
-          return { meta, write: (writer) => applier.save(writer) };
-        },
-      });
-      if (saved === undefined) {
-        throw new RaftError(
-          "busy",
-          `Cannot save a snapshot: cluster ${clusterId} is being restored from one`,
-        );
-      }
-      this.#resume();
-      isPaused = false;
-      await this.#record(saved.meta);
-      return saved.meta.index;
-    } finally {
-      if (isPaused) this.#resume();
+    this.#lastTriedMs = host.clock.now();
+    const saved = await host.snapshotter.save({
+      clusterId,
+      nodeId,
+      signal: this.#aborter.signal,
+      begin: () => {
+        if (this.isRestoring) return undefined;
+        applier.pause(); // Until the state is written; that it becomes durable need not hold anybody up.
+        const meta: SnapshotMeta = {
+          index: applier.applied,
+          term: applier.appliedTerm,
+          membership: peer.membership(),
+        };
+        this.#lastTried = meta.index;
+        return {
+          meta,
+          write: (writer) => applier.save(writer).finally(() => this.#resume()),
+        };
+      },
+    });
+    if (saved === undefined) {
+      throw new RaftError(
+        "busy",
+        `Cannot save a snapshot: cluster ${clusterId} is being restored from one`,
+      );
     }
+    await this.#record(saved.meta);
+    return saved.meta.index;
   }
 
   #resume(): void {

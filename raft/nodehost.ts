@@ -146,7 +146,8 @@ export class NodeHost implements AsyncDisposable {
       const timeoutMs = Math.ceil(deadline - clock.now());
       if (timeoutMs <= 0) throw notReadyInTime(node);
       try {
-        return await node.read(() => undefined, { ...wait, timeoutMs });
+        await node.read(() => undefined, { ...wait, timeoutMs });
+        if (!node.isNewcomer()) return;
       } catch (error) {
         const isPassing = error instanceof RaftError &&
           (error.code === "notReady" || error.code === "timeout");

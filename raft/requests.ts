@@ -12,8 +12,8 @@ export type Settle<T> = (result: T | Promise<never>) => void;
 /** Entries of one turn beyond this many bytes go into a further batch (rule B3). */
 export const batchBytesTarget: number = 1024 * 1024;
 
-/** What a request costs in memory beside its bytes; counted against `maxInMemLogBytes`. */
-export const requestOverheadBytes = 256;
+/** What a request costs in memory beside its bytes (promise, closures, slot); counted against `maxInMemLogBytes`. */
+export const requestOverheadBytes = 1_024;
 
 /**
  * An error without a stack trace: under overload they are made by the hundred thousand a second, and the trace of

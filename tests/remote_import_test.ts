@@ -131,7 +131,7 @@ Deno.test("mod.ts works when it is imported by URL, with limited permissions", (
         "--minimum-dependency-age=P30D",
         `--allow-import=${server.host}`,
         `--allow-net=${address}`,
-        "--allow-read=data",
+        "--allow-read=.",
         "--allow-write=data",
         "counter.ts",
       ]);

@@ -122,6 +122,9 @@ export class Fleet {
 
   #startHost(i: number): ChildProcess {
     const dir = join(this.#options.dir, `host-${i + 1}`);
+    // One folder deeper than its permissions: a NodeHost also syncs the folder that holds its own.
+    const hostDir = join(dir, "data");
+    Deno.mkdirSync(hostDir, { recursive: true });
     const api = this.#apiAddresses[i]!;
     const reachable = [
       ...this.#raftAddresses,
@@ -136,7 +139,7 @@ export class Fleet {
       `--allow-read=${dir}`,
       `--allow-write=${dir}`,
       join(projectDir, "examples/kv/main.ts"),
-      `--dir=${dir}`,
+      `--dir=${hostDir}`,
       `--raft-address=${this.#raftAddresses[i]}`,
       `--api-address=${api}`,
       `--members=${members.join(",")}`,

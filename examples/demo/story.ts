@@ -95,7 +95,9 @@ export async function tellStory(
   await tellWhatTheMasterKnows(fleet.masterUrl, expected, signal);
 
   say(`\nTime without a leader: ${crash.failoverMs} ms`);
-  say(`Proposals per second: ${rate}, the crash included`);
+  say(
+    `Proposals per second: ${rate} with the crash, ${crash.rateBefore} before`,
+  );
   if (options.keep) sayAddresses(fleet);
   return {
     demo: "ok",
@@ -117,11 +119,14 @@ interface Writing {
 interface Crash {
   readonly victim: Host;
   readonly failoverMs: number;
+  /** Proposals per second until the kill. */
+  readonly rateBefore: number;
 }
 
 /** Writes everything; meanwhile one NodeHost is killed and started again. */
 async function writeThroughCrash(writing: Writing): Promise<Crash> {
   const { input, writer } = writing;
+  const startedAt = performance.now();
   const finish = showProgress("   put ", () => ({
     doneBytes: writer.doneBytes,
     totalBytes: input.bytes,
@@ -132,6 +137,9 @@ async function writeThroughCrash(writing: Writing): Promise<Crash> {
     const [crash] = await Promise.all([killAndRestart(writing), writer.run()]);
     return {
       victim: crash.victim,
+      rateBefore: Math.round(
+        crash.acknowledged * 1_000 / (crash.killedAt - startedAt),
+      ),
       failoverMs: Math.round(writer.longestGapMs(crash.clusters)),
     };
   } finally {
@@ -139,9 +147,18 @@ async function writeThroughCrash(writing: Writing): Promise<Crash> {
   }
 }
 
+interface Kill {
+  readonly victim: Host;
+  /** The clusters that it led. */
+  readonly clusters: readonly number[];
+  readonly killedAt: number;
+  /** Puts acknowledged until then. */
+  readonly acknowledged: number;
+}
+
 async function killAndRestart(
   { fleet, client, writer }: Writing,
-): Promise<{ victim: Host; clusters: readonly number[] }> {
+): Promise<Kill> {
   await writer.half;
   let leaders: Map<number, number>;
   do {
@@ -150,6 +167,8 @@ async function killAndRestart(
   const victim = busiest(fleet.hosts, leaders);
   const clusters = clusterIds.filter((id) => leaders.get(id) === victim.nodeId);
   const { outstanding } = writer;
+  const acknowledged = writer.acknowledged.length;
+  const killedAt = performance.now();
   victim.child.kill();
   writer.crashed(clusters);
   say(
@@ -160,7 +179,7 @@ async function killAndRestart(
   await writer.back;
   say(`   The others lead now; starting NodeHost ${victim.nodeId} again`);
   await fleet.restart(victim);
-  return { victim, clusters };
+  return { victim, clusters, killedAt, acknowledged };
 }
 
 function busiest(

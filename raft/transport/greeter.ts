@@ -1,3 +1,4 @@
+import { closedByOtherEnd } from "./transport.ts";
 import { hostOf } from "./address.ts";
 import {
   decodeHello,
@@ -109,6 +110,8 @@ export class Greeter {
 
   #onClose(stranger: Stranger, reason: string): void {
     if (!this.#strangers.delete(stranger) || stranger.isKnown) return;
+    // Of two hosts that dial each other at once, one hangs up; and so does whoever only looks if the port is open.
+    if (reason === closedByOtherEnd) return;
     this.#tell(stranger, { code: "malformed", reason });
   }
 

@@ -5,6 +5,7 @@ import type {
   Listener,
   Network,
 } from "./transport.ts";
+import { closedByOtherEnd } from "./transport.ts";
 import { joinAddress, splitAddress } from "./address.ts";
 import { concatBytes } from "../codec/bytes.ts";
 
@@ -213,7 +214,7 @@ class MemoryConnection implements Connection {
     this.#early = [];
     this.#settleWaiters();
     // Behind what was sent: a frame that left before the end arrives before it.
-    this.#sendLater("closed by the other end");
+    this.#sendLater(closedByOtherEnd);
     this.#handlers?.onClose(reason);
   }
 

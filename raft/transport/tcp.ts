@@ -10,6 +10,7 @@ import type {
   Listener,
   Network,
 } from "./transport.ts";
+import { closedByOtherEnd } from "./transport.ts";
 import { joinAddress, splitAddress } from "./address.ts";
 import { crc32, setImmediate } from "./deps.ts";
 import { frameHeaderBytes, FrameHeaders, FrameReader } from "./framing.ts";
@@ -213,7 +214,7 @@ class TcpConnection implements Connection {
       } catch (error) {
         return this.#end(describe(error));
       }
-      if (count === null) return this.#end("closed by the other end");
+      if (count === null) return this.#end(closedByOtherEnd);
       reader.filled(count);
       this.#deliver(reader);
       bytesInTurn += count;

@@ -49,3 +49,6 @@ export interface Network {
   /** Connects to `host:port`; rejects if that fails or `signal` is aborted. */
   connect(address: string, signal: AbortSignal): Promise<Connection>;
 }
+
+/** The reason given to `onClose` when the other end closed the connection in good order. */
+export const closedByOtherEnd = "closed by the other end";

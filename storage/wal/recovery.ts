@@ -40,6 +40,8 @@ export interface Recovered {
   readonly report: RecoveryReport;
   /** Log position up to which the newest segment is proven durable. */
   readonly provenTo: number;
+  /** Whether a record in the newest segment proves that its header is durable. */
+  readonly isHeaderProven: boolean;
   /** Files with segments' names that hold nothing of the log: spares, and what should have been removed. */
   readonly others: readonly {
     readonly number: number;
@@ -76,6 +78,7 @@ class Recovery {
   readonly #reader = new SegmentReader();
   readonly #replay: Replay;
   #recordCount = 0;
+  #isHeaderProven = false;
   #tornAt: RecoveryReport["tornAt"] = undefined;
   #tornBytes = 0;
 
@@ -97,6 +100,7 @@ class Recovery {
         tornAt: this.#tornAt,
       },
       provenTo,
+      isHeaderProven: this.#isHeaderProven,
       others: this.#found.filter((one) =>
         !chain.some(({ number }) => number === one.number)
       ),
@@ -203,6 +207,7 @@ class Recovery {
       defect = this.#readRecord(segment);
       if (defect !== undefined) break;
       const at = this.#reader.load(record.offset, recordHeaderBytes);
+      this.#prove(segment, syncedToOf(this.#reader, at));
       provenTo = Math.max(provenTo, syncedToOf(this.#reader, at));
       const kind = this.#reader.view.getUint32(at + 12, true);
       if (kind === recordKind.end) return provenTo; // Nothing is ever written behind it.
@@ -210,6 +215,7 @@ class Recovery {
     }
     const { end } = segment;
     const later = await this.#laterRecords(segment, size, end);
+    this.#prove(segment, later.provenTo);
     provenTo = Math.max(provenTo, later.provenTo);
     if (provenTo > segment.base + end) {
       throw damage(
@@ -226,6 +232,10 @@ class Recovery {
       this.#reportTorn(segment.path, end, Math.max(later.end, tornEnd) - end);
     }
     return provenTo;
+  }
+
+  #prove(segment: Segment, provenTo: number): void {
+    if (provenTo > segment.base) this.#isHeaderProven = true;
   }
 
   /** Reads and applies the record at the segment's end; returns why it does not check. */

@@ -41,6 +41,7 @@ export class SpareSegment {
   preferredBytes: number;
   #spare: SpareFile | undefined = undefined;
   #making: Promise<void> | undefined = undefined;
+  #makingBytes = 0;
   #failure: unknown = undefined;
   #chances = 0;
   #isClosed = false;
@@ -61,9 +62,9 @@ export class SpareSegment {
     return this.#failure;
   }
 
-  /** Bytes of the spare, 0 while there is none. */
+  /** Bytes of the spare or of what is to become it, 0 if there is neither. */
   get diskBytes(): number {
-    return this.#spare?.size ?? 0;
+    return this.#spare?.size ?? this.#makingBytes;
   }
 
   /** Whether there is neither a spare nor one in the making. */
@@ -153,8 +154,11 @@ export class SpareSegment {
   }
 
   #start(number: number, bytes: number): void {
-    this.#making = this.#make(number, segmentSizeFor(bytes)).finally(() => {
+    const size = segmentSizeFor(bytes);
+    this.#makingBytes = size;
+    this.#making = this.#make(number, size).finally(() => {
       this.#making = undefined;
+      this.#makingBytes = 0;
     });
   }
 

@@ -7,7 +7,7 @@ import type { Crc32 } from "../../raft/core/types.ts";
 import { RaftError } from "../../raft/errors.ts";
 import type { Logger, Random } from "../../raft/ports.ts";
 import { makeDurableDirectory } from "../directories.ts";
-import type { FileSystem } from "../file_system.ts";
+import type { FileSystem, StoredFile } from "../file_system.ts";
 import type {
   LogStore,
   NodeLog,
@@ -16,6 +16,7 @@ import type {
 } from "../log_store.ts";
 import { CopyForward } from "./copy_forward.ts";
 import {
+  firstRecordOffset,
   recordKind,
   type Salt,
   type SegmentHeader,
@@ -49,8 +50,8 @@ const smallBatchBytes = 4 * 1024;
 const reserveParts = 4;
 /** Bytes copied forward when nothing else is to do. */
 const idleCopyBytes = 1024 * 1024;
-/** Room for a group beside the checkpoint of a new segment. */
-const segmentSlackBytes = 64 * 1024;
+/** The first segment of a run has at least this part of one free, beside its checkpoint. */
+const freeParts = 8;
 
 /** A write-ahead log in a folder. */
 export class Wal implements LogStore {
@@ -220,7 +221,8 @@ export class Wal implements LogStore {
   }
 
   /** Makes the first segment of this run, and writes what may not be durable into it. */
-  async #begin({ provenTo, others }: Recovered): Promise<void> {
+  async #begin(recovered: Recovered): Promise<void> {
+    const { provenTo, others } = recovered;
     const { dir, fileSystem } = this.#options;
     const segments = this.#segments;
     const last = segments.count === 0 ? undefined : segments.active;
@@ -228,8 +230,12 @@ export class Wal implements LogStore {
     const doubtful = last === undefined
       ? 0
       : Math.max(0, last.base + last.end - provenTo);
+    if (last !== undefined && !recovered.isHeaderProven) {
+      await rewriteHeader(last.file);
+    }
     this.#adoptSpare(others, number);
-    const bytes = this.#checkpointBytes() + 2 * doubtful + segmentSlackBytes;
+    const bytes = this.#checkpointBytes() + 2 * doubtful +
+      this.#options.segmentBytes / freeParts;
     const file = await this.#obtainSegment(number, bytes);
     const header = this.#headerFor(file, {
       number,
@@ -322,8 +328,7 @@ export class Wal implements LogStore {
   async #nextSegment(groupBytes: number): Promise<void> {
     const { active } = this.#segments;
     const number = active.number + 1;
-    const checkpointBytes = this.#checkpointBytes();
-    const bytes = checkpointBytes + groupBytes + segmentSlackBytes;
+    const bytes = this.#checkpointBytes() + groupBytes;
     const file = await this.#obtainSegment(number, bytes);
     try {
       if (this.#writer.syncedTo < this.#writer.position) {
@@ -448,6 +453,17 @@ export class Wal implements LogStore {
     );
     return this.#failure;
   }
+}
+
+/**
+ * Writes a segment's header again and syncs it. Segments are found one by one, from the newest down, so those before
+ * the newest must be there after a power cut; a sync alone would not write what an earlier one failed to write.
+ */
+async function rewriteHeader(file: StoredFile): Promise<void> {
+  const bytes = new Uint8Array(firstRecordOffset);
+  file.readAt(bytes, 0);
+  file.writeAt(bytes, 0);
+  await file.sync();
 }
 
 function batchBytesOf(writes: readonly NodeWrite[]): number {

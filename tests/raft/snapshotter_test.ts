@@ -549,6 +549,7 @@ async function answers(
 
 test("harms nothing when a sender breaks the protocol", async (world) => {
   await world.save(100, pattern(2_000_000));
+  await world.save(200, new Uint8Array(14_000_000));
   const snapshot = world.sourceStore.open(clusterId, 1, 100);
   const offer: SnapshotFrame = {
     kind: "offer",
@@ -595,16 +596,23 @@ test("harms nothing when a sender breaks the protocol", async (world) => {
   const [first, second] = await answers(world, [offer, noise]);
   assert.equal(first, "accept");
   assert.match(second ?? "", /^failed: Cannot read snapshot being received/);
-  const huge = { ...offer, offer: { ...offer.offer, fileBytes: 2 ** 50 } };
-  world.targetDisk.faults = { beforeSync: () => new Promise(() => {}) };
-  const flood = [huge];
-  const piece = new Uint8Array(snapshotChunkBytes);
-  for (let i = 0; i < 40; i++) {
-    const offset = i * piece.length;
-    flood.push({ kind: "chunk", offset, data: piece } as never);
+  const large = world.sourceStore.open(clusterId, 1, 200);
+  const flood: SnapshotFrame[] = [
+    {
+      ...offer,
+      offer: { ...offer.offer, meta: metaAt(200), fileBytes: large.fileBytes },
+    },
+  ];
+  for (let at = 0; at < large.fileBytes; at += snapshotChunkBytes) {
+    const data = large.readChunk(at, snapshotChunkBytes);
+    flood.push({ kind: "chunk", offset: at, data });
   }
+  world.targetDisk.faults = { beforeSync: () => new Promise(() => {}) };
   const said = await answers(world, flood);
-  assert.match(said.at(-1) ?? "", /^failed: /);
+  assert.equal(
+    said.at(-1),
+    "failed: the sender does not wait for progress",
+  );
 });
 
 test("receives one snapshot per node: the newer of one term, and none of an older term", async (world) => {

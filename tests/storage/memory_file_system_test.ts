@@ -295,6 +295,22 @@ Deno.test("MemoryFileSystem.syncDirectory() of either folder makes a move durabl
   }
 });
 
+Deno.test("MemoryFileSystem.syncDirectory() settles a file's whole past, in other folders too", async () => {
+  const seen = await outcomes(
+    async (disk) => {
+      disk.makeDirectory("d");
+      disk.makeDirectory("e");
+      disk.syncDirectory("/");
+      const file = disk.open("d/a.tmp", { create: true });
+      await file.sync();
+      disk.rename("d/a.tmp", "e/a");
+      disk.syncDirectory("e");
+    },
+    (disk) => `${disk.list("d")}|${disk.list("e")}`,
+  );
+  assert.deepEqual(sorted(seen), ["|a"]);
+});
+
 Deno.test("MemoryFileSystem.crash() may bring a removed file back until the folder is synced (rule L6)", async () => {
   const prepare = async (disk: MemoryFileSystem) => {
     await durableFile(disk, "d/a", filled(5, 1));

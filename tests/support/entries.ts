@@ -10,10 +10,12 @@ import {
   sealBatch,
   sessionFieldBytes,
 } from "../../raft/core/entry_batch.ts";
-import type { Crc32, EntryBatch } from "../../raft/core/types.ts";
+import type { EntryBatch } from "../../raft/core/types.ts";
 
 /** The checksum of batches. */
-export const crc32: Crc32 = (bytes, seed) => nodeCrc32(bytes, seed ?? 0);
+export function crc32(bytes: Uint8Array, seed = 0): number {
+  return nodeCrc32(bytes, seed);
+}
 
 /** Room for a batch header, then one application entry per command. */
 export function encodeEntries(commands: readonly string[]): Uint8Array {

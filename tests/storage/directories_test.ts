@@ -1,0 +1,60 @@
+import { assert } from "../deps.ts";
+import { Prng } from "../../raft/core/prng.ts";
+import { makeDurableDirectory, parentOf } from "../../storage/directories.ts";
+import { MemoryFileSystem } from "../../storage/memory_file_system.ts";
+
+Deno.test("parentOf() names the folder above", () => {
+  assert.equal(parentOf("a/b/c"), "a/b");
+  assert.equal(parentOf("/a"), "/");
+  assert.equal(parentOf("a"), ".");
+});
+
+Deno.test("makeDurableDirectory() makes folders that survive a power cut", () => {
+  for (const path of ["a", "a/b/c", "/a/b/c", "./a/b", "a/b/"]) {
+    for (let seed = 0; seed < 20; seed++) {
+      const disk = new MemoryFileSystem();
+      makeDurableDirectory(disk, path);
+      disk.crash(new Prng(seed));
+      assert.equal(disk.stat(path)?.isDirectory, true);
+    }
+  }
+});
+
+Deno.test("makeDurableDirectory() finishes what a process that was killed had begun", () => {
+  for (let operation = 0; operation < 7; operation++) {
+    for (let seed = 0; seed < 20; seed++) {
+      const disk = new MemoryFileSystem();
+      let count = 0;
+      disk.faults = {
+        beforeChange: () => {
+          if (++count > operation) throw new Error("killed");
+        },
+      };
+      if (operation < 6) {
+        assert.throws(() => makeDurableDirectory(disk, "a/b/c"), /killed/);
+      } else {
+        makeDurableDirectory(disk, "a/b/c");
+      }
+      disk.faults = {};
+      disk.halt();
+      makeDurableDirectory(disk, "a/b/c");
+      disk.crash(new Prng(seed));
+      assert.equal(disk.stat("a/b/c")?.isDirectory, true);
+    }
+  }
+});
+
+Deno.test("makeDurableDirectory() accepts a folder whose parent may not be opened", () => {
+  const disk = new MemoryFileSystem();
+  disk.makeDirectory("a/b");
+  disk.faults = {
+    beforeChange: (change, path) => {
+      if (change === "syncDirectory" && path === "a") {
+        throw Object.assign(new Error("EACCES"), { code: "EACCES" });
+      }
+    },
+  };
+  makeDurableDirectory(disk, "a/b");
+  makeDurableDirectory(disk, "a/b/c");
+  assert.throws(() => makeDurableDirectory(disk, "a/x"), { code: "EACCES" });
+});
