@@ -134,6 +134,7 @@ export class HostRuntime {
   async #openLog(): Promise<void> {
     const { fileSystem, clock, random } = this.ports;
     const dir = this.config.dir;
+    const giveTurn = () => new Promise<void>((resolve) => clock.defer(resolve));
     this.#wal = await Wal.open({
       fileSystem,
       dir: `${dir}/log`,
@@ -141,7 +142,7 @@ export class HostRuntime {
       crc32,
       random,
       logger: this.#logger,
-      yield: () => new Promise<void>((resolve) => clock.defer(resolve)),
+      yield: giveTurn,
     });
     const { tornAt, tornBytes } = this.#wal.recovery;
     if (tornAt !== undefined) {
@@ -151,7 +152,12 @@ export class HostRuntime {
         bytes: tornBytes,
       });
     }
-    this.#snapshots = new SnapshotStore({ fileSystem, dir, crc32 });
+    this.#snapshots = new SnapshotStore({
+      fileSystem,
+      dir,
+      crc32,
+      yield: giveTurn,
+    });
     const wal = this.#wal;
     const kept = new Map<string, number | undefined>(
       wal.nodes().map(({ clusterId, nodeId }) => [
@@ -368,6 +374,7 @@ export class HostRuntime {
         this.#nodes.delete(clusterId);
         throw node.failure;
       }
+      node.linkUp();
     } finally {
       this.#starting.delete(clusterId);
     }

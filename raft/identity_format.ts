@@ -28,7 +28,7 @@ const magic = "drkident";
 const fixedBytes = 82;
 const checksumBytes = 4;
 /** Longest file that can be one. */
-export const maxIdentityBytes = fixedBytes + 0xffff + checksumBytes;
+export const maxIdentityBytes: number = fixedBytes + 0xffff + checksumBytes;
 /** Where a directory lies; 0 where the platform does not say. */
 export interface DirectoryPlace {
   /** Inode of the folder. */

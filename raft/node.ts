@@ -22,6 +22,7 @@ import type { Engine, EngineNode } from "./engine.ts";
 import { proposerKey } from "./entries.ts";
 import { RaftError } from "./errors.ts";
 import { Forwarding } from "./forwarding.ts";
+import { Greetings } from "./greetings.ts";
 import type { HostContext } from "./host_context.ts";
 import { ProposalTable } from "./proposals.ts";
 import {
@@ -31,7 +32,7 @@ import {
   requestError,
 } from "./requests.ts";
 import type { PendingRead, ProposalGroup, Settle } from "./requests.ts";
-import { helloWantedReason, removedReason, Routes } from "./routes.ts";
+import { removedReason, Routes } from "./routes.ts";
 import { NodeSnapshots } from "./node_snapshots.ts";
 import type { Result, StateMachine } from "./state_machine.ts";
 import type { Link, WireRecord } from "./transport/link_pool.ts";
@@ -86,9 +87,9 @@ export class Node implements EngineNode {
   readonly #reads = new ReadTable();
   readonly #changes: ChangeTable;
   readonly #forwarding: Forwarding;
+  readonly #greetings: Greetings;
   #bootstrap: Bootstrap;
   #nextRead = 1;
-  readonly #helloWantedAt = new Map<number, number>();
   #busyError: RaftError | undefined;
   #busySince = 0;
   #durableWriteId = 0;
@@ -112,6 +113,7 @@ export class Node implements EngineNode {
     this.#bootstrap = parts.bootstrap;
     this.#proposals = new ProposalTable(this.proposer);
     this.#changes = new ChangeTable(this);
+    this.#greetings = new Greetings(this, parts.engine);
     this.#forwarding = new Forwarding(this, this.#proposals, this.#changes);
     this.applier = new Applier({
       machine: parts.machine,
@@ -310,19 +312,19 @@ export class Node implements EngineNode {
   /** A record for this cluster came in. */
   receive(link: Link, record: WireRecord): void {
     if (this.failure !== undefined) return;
-    if (record.kind === "hello") return this.#receiveHello(link, record);
-    if (record.kind === "refused") {
-      if (record.to !== this.nodeId) return;
-      if (record.reason === helloWantedReason) {
-        this.routes.hello(record.from, true);
-        return this.#engine.requestTurn();
+    if (record.kind === "hello") {
+      if (this.#greetings.receiveHello(link, record)) {
+        this.#wantsIdentify = true;
       }
-      return this.admission.refused(record.from, record.reason, link);
+      return;
+    }
+    if (record.kind === "refused") {
+      return this.#greetings.receiveRefused(link, record);
     }
     const sender = record.kind === "message" ? record.message : record;
     if (sender.to !== this.nodeId) return;
     if (!this.routes.isBelieved(link, sender.from)) {
-      return this.#askForHello(link, sender.from);
+      return this.#greetings.askForHello(link, sender.from);
     }
     switch (record.kind) {
       case "message":
@@ -349,10 +351,11 @@ export class Node implements EngineNode {
     }
   }
 
-  /** The link to `address` came up. */
+  /** A link came up, or this node has just started. */
   linkUp(): void {
     if (this.failure !== undefined) return;
     this.#wantsIdentify = true;
+    this.routes.helloAll();
     this.admission.linkUp();
   }
 
@@ -731,75 +734,10 @@ export class Node implements EngineNode {
     }
   }
 
-  #receiveHello(
-    link: Link,
-    hello: Extract<WireRecord, { kind: "hello" }>,
-  ): void {
-    if (hello.to !== this.nodeId) return;
-    const answer = (reason: string) =>
-      link.send({
-        kind: "refused",
-        clusterId: this.clusterId,
-        from: this.nodeId,
-        to: hello.from,
-        reason,
-      });
-    const epoch = link.epoch;
-    const objection = this.routes.judge(link, hello, () => {
-      if (link.epoch !== epoch) return;
-      // The newcomer must know whom the welcome is from.
-      this.routes.hello(hello.from, false);
-      link.send({
-        kind: "welcome",
-        clusterId: this.clusterId,
-        from: this.nodeId,
-        to: hello.from,
-      });
-      this.#engine.requestTurn();
-    });
-    if (objection === undefined) {
-      this.admission.learn(hello);
-      this.#wantsIdentify = true;
-      return this.#engine.schedule(this);
-    }
-    this.host.logger.warn("a node was refused", {
-      clusterId: this.clusterId,
-      from: hello.from,
-      nodeHostId: link.remote?.nodeHostId,
-      reason: objection,
-    });
-    answer(objection);
-    this.#engine.requestTurn();
-  }
-
-  /**
-   * Whoever speaks without a hello on this connection said it before this node had started here. It is asked once a
-   * tick at most.
-   */
-  #askForHello(link: Link, from: number): void {
-    if (this.#helloWantedAt.get(from) === this.#engine.tickNow) return;
-    this.#helloWantedAt.set(from, this.#engine.tickNow);
-    link.send({
-      kind: "refused",
-      clusterId: this.clusterId,
-      from: this.nodeId,
-      to: from,
-      reason: helloWantedReason,
-    });
-    this.#engine.requestTurn();
-  }
-
   #receiveMessage(link: Link, message: Message): void {
     if (!this.admission.mayListen()) return;
     if (this.peer.membership().removed.includes(message.from)) {
-      link.send({
-        kind: "refused",
-        clusterId: this.clusterId,
-        from: this.nodeId,
-        to: message.from,
-        reason: removedReason,
-      });
-      return this.#engine.requestTurn();
+      return this.#greetings.refuse(link, message.from, removedReason);
     }
     if (message.type === "snapshot") return; // Comes over a connection of its own, never like this.
     this.peer.step(message);

@@ -245,6 +245,10 @@ export class NodeSnapshots {
     const { applier, host, clusterId, nodeId, peer } = this.#node;
     this.#lastTried = applier.applied;
     this.#lastTriedMs = host.clock.now();
+    const resume = () => {
+      applier.resume();
+      this.#node.schedule();
+    };
     const saved = await host.snapshotter.save({
       clusterId,
       nodeId,
@@ -260,7 +264,7 @@ export class NodeSnapshots {
         this.#lastTried = meta.index;
         return {
           meta,
-          write: (writer) => applier.save(writer).finally(() => this.#resume()),
+          write: (writer) => applier.save(writer).finally(resume),
         };
       },
     });
@@ -272,11 +276,6 @@ export class NodeSnapshots {
     }
     await this.#record(saved.meta);
     return saved.meta.index;
-  }
-
-  #resume(): void {
-    this.#node.applier.resume();
-    this.#node.schedule();
   }
 
   /** Makes the log know the snapshot and forget what lies far below it. */

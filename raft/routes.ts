@@ -118,6 +118,18 @@ export class Routes {
     }
   }
 
+  /**
+   * Says hello to every other member whose link is up and who was not greeted on it, and dials the others: whoever
+   * might vote for this node should have seen its latest incarnation (rule I1).
+   */
+  helloAll(): void {
+    for (const member of this.#membership.members) {
+      if (member.nodeId !== this.#owner.nodeId) {
+        this.hello(member.nodeId, false);
+      }
+    }
+  }
+
   /** Whether `link` may speak for node `from`: it said hello on this connection, and was believed. */
   isBelieved(link: Link, from: number): boolean {
     const source = this.#sources.get(from);

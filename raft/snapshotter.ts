@@ -4,6 +4,7 @@
  */
 import type { SnapshotFile } from "../storage/snapshot_reader.ts";
 import type { SnapshotStore } from "../storage/snapshots.ts";
+import type { SnapshotFileWriter } from "../storage/snapshot_writer.ts";
 import type { Crc32, SnapshotMeta } from "./core/types.ts";
 import { RaftError } from "./errors.ts";
 import type { Clock, Logger } from "./ports.ts";
@@ -46,7 +47,8 @@ export interface SaveRequest {
   readonly signal?: AbortSignal;
   /**
    * Called when it is this snapshot's turn. Returns where the state stands and how to write it, or undefined if a
-   * snapshot is no longer wanted. The state must not change until `write` has settled.
+   * snapshot is no longer wanted. The state must not change until `write` has settled; `write` is called once in any
+   * case, so whatever waits for its end goes on also if no file can be made (it is then given a writer that refuses).
    */
   begin():
     | { meta: SnapshotMeta; write(writer: SnapshotWriter): Promise<void> }
@@ -107,7 +109,13 @@ export class Snapshotter {
       if (begun === undefined) return undefined;
       const { meta } = begun;
       const { clusterId, nodeId } = request;
-      const writer = this.#options.store.create(clusterId, nodeId, meta);
+      let writer: SnapshotFileWriter;
+      try {
+        writer = this.#options.store.create(clusterId, nodeId, meta);
+      } catch (error) {
+        await begun.write(refusingWriter(error)).catch(() => {});
+        throw error;
+      }
       const forget = onAbort(signal, () => writer.abort());
       try {
         await begun.write({ write: (bytes) => writer.write(bytes) });
@@ -256,6 +264,13 @@ function onAbort(signal: AbortSignal, callback: () => void): () => void {
   if (signal.aborted) callback();
   else signal.addEventListener("abort", callback, { once: true });
   return () => signal.removeEventListener("abort", callback);
+}
+
+/** A writer for a snapshot that has no file. */
+function refusingWriter(error: unknown): SnapshotWriter {
+  const refusal = Promise.reject(error);
+  refusal.catch(() => {}); // Whoever does not wait must not end the process.
+  return { write: () => refusal };
 }
 
 function offerOf(request: SendRequest, snapshot: SnapshotFile): SnapshotOffer {

@@ -16,6 +16,9 @@ class Interrupted extends Error {}
 /** Temporary folders are made in the project's own, so that nothing else needs to be writable, on a real disk. */
 const scratchDir = join(projectDir, ".tmp");
 
+/** Signals within this time are one Ctrl-C; a later one means that patience is at an end. */
+const sameKeystrokeMs = 700;
+
 function makeTempDir(): string {
   Deno.mkdirSync(scratchDir, { recursive: true });
   return Deno.makeTempDirSync({ dir: scratchDir, prefix: "demo-" });
@@ -67,16 +70,23 @@ async function run(options: Options): Promise<number> {
 }
 
 function listenForSignals(stop: AbortController, giveUp: () => void): void {
-  const onSignal = () => {
-    if (stop.signal.aborted) { // The second time: no more patience.
-      giveUp();
-      Deno.exit(130);
-    }
+  let interruptedAt = Infinity;
+  const interrupt = () => {
+    interruptedAt = Math.min(interruptedAt, performance.now());
     stop.abort(new Interrupted());
   };
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    Deno.addSignalListener(signal, onSignal);
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, () => {
+      // One Ctrl-C arrives several times: from the terminal, and passed on by `deno task` and npx.
+      if (performance.now() - interruptedAt > sameKeystrokeMs) {
+        giveUp();
+        Deno.exit(130);
+      }
+      interrupt();
+    });
   }
+  // The terminal is gone; after Ctrl-C it may go before the demo does, which is no reason to hurry.
+  Deno.addSignalListener("SIGHUP", interrupt);
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {

@@ -37,7 +37,7 @@ export class Progress {
   probePrevIndex = 0;
   /** In `snapshot`: the index of the snapshot under way. */
   snapshotIndex = 0;
-  /** The highest commit index sent in an append since the last transition to `replicate`. */
+  /** The highest commit index sent in an append that was not given up as lost. */
   sentCommit = 0;
   /** In `replicate`: an empty append is due, to find out whether what was sent arrived. */
   isCheckDue = false;
@@ -192,7 +192,7 @@ export class Progress {
     this.isProbeSent = false;
     this.isCheckDue = false;
     this.snapshotIndex = 0;
-    this.sentCommit = 0;
+    if (state === "probe") this.sentCommit = 0;
     this.#inflightEnds.length = 0;
     this.#inflightSizes.length = 0;
     this.#inflightHead = 0;

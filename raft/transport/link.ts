@@ -66,8 +66,6 @@ export class PeerLink implements Link {
   readonly address: string;
   /** The owner asked for it or used it, so it is kept while it is down. */
   isWanted = false;
-  /** The NodeHost that was last found there. */
-  lastHostId = "";
   readonly #environment: LinkEnvironment;
   readonly #isOwnAddress: boolean;
   #session: LinkSession | undefined;
@@ -141,7 +139,6 @@ export class PeerLink implements Link {
     this.#session = session;
     this.#epoch++;
     this.#upSince = this.#environment.clock.now();
-    this.lastHostId = session.remote.nodeHostId;
   }
 
   /** The link is down. */

@@ -278,12 +278,13 @@ export class LinkPool {
 
   #accept(stranger: Stranger): void {
     const { remote } = stranger;
-    this.#sessions.get(remote.nodeHostId)?.end("dialled again by the other");
+    const standing = this.#sessions.get(remote.nodeHostId);
+    const links = this.#end(standing, "dialled again by the other side");
     this.#linkAt(remote.raftAddress).session?.end(
       "another NodeHost has its address now",
     );
     const connection = stranger.welcome();
-    this.#begin({ remote, connection, isDialledHere: false });
+    this.#begin({ remote, connection, isDialledHere: false }, links);
   }
 
   /** Says why a NodeHost that dialled us must not be accepted. */
@@ -332,8 +333,9 @@ export class LinkPool {
       connection.close();
       this.#attach(link, standing);
     } else {
-      standing?.end("replaced by a newer connection");
-      this.#begin({ remote, connection, isDialledHere: true }, link);
+      const links = this.#end(standing, "replaced by a newer connection");
+      links.push(link);
+      this.#begin({ remote, connection, isDialledHere: true }, links);
     }
     this.#settleWaiting(link);
   }
@@ -382,9 +384,17 @@ export class LinkPool {
 
   // ---- Sessions and the links over them.
 
+  /** Ends a session that another one replaces, and returns its links, which go on over that. */
+  #end(session: LinkSession | undefined, reason: string): PeerLink[] {
+    if (session === undefined) return [];
+    const links = [...this.#linksOf.get(session) ?? []];
+    session.end(reason);
+    return links.filter((link) => this.#links.get(link.address) === link);
+  }
+
   #begin(
     handshaken: Handshaken & { isDialledHere: boolean },
-    dialled?: PeerLink,
+    links: readonly PeerLink[],
   ): void {
     // The owner may have closed the pool when it heard that the last connection ended.
     if (this.#isClosed) return handshaken.connection.close();
@@ -394,11 +404,7 @@ export class LinkPool {
     this.#linksOf.set(session, []);
     this.#keepTicking();
     this.#attach(this.#linkAt(raftAddress), session);
-    if (dialled !== undefined) this.#attach(dialled, session);
-    // Other names under which the same NodeHost was reached before.
-    for (const link of this.#links.values()) {
-      if (link.lastHostId === nodeHostId) this.#attach(link, session);
-    }
+    for (const link of links) this.#attach(link, session);
     session.start();
   }
 

@@ -198,10 +198,14 @@ export class SpareSegment {
   #giveUp(file: StoredFile | undefined, path: string): void {
     try {
       file?.truncate(0);
-      file?.close();
       if (file !== undefined) this.#options.fileSystem.remove(path);
     } catch {
+      // Found and removed when the log is opened.
+    }
+    try {
       file?.close();
+    } catch {
+      // It is of no use any more.
     }
   }
 

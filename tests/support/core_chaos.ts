@@ -136,7 +136,10 @@ class Chaos {
 
   apply(): void {
     const nodeId = this.#someUp();
-    if (nodeId !== 0) this.cluster.apply(nodeId);
+    if (nodeId === 0) return;
+    // A driver may stop in the middle of a batch, and take a snapshot there (rule B2).
+    const count = this.#prng.chance(1, 3) ? this.#prng.between(1, 4) : Infinity;
+    this.cluster.apply(nodeId, count);
   }
 
   propose(): void {

@@ -283,8 +283,8 @@ export class CoreCluster {
     this.#releasePromises(node);
   }
 
-  /** Applies what a node was told to apply. */
-  apply(nodeId: number): void {
+  /** Applies what a node was told to apply, or the first `count` entries of it. */
+  apply(nodeId: number, count = Infinity): void {
     const node = this.node(nodeId);
     const { restoring, applying } = node;
     if (restoring !== undefined) {
@@ -293,9 +293,11 @@ export class CoreCluster {
       node.membership = restoring.membership;
       this.act(nodeId, (core) => core.applied(restoring.index));
     } else if (applying !== undefined) {
-      node.applying = undefined;
-      this.#applyRange(node, applying);
-      this.act(nodeId, (core) => core.applied(applying.lastIndex));
+      const firstIndex = node.core.appliedIndex + 1;
+      const lastIndex = Math.min(applying.lastIndex, firstIndex + count - 1);
+      if (lastIndex === applying.lastIndex) node.applying = undefined;
+      this.#applyRange(node, { ...applying, firstIndex, lastIndex });
+      this.act(nodeId, (core) => core.applied(lastIndex));
     }
   }
 

@@ -138,6 +138,8 @@ export class WatchedNetwork implements Network {
   readonly frames: { kind: number; length: number }[] = [];
   /** Nothing that is sent arrives. */
   isMute = false;
+  /** Nobody hears that a connection was closed, as when a machine dies. */
+  isDeaf = false;
   /** Other names of addresses. */
   readonly aliases = new Map<string, string>();
   readonly #network: Network;
@@ -171,6 +173,7 @@ export class WatchedNetwork implements Network {
   #watch(connection: Connection): Connection {
     const { open, frames } = this;
     const isMute = () => this.isMute;
+    const isDeaf = () => this.isDeaf;
     open.add(connection);
     return {
       get remoteAddress() {
@@ -196,7 +199,7 @@ export class WatchedNetwork implements Network {
       drained: (bytes) => connection.drained(bytes),
       close: () => {
         open.delete(connection);
-        connection.close();
+        if (!isDeaf()) connection.close();
       },
     };
   }

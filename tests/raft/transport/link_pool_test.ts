@@ -175,6 +175,7 @@ Deno.test("LinkPool bounds what waits on a link, and still takes what is urgent"
   for (let i = 1; i <= 30; i++) if (link.send(append(i, 100_000))) taken++;
   assert.equal(taken, 9);
   assert.equal(link.droppedRecords, 1 + 21);
+  while (link.send(append(31, 10))) taken++;
   assert(link.queuedBytes <= 1_000_000);
   assert(link.send(heartbeat(1)));
   let urgent = 1;
@@ -183,7 +184,7 @@ Deno.test("LinkPool bounds what waits on a link, and still takes what is urgent"
   assert(link.queuedBytes <= 1_250_000);
   a.pool.flush();
   await clock.settle();
-  assert.equal(b.records.length, 9 + urgent);
+  assert.equal(b.records.length, taken + urgent);
   assert(link.send(append(31, 100_000)), "it is free again");
   await finish(pair);
 });
@@ -210,6 +211,13 @@ Deno.test("LinkPool dials again with growing pauses, only while there is somethi
   const before = network.dialled;
   await clock.advance(30_000);
   assert(network.dialled <= before + 1, "nobody wants to send any more");
+  // Wanted once during a pause is enough for one more attempt after it.
+  const idle = network.dialled;
+  a.send(addressB, heartbeat(1));
+  await clock.settle();
+  a.send(addressB, heartbeat(1));
+  await clock.advance(5_000);
+  assert.equal(network.dialled, idle + 2);
   // When the other side dials, the pause does not matter.
   a.send(addressB, heartbeat(1));
   await clock.settle();

@@ -10,7 +10,7 @@ import type {
   Listener,
   Network,
 } from "../../../raft/transport/transport.ts";
-import { crc32 } from "./deps.ts";
+import { crc32, setImmediate } from "./deps.ts";
 
 const never = new AbortController().signal;
 
@@ -291,24 +291,61 @@ Deno.test("TcpNetwork holds back when the other side does not read, and goes on 
   listener.close();
 });
 
-Deno.test("TcpNetwork lets timers and others run while a peer sends without end", async () => {
-  const joined = await join(new TcpNetwork());
-  const { dialled, accepted } = joined;
+Deno.test("TcpNetwork lets the event loop turn while a peer sends without end", async () => {
+  const accepting = Promise.withResolvers<Connection>();
+  const listener = await new TcpNetwork().listen(
+    "127.0.0.1:0",
+    accepting.resolve,
+  );
+  const socket = await Deno.connect(splitAddress(listener.address));
+  const connection = await accepting.promise;
+  const frame = framed(bytesOf(60_000, 1));
+  await socket.write(framed(bytesOf(10, 1)));
+  let isWriting = true;
+  const writing = (async () => {
+    while (isWriting) await socket.write(frame);
+  })().catch(() => {});
+  // The buffers of both sockets fill while nobody reads.
+  await new Promise((resolve) => setTimeout(resolve, 20));
   let received = 0;
-  accepted.onFrame = (frame) => {
-    received += frame.length;
-    accepted.frames.length = 0;
-    dialled.connection.send([frame]);
+  connection.start({
+    onFrame: (frame) => received += frame.length,
+    onClose: () => {},
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert(received < 1_000_000, `${received} bytes in one turn`);
+  isWriting = false;
+  connection.close();
+  await writing;
+  socket.close();
+  listener.close();
+});
+
+Deno.test("MemoryNetwork keeps the order of frames whatever the order of events", async () => {
+  const events: (() => void)[] = [];
+  const network = new MemoryNetwork({
+    defer: (callback) => void events.push(callback),
+  });
+  const runLast = async () => {
+    for (let i = 0; i < 40; i++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      events.pop()?.();
+    }
   };
-  dialled.onFrame = (frame) => {
-    dialled.frames.length = 0;
-    accepted.connection.send([frame]);
-  };
-  dialled.connection.send([bytesOf(100, 0)]);
-  for (let i = 0; i < 4; i++) dialled.connection.send([bytesOf(400_000, i)]);
-  for (let i = 0; i < 5; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-  assert(received > 0);
-  await part(joined);
+  let accepted: End | undefined;
+  const listener = await network.listen("h:1", (connection) => {
+    accepted = new End(connection);
+    // Arrives between the start and what had arrived before it.
+    for (const event of events.splice(3)) event();
+  });
+  const connecting = network.connect("h:1", never);
+  await runLast();
+  const dialled = new End(await connecting);
+  for (let i = 1; i <= 6; i++) dialled.connection.send([new Uint8Array(i)]);
+  await runLast();
+  assert.deepEqual(
+    accepted?.frames.map((frame) => frame.length),
+    [1, 2, 3, 4, 5, 6],
+  );
+  listener.close();
 });

@@ -160,3 +160,33 @@ export function mortal(
     });
   return { fileSystem: guarded(disk), kill: () => isAlive = false };
 }
+
+/** A record of a segment, as a test sees it. */
+export interface SeenRecord {
+  readonly offset: number;
+  readonly end: number;
+  readonly kind: number;
+  /** Relative to the segment, like the offsets. */
+  readonly syncedTo: number;
+}
+
+/** Walks an intact segment by the lengths and positions in it alone. */
+export function recordsOf(
+  bytes: Uint8Array,
+): { readonly syncedTo: number; readonly records: SeenRecord[] } {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const integer = (at: number) => Number(view.getBigUint64(at, true));
+  const base = integer(32);
+  const records: SeenRecord[] = [];
+  let offset = 1024;
+  while (
+    offset + 32 <= bytes.length && integer(offset + 16) === base + offset
+  ) {
+    const end = offset + 32 + view.getUint32(offset + 8, true);
+    const kind = view.getUint32(offset + 12, true);
+    const syncedTo = integer(offset + 24) - base;
+    records.push({ offset, end, kind, syncedTo });
+    offset = end;
+  }
+  return { syncedTo: integer(64) - base, records };
+}
