@@ -36,28 +36,40 @@ interface Kill {
   readonly cpuSeconds: number;
 }
 
-/** Kills the leader under load from a survivor, and returns what the survivor saw. */
-async function killLeader(
-  trio: Trio,
-  options: BenchOptions,
-  cycle: number,
-): Promise<Kill> {
+/** The leader, once there is one. */
+async function findLeader(trio: Trio): Promise<number> {
   let leader = 0;
   await until("a leader", async () => {
     leader = (await trio.leaders())[0] ?? 0;
     return leader !== 0;
   });
+  return leader;
+}
+
+/** Kills the leader under load from a survivor; undefined if leadership moved before that. */
+async function killLeader(
+  trio: Trio,
+  options: BenchOptions,
+  cycle: number,
+): Promise<Kill | undefined> {
+  const leader = await findLeader(trio);
   const survivors = nodeIds.filter((nodeId) => nodeId !== leader);
   const client = trio.host(survivors[cycle % survivors.length]!);
+  const status = () => client.call("steadyStatus", null);
   await client.call("steadyStart", {
     clusterId,
     outstanding: options.outstanding,
     payload: options.payload,
   });
-  const isSteady = async () =>
-    (await client.call("steadyStatus", null)).successes >= steadySuccesses;
-  await until("a steady load", isSteady);
+  await until(
+    "a steady load",
+    async () => (await status()).successes >= steadySuccesses,
+  );
   await pause(options.seconds * 1_000);
+  if (await findLeader(trio) !== leader) {
+    trio.account(await client.call("steadyStop", null));
+    return undefined;
+  }
   const { cpuSeconds } = await trio.host(leader).call("usage", {
     isCollecting: false,
   });
@@ -68,12 +80,12 @@ async function killLeader(
     const [known] = await client.call("leaders", null);
     return known !== 0 && known !== leader;
   });
-  const { successes } = await client.call("steadyStatus", null);
-  await until("proposals to succeed again", async () => {
-    const status = await client.call("steadyStatus", null);
-    return status.successes >= successes + steadySuccesses;
-  });
-  const { longestGapMs } = await client.call("steadyStatus", null);
+  const { successes } = await status();
+  await until(
+    "proposals to succeed again",
+    async () => (await status()).successes >= successes + steadySuccesses,
+  );
+  const { longestGapMs } = await status();
   const report = await client.call("steadyStop", null);
   return { victim: leader, gapMs: longestGapMs, report, cpuSeconds };
 }
@@ -90,8 +102,9 @@ export async function measureFailover(
     const reports: LoadReport[] = [];
     let killedCpuSeconds = 0;
     const begin = performance.now();
-    for (let i = 0; i < options.repeat; i++) {
-      const kill = await killLeader(trio, options, i);
+    while (gaps.length < options.repeat) {
+      const kill = await killLeader(trio, options, gaps.length);
+      if (kill === undefined) continue;
       const { victim, report } = kill;
       trio.account(report);
       reports.push(report);

@@ -277,6 +277,7 @@ export class SteadyLoad {
 
   async #propose(): Promise<boolean> {
     const value = nextValue++ | 0;
+    const start = performance.now();
     putValue(this.#command, value);
     try {
       await this.#host.propose(this.#clusterId, this.#command, {
@@ -288,8 +289,10 @@ export class SteadyLoad {
     }
     this.#acknowledged.count++;
     this.#acknowledged.sum = (this.#acknowledged.sum + mix(value)) | 0;
+    const now = performance.now();
+    this.#tally.latencies.add(now - start);
     if (!this.#isStopped) {
-      this.#tally.succeed(performance.now());
+      this.#tally.succeed(now);
       this.#successes++;
     }
     return true;

@@ -58,9 +58,8 @@ async function follow(log: Deno.FsFile): Promise<void> {
   conn.setNoDelay(true);
   let queue: Uint8Array[] = [];
   let last = 0;
-  let isSyncing = false;
+  let syncing: Promise<void> | undefined;
   const sync = async () => {
-    isSyncing = true;
     while (queue.length > 0) {
       const batch = queue;
       const index = last;
@@ -75,7 +74,7 @@ async function follow(log: Deno.FsFile): Promise<void> {
       await writeAll(conn, ack);
       batch.forEach(apply);
     }
-    isSyncing = false;
+    syncing = undefined;
   };
   let buffer = new Uint8Array(2 * maxBodyBytes);
   let have = 0;
@@ -101,8 +100,9 @@ async function follow(log: Deno.FsFile): Promise<void> {
       bigger.set(buffer.subarray(0, have));
       buffer = bigger;
     }
-    if (queue.length > 0 && !isSyncing) sync();
+    if (queue.length > 0 && syncing === undefined) syncing = sync();
   }
+  await syncing?.catch(() => {}); // The leader has gone; what it did not wait for does not count.
 }
 
 /** A follower process, and the connection to it. */
@@ -128,11 +128,14 @@ async function startFollower(): Promise<
   return { child, conn };
 }
 
-/** The leader's half of the pipeline: returns the function that proposes. */
+/** The leader's half of the pipeline: the function that proposes, and one that waits for the last sync. */
 function startPipeline(
   log: Deno.FsFile,
   conns: readonly Deno.TcpConn[],
-): (payload: Uint8Array) => Promise<void> {
+): {
+  propose: (payload: Uint8Array) => Promise<void>;
+  idle: () => Promise<void>;
+} {
   const match = [0, 0, 0];
   const inFlight: Batch[] = [];
   const advance = () => {
@@ -171,9 +174,8 @@ function startPipeline(
     isSending[i] = false;
   };
   let unsynced: Batch[] = [];
-  let isSyncing = false;
+  let syncing: Promise<void> | undefined;
   const sync = async () => {
-    isSyncing = true;
     while (unsynced.length > 0) {
       const batches = unsynced;
       unsynced = [];
@@ -182,7 +184,7 @@ function startPipeline(
       match[0] = batches.at(-1)!.last;
       advance();
     }
-    isSyncing = false;
+    syncing = undefined;
   };
 
   const buffer = new Uint8Array(maxBodyBytes);
@@ -210,9 +212,9 @@ function startPipeline(
       outbox[i]!.push(frame);
       if (!isSending[i]) send(i);
     }
-    if (!isSyncing) sync();
+    syncing ??= sync();
   };
-  return (payload) => {
+  const propose = (payload: Uint8Array) => {
     const size = entryHeaderBytes + payload.length;
     if (used + size > buffer.length) flush();
     view.setUint32(used, payload.length, true);
@@ -226,12 +228,13 @@ function startPipeline(
     }
     return new Promise<void>((resolve) => waiting.push(resolve));
   };
+  return { propose, idle: async () => await syncing };
 }
 
 async function lead(log: Deno.FsFile): Promise<void> {
   const followers = await Promise.all([startFollower(), startFollower()]);
   const conns = followers.map(({ conn }) => conn);
-  const propose = startPipeline(log, conns);
+  const { propose, idle } = startPipeline(log, conns);
 
   const payload = new Uint8Array(Number(args.payload)).fill(7);
   const latencies: number[] = [];
@@ -263,6 +266,7 @@ async function lead(log: Deno.FsFile): Promise<void> {
     ),
     leader_cpu_s: Number(((cpu.user + cpu.system) / 1e6).toFixed(2)),
   }));
+  await idle();
   for (const conn of conns) conn.close();
   await Promise.all(followers.map(({ child }) => child.status));
 }

@@ -8,6 +8,7 @@ import type { Applier } from "./applier.ts";
 import type { Peer } from "./core/peer.ts";
 import { RaftError } from "./errors.ts";
 import type { HostContext } from "./host_context.ts";
+import type { Timer } from "./ports.ts";
 import type { Routes } from "./routes.ts";
 import type { SnapshotOffer } from "./snapshotter.ts";
 import type { HostIdentity } from "./transport/link_pool.ts";
@@ -24,6 +25,7 @@ export interface SnapshotsOwner {
   readonly config: {
     readonly snapshotEntries: number;
     readonly compactionOverhead: number;
+    readonly electionTimeoutTicks: number;
   };
   readonly host: HostContext;
   readonly peer: Peer;
@@ -54,6 +56,7 @@ export class NodeSnapshots {
   readonly #node: SnapshotsOwner;
   readonly #aborter = new AbortController();
   readonly #sending = new Set<number>();
+  readonly #retries = new Set<Timer>();
   /** Index of the last attempt: a failed one is not repeated at once. */
   #lastTried: number;
   #lastTriedMs = Number.NEGATIVE_INFINITY;
@@ -159,7 +162,7 @@ export class NodeSnapshots {
           to,
           error: error instanceof Error ? error.message : String(error),
         });
-        this.#sent(to, false);
+        this.#retryLater(to);
       },
     );
   }
@@ -218,6 +221,8 @@ export class NodeSnapshots {
   /** The node stopped. */
   stop(): void {
     const { host, clusterId, nodeId } = this.#node;
+    for (const timer of this.#retries) timer.cancel();
+    this.#retries.clear();
     this.#aborter.abort(
       new RaftError(
         "clusterClosed",
@@ -225,6 +230,18 @@ export class NodeSnapshots {
       ),
     );
     host.snapshotter.abortReceives(clusterId, nodeId, "the node stopped");
+  }
+
+  /** Lets some time pass before the core asks for it again: whoever refused it, or is away, will not want it at once. */
+  #retryLater(to: number): void {
+    const { host, config, failure } = this.#node;
+    if (failure !== undefined) return;
+    const delayMs = config.electionTimeoutTicks * host.tickMs;
+    const timer = host.clock.setTimer(delayMs, () => {
+      this.#retries.delete(timer);
+      this.#sent(to, false);
+    });
+    this.#retries.add(timer);
   }
 
   #sent(to: number, delivered: boolean): void {

@@ -25,8 +25,8 @@ export interface StateHash {
   readonly hash: string;
 }
 
-/** Timeout of one attempt: several election timeouts, so that an attempt outlives a change of leader. */
-const attemptTimeoutMs = 2_000;
+/** Timeout of one attempt. Those that the dead leader had taken wait for it to pass. */
+const attemptTimeoutMs = 1_000;
 /** A request that no NodeHost answers for this long will not be answered: something is stuck. */
 const patienceMs = 60_000;
 /** How long a NodeHost that refused a connection is asked last. */

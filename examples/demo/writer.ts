@@ -44,7 +44,7 @@ interface Availability {
   outstanding: number;
   /** Since when puts have been waiting without one succeeding. */
   waitingSince: number;
-  /** The longest such time since the measuring began. */
+  /** The longest such time between the crash and the cluster's return. */
   longestGapMs: number;
   /** Whether a put succeeded that was sent after the crash. */
   isBack: boolean;
@@ -106,7 +106,10 @@ export class Writer {
     this.#tellIfBack();
   }
 
-  /** The longest time for which puts of one of these clusters were waiting and none succeeded. */
+  /**
+   * The longest time for which puts of one of these clusters were waiting and none succeeded, from the crash until a
+   * put succeeded that was sent after it.
+   */
   longestGapMs(clusters: readonly number[]): number {
     return Math.max(
       0,
@@ -183,8 +186,10 @@ export class Writer {
 
   #succeeded(availability: Availability, sentAt: number): void {
     const now = performance.now();
-    const gap = now - availability.waitingSince;
-    availability.longestGapMs = Math.max(availability.longestGapMs, gap);
+    if (!availability.isBack) { // Later a few puts may still wait for an answer of the dead: that is no failover.
+      const gap = now - availability.waitingSince;
+      availability.longestGapMs = Math.max(availability.longestGapMs, gap);
+    }
     availability.waitingSince = now;
     if (this.#crashedAt !== undefined && sentAt >= this.#crashedAt) {
       availability.isBack = true;

@@ -515,7 +515,8 @@ export class Raft {
     handedOut.term = this.term;
     handedOut.votedFor = this.votedFor;
     handedOut.commit = this.log.commit;
-    this.log.recordWrite(handedOut, writeId);
+    // A commit index alone proves nothing when it is durable.
+    if (mustSync) this.log.recordWrite(handedOut, writeId);
     return {
       writeId,
       hardState: hasNewState

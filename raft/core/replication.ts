@@ -51,11 +51,12 @@ function sendTo(
         maxBytes: config.maxAppendBytes,
       });
     }
-    const run = cache.run && withPrevTerm(cache.run, progress);
-    if (run === undefined) {
+    if (cache.run === undefined) {
       maybeSendSnapshot(raft, progress); // What it needs is compacted.
       return;
     }
+    const run = withPrevTerm(cache.run, progress);
+    if (run === undefined) break; // An empty append finds out first how far it matches.
     sendAppend(raft, progress, run);
     if (progress.state === "probe") return;
     if (run.isFromStorage && progress.next <= log.lastIndex) {
@@ -73,8 +74,8 @@ function isInflightFull(raft: Raft, progress: Progress): boolean {
 }
 
 /**
- * The term before a run. It is unknown where our own log begins inside a batch, after a snapshot; a follower that
- * already matches beyond that point does not look at it (rule B2).
+ * The run with the term before it. That is unknown where our own log begins inside a batch, after a snapshot; a
+ * follower that is known to match beyond that point does not look at it (rule B2).
  */
 function withPrevTerm(
   run: BatchRun,

@@ -17,6 +17,8 @@ export class Counter implements StateMachine {
   total = 0;
   count = 0;
   isClosed = false;
+  /** Calls of `update` on this object: what a snapshot brought is not among them. */
+  updates = 0;
 
   update(entry: Entry): Result {
     if (entry.command[0] === 255) {
@@ -24,6 +26,7 @@ export class Counter implements StateMachine {
     }
     this.total += entry.command[0] ?? 0;
     this.count++;
+    this.updates++;
     return { value: this.total };
   }
 
