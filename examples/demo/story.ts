@@ -252,7 +252,7 @@ function incomplete(
       where: file.path,
       what: `${put.get(file.name) ?? 0} of ${file.bytes} bytes were put: ` +
         "it became shorter meanwhile",
-      isLoss: false,
+      kind: "inputChanged",
     }));
 }
 
@@ -267,23 +267,26 @@ function judge(
       all.push({
         where: `cluster ${clusterId}`,
         what: "the state machines differ",
-        isLoss: false,
+        kind: "apart",
       });
     }
-  }
-  if (all.length === 0) {
-    say("   Every byte is there, and the state machines are alike");
-    return;
   }
   for (const { where, what } of all.slice(0, findingsShown)) {
     say(`   ${where}: ${what}`);
   }
   const more = all.length - findingsShown;
   if (more > 0) say(`   ... and ${more} more`);
-  const lost = all.filter((finding) => finding.isLoss).length;
+  const wrong = all.filter((finding) => finding.kind !== "inputChanged");
+  if (wrong.length === 0) {
+    say(
+      "   Every byte that was put is there, and the state machines are alike",
+    );
+    return;
+  }
+  const lost = wrong.filter((finding) => finding.kind === "lost").length;
   throw new DemoFailure(
-    `${lost} acknowledged chunks lost, ${all.length} findings in all; ` +
-      `the first: ${all[0]!.where}: ${all[0]!.what}`,
+    `${lost} acknowledged chunks lost, ${wrong.length} findings in all; ` +
+      `the first: ${wrong[0]!.where}: ${wrong[0]!.what}`,
     lost,
   );
 }

@@ -16,8 +16,11 @@ export interface Finding {
   readonly where: string;
   /** What is wrong there. */
   readonly what: string;
-  /** Whether an acknowledged chunk is missing or different. */
-  readonly isLoss: boolean;
+  /**
+   * `lost`: an acknowledged chunk is missing or different. `apart`: state machines differ. `inputChanged`: the store
+   * returned what was put, but the file holds something else by now, so it is not the store that changed.
+   */
+  readonly kind: "lost" | "apart" | "inputChanged";
 }
 
 /** What reading back goes by. */
@@ -66,10 +69,10 @@ async function compare(
   expected: Acknowledged,
   value: Uint8Array | undefined,
 ): Promise<Omit<Finding, "where"> | undefined> {
-  if (value === undefined) return { what: "missing", isLoss: true };
+  if (value === undefined) return { what: "missing", kind: "lost" };
   if (digestOf(value) !== expected.digest) {
     const what = `different: ${value.length} bytes, ${expected.bytes} were put`;
-    return { what, isLoss: true };
+    return { what, kind: "lost" };
   }
   if (expected.file === undefined) return undefined;
   const { file, offset, bytes } = expected;
@@ -78,8 +81,7 @@ async function compare(
   } catch {
     // Gone: as different as can be.
   }
-  // What the store returned is what was put, so it is not the store that changed.
-  return { what: `${file.path} was changed meanwhile`, isLoss: false };
+  return { what: "the file was changed meanwhile", kind: "inputChanged" };
 }
 
 /** The hashes of one cluster's state machines, one for each NodeHost, once all have applied the same. */

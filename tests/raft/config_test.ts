@@ -1,0 +1,230 @@
+/** Every field of the configurations, wrong in every way that is checked. */
+import { assert } from "../deps.ts";
+import {
+  resolveClusterConfig,
+  resolveNodeHostConfig,
+  validateAddress,
+  validateWaitOptions,
+} from "../../raft/config.ts";
+import type { ClusterConfig, NodeHostConfig } from "../../raft/config.ts";
+import { NodeHost } from "../../raft/nodehost.ts";
+
+const host: NodeHostConfig = { dir: "data", raftAddress: "127.0.0.1:7001" };
+const cluster: ClusterConfig = {
+  clusterId: 1,
+  nodeId: 1,
+  initialMembers: { 1: "127.0.0.1:7001" },
+  stateMachine: "counter",
+};
+
+/** Wrong values by field, and the error each must give. */
+type WrongValues = Record<
+  string,
+  readonly (readonly [
+    value: unknown,
+    error: typeof TypeError | typeof RangeError,
+  ])[]
+>;
+
+const wrongIds = [
+  [0, RangeError],
+  [2 ** 53, RangeError],
+  [-1, RangeError],
+  [1.5, RangeError],
+  [NaN, RangeError],
+  ["1", TypeError],
+  [1n, TypeError],
+  [null, TypeError],
+] as const;
+
+const wrongAddresses = [
+  ["", RangeError],
+  ["host", RangeError],
+  ["host:", RangeError],
+  [":80", RangeError],
+  ["host:0", RangeError],
+  ["host:65536", RangeError],
+  ["host:8o", RangeError],
+  ["ho st:80", RangeError],
+  ["http://host:80", RangeError],
+  [80, TypeError],
+] as const;
+
+const wrongFlags = [["yes", TypeError], [1, TypeError], [
+  null,
+  TypeError,
+]] as const;
+
+const wrongHost: WrongValues = {
+  dir: [["", RangeError], [1, TypeError], [null, TypeError]],
+  raftAddress: wrongAddresses,
+  listenAddress: wrongAddresses,
+  raftAddressChanged: wrongFlags,
+  adoptCopiedDir: wrongFlags,
+  tickMs: [[0, RangeError], [60_001, RangeError], [1.5, RangeError], [
+    "50",
+    TypeError,
+  ]],
+  deploymentId: [[0n, RangeError], [1n << 64n, RangeError], [1, TypeError]],
+  region: [[1, TypeError], [null, TypeError]],
+  apiAddress: [[1, TypeError]],
+  masterServers: [
+    ["http://m", TypeError],
+    [[1], TypeError],
+    [[""], RangeError],
+    [["http://m"], TypeError], // Without a factory.
+  ],
+  masterClientFactory: [["client", TypeError], [{}, TypeError]],
+  reportPeriodMs: [[9, RangeError], [86_400_001, RangeError], ["1", TypeError]],
+  stateMachines: [
+    [[], TypeError],
+    [{ counter: "no function" }, TypeError],
+    [{ "": () => {} }, RangeError],
+    [null, TypeError],
+  ],
+  logger: [["console", TypeError], [{ warn() {} }, TypeError]],
+  segmentBytes: [[1024, RangeError], [2 ** 31, RangeError], ["64", TypeError]],
+  maxPayloadBytes: [
+    [0, RangeError],
+    [8 * 1024 * 1024 + 1, RangeError],
+    ["8", TypeError],
+  ],
+  storage: [["memory", TypeError], [{}, TypeError]],
+};
+
+const wrongCluster: WrongValues = {
+  clusterId: wrongIds,
+  nodeId: wrongIds,
+  initialMembers: [
+    ["127.0.0.1:7001", TypeError],
+    [[], TypeError],
+    [null, TypeError],
+    [{ 2: "127.0.0.1:7001" }, RangeError], // This node is not among them.
+    [{ 0: "127.0.0.1:7001", 1: "127.0.0.1:7002" }, RangeError],
+    [{ 1: "127.0.0.1:7001", 2: "127.0.0.1:7001" }, RangeError],
+    [{ 1: "127.0.0.1:7001", 2: "nowhere" }, RangeError],
+    [{ 1: 7001 }, TypeError],
+    [
+      Object.fromEntries(
+        Array.from({ length: 64 }, (_, i) => [i + 1, `host:${i + 1}`]),
+      ),
+      RangeError,
+    ],
+  ],
+  join: [...wrongFlags, [true, TypeError]], // Together with initialMembers.
+  stateMachine: [[1, TypeError], [undefined, TypeError], [null, TypeError]],
+  electionTimeoutTicks: [[2, RangeError], [10_001, RangeError], [
+    "10",
+    TypeError,
+  ]],
+  heartbeatTicks: [[0, RangeError], [6, RangeError], ["1", TypeError]],
+  snapshotEntries: [[-1, RangeError], [0.5, RangeError], ["0", TypeError]],
+  compactionOverhead: [[-1, RangeError], ["0", TypeError]],
+  maxInMemLogBytes: [[1, RangeError], ["64", TypeError]],
+};
+
+for (const [field, values] of Object.entries(wrongHost)) {
+  Deno.test(`NodeHost.open() refuses a wrong ${field}, naming it`, async () => {
+    for (const [value, expected] of values) {
+      await assert.rejects(
+        NodeHost.open({ ...host, [field]: value } as NodeHostConfig),
+        (error) => {
+          assert.ok(error instanceof expected, `${field}: ${value}: ${error}`);
+          assert.match(
+            error.message,
+            new RegExp(`^Cannot .*${field}|^MasterClientFactoryFunc`),
+          );
+          return true;
+        },
+      );
+    }
+  });
+}
+
+for (const [field, values] of Object.entries(wrongCluster)) {
+  Deno.test(`startCluster() refuses a wrong ${field}, naming it`, () => {
+    for (const [value, expected] of values) {
+      assert.throws(
+        () =>
+          resolveClusterConfig({ ...cluster, [field]: value } as ClusterConfig),
+        (error) => {
+          assert.ok(error instanceof expected, `${field}: ${value}: ${error}`);
+          assert.match(
+            error.message,
+            field === "join"
+              ? /join|initialMembers/
+              : field === "nodeId"
+              ? /nodeId|initialMembers/
+              : new RegExp(field),
+          );
+          return true;
+        },
+      );
+    }
+  });
+}
+
+Deno.test("The configurations refuse fields that they do not know, and things that are no objects", () => {
+  assert.throws(
+    () => resolveNodeHostConfig({ ...host, tickMS: 5 } as NodeHostConfig),
+    /no field tickMS/,
+  );
+  assert.throws(
+    () => resolveClusterConfig({ ...cluster, clusterID: 5 } as ClusterConfig),
+    /no field clusterID/,
+  );
+  for (const wrong of [null, undefined, 1, "config", []]) {
+    assert.throws(
+      () => resolveNodeHostConfig(wrong as unknown as NodeHostConfig),
+      TypeError,
+    );
+    assert.throws(
+      () => resolveClusterConfig(wrong as unknown as ClusterConfig),
+      TypeError,
+    );
+  }
+});
+
+Deno.test("The configurations fill in the documented defaults, also for fields that are undefined", () => {
+  const resolved = resolveNodeHostConfig(
+    { ...host, tickMs: undefined } as unknown as NodeHostConfig,
+  );
+  assert.equal(resolved.tickMs, 50);
+  assert.equal(resolved.deploymentId, 1n);
+  assert.equal(resolved.reportPeriodMs, 20_000);
+  assert.equal(resolved.segmentBytes, 64 * 1024 * 1024);
+  assert.equal(resolved.maxPayloadBytes, 8 * 1024 * 1024);
+  assert.equal(resolved.listenAddress, host.raftAddress);
+  const small = resolveNodeHostConfig({ ...host, segmentBytes: 1024 * 1024 });
+  assert.equal(small.maxPayloadBytes, 128 * 1024);
+  const ofCluster = resolveClusterConfig(cluster);
+  assert.equal(ofCluster.electionTimeoutTicks, 10);
+  assert.equal(ofCluster.heartbeatTicks, 1);
+  assert.equal(ofCluster.snapshotEntries, 10_000);
+  assert.equal(ofCluster.compactionOverhead, 5_000);
+  assert.equal(ofCluster.maxInMemLogBytes, 64 * 1024 * 1024);
+});
+
+Deno.test("masterServers without a factory is the seed's error, word for word", () => {
+  assert.throws(
+    () => resolveNodeHostConfig({ ...host, masterServers: ["http://m"] }),
+    { name: "TypeError", message: "MasterClientFactoryFunc not specified" },
+  );
+});
+
+Deno.test("validateWaitOptions() takes what WaitOptions allows, and nothing else", () => {
+  assert.equal(validateWaitOptions(undefined), 5_000);
+  assert.equal(validateWaitOptions({ timeoutMs: 7 }), 7);
+  for (const timeoutMs of [0, -1, 1.5, 2 ** 31]) {
+    assert.throws(() => validateWaitOptions({ timeoutMs }), RangeError);
+  }
+  for (const wrong of [{ signal: {} }, { timeoutMs: "7" }, 7, null]) {
+    assert.throws(() => validateWaitOptions(wrong as never), TypeError);
+  }
+});
+
+Deno.test("validateAddress() takes names, IPv4 and bracketed IPv6", () => {
+  for (const address of ["localhost:1", "10.0.0.1:65535", "[::1]:7000"]) {
+    validateAddress("address", address);
+  }
+});
