@@ -1,5 +1,5 @@
 /** Loads: what proposes and reads inside a NodeHost's process, through the public API. */
-import { type NodeHost, RaftError } from "../mod.ts";
+import { type NodeHost, RaftError, type Result } from "../mod.ts";
 import { Histogram } from "./figures.ts";
 import { mix, putValue } from "./machine.ts";
 import type {
@@ -68,6 +68,10 @@ class Tally {
   }
 }
 
+function mistaken(value: number, result: number): Error {
+  return new Error(`Cannot trust results: ${value} was answered as ${result}`);
+}
+
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
@@ -92,9 +96,9 @@ async function proposeLoop(
         const start = performance.now();
         if (start >= end || left.count <= 0) return;
         left.count--;
-        const value = nextValue++ | 0;
-        putValue(command, value);
-        await host.propose(clusterId, command);
+        const value = putValue(command, nextValue++);
+        const result = await host.propose(clusterId, command);
+        if (result.value !== value) throw mistaken(value, result.value);
         acknowledged.count++;
         acknowledged.sum = (acknowledged.sum + mix(value)) | 0;
         if (isEachTimed || round % 16 === 0) {
@@ -185,23 +189,29 @@ export async function runFlood(
   const command = new Uint8Array(request.payload).fill(7);
   let pending = 0;
   let failure: unknown;
+  const succeed = (result: Result) => {
+    pending--;
+    acknowledged.count++;
+    acknowledged.sum = (acknowledged.sum + mix(result.value)) | 0;
+  };
+  const fail = (error: unknown) => {
+    pending--;
+    if (error instanceof RaftError) tally.fail(error);
+    else failure = error;
+  };
+  const offerTimed = () => {
+    const start = performance.now();
+    putValue(command, nextValue++);
+    host.propose(clusterId, command).then((result) => {
+      tally.latencies.add(performance.now() - start);
+      succeed(result);
+    }, fail);
+  };
   const offer = () => {
-    const isTimed = tally.offered % 16 === 0;
-    const start = isTimed ? performance.now() : 0;
-    const value = nextValue++ | 0;
-    putValue(command, value);
-    tally.offered++;
     pending++;
-    host.propose(clusterId, command).then(() => {
-      pending--;
-      acknowledged.count++;
-      acknowledged.sum = (acknowledged.sum + mix(value)) | 0;
-      if (isTimed) tally.latencies.add(performance.now() - start);
-    }, (error) => {
-      pending--;
-      if (error instanceof RaftError) tally.fail(error);
-      else failure = error;
-    });
+    if (tally.offered++ % 16 === 0) return offerTimed();
+    putValue(command, nextValue++);
+    host.propose(clusterId, command).then(succeed, fail);
   };
   const begin = performance.now();
   const end = begin + request.seconds * 1000;
@@ -276,13 +286,13 @@ export class SteadyLoad {
   }
 
   async #propose(): Promise<boolean> {
-    const value = nextValue++ | 0;
+    const value = putValue(this.#command, nextValue++);
     const start = performance.now();
-    putValue(this.#command, value);
     try {
-      await this.#host.propose(this.#clusterId, this.#command, {
+      const result = await this.#host.propose(this.#clusterId, this.#command, {
         timeoutMs: 2_000,
       });
+      if (result.value !== value) throw mistaken(value, result.value);
     } catch (error) {
       this.#tally.fail(error);
       return false;

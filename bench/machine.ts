@@ -13,10 +13,13 @@ export interface MachineState {
   readonly last: number;
 }
 
-/** Writes `value` into the first four bytes of a command, or as many as it has. */
-export function putValue(command: Uint8Array, value: number): void {
-  const length = command.length < 4 ? command.length : 4;
-  for (let i = 0; i < length; i++) command[i] = value >>> (8 * i);
+/**
+ * Writes `value` into the first four bytes of a command, or as many as it has; returns what `valueOf` will read.
+ */
+export function putValue(command: Uint8Array, value: number): number {
+  const length = command.length;
+  for (let i = 0; i < length && i < 4; i++) command[i] = value >>> (8 * i);
+  return length < 4 ? value & ((1 << (8 * length)) - 1) : value | 0;
 }
 
 /** What `putValue` wrote, as a signed 32-bit integer. */
@@ -43,14 +46,14 @@ export class BenchMachine implements StateMachine {
   #order = 0;
   #last = 0;
 
-  /** Counts one command. */
+  /** Counts one command; the result is its value, by which the proposer knows that it got the result of its own. */
   update(entry: Entry): Result {
     const value = valueOf(entry.command);
     this.#count++;
     this.#sum = (this.#sum + mix(value)) | 0;
     this.#order = Math.imul(this.#order ^ value, 0x0100_0193);
     this.#last = value;
-    return { value: this.#count };
+    return { value };
   }
 
   /** Answers `"count"` and `"state"`. */

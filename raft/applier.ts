@@ -16,8 +16,6 @@ import type {
   StateMachine,
 } from "./state_machine.ts";
 
-/** How long one node may apply before others get their turn. */
-const sliceMs = 5;
 /** Entries between two looks at the clock. */
 const entriesPerLook = 256;
 
@@ -101,11 +99,10 @@ export class Applier {
     this.#position = 0;
   }
 
-  /** Applies for one slice of time. Throws what the state machine throws. */
-  run(): void {
+  /** Applies until all is done or the clock shows `deadline`. Throws what the state machine throws. */
+  run(deadline: number): void {
     const range = this.#range;
     if (range === undefined || this.#pauses > 0 || this.#isStopped) return;
-    const deadline = this.#clock.now() + sliceMs;
     while (this.#position < range.batches.length) {
       const batch = range.batches[this.#position]!;
       if (!this.#applyBatch(batch, range.lastIndex, deadline)) break;

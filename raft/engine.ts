@@ -9,6 +9,9 @@ import type { LogStore, NodeWrite } from "../storage/log_store.ts";
 import type { Clock, Logger, Timer } from "./ports.ts";
 import type { LinkPool } from "./transport/link_pool.ts";
 
+/** How long all nodes together may apply in one turn. */
+const applyMs = 5;
+
 /** One member of one cluster, as the engine sees it (`node.ts` is one). */
 export interface EngineNode {
   /** The cluster. */
@@ -19,8 +22,10 @@ export interface EngineNode {
   tick(): void;
   /** Hands on what callers and peers gave: stages writes, queues messages. */
   turn(): void;
-  /** Applies committed entries for a while. */
-  apply(): void;
+  /** Whether there is something to apply. */
+  readonly hasToApply: boolean;
+  /** Applies committed entries until there are none, or the clock shows `deadline`. */
+  apply(deadline: number): void;
   /** The log has written up to `writeId`. */
   written(writeId: number): void;
   /** An error of ours, the disk's or the user's: this node stops, and only this node. */
@@ -233,14 +238,26 @@ export class Engine {
     }
   }
 
+  /** Applies for a few milliseconds; who had no turn is first in the next one, before who was not done (C6). */
   #applyAll(): void {
     const nodes = this.#applying;
-    for (const node of nodes) {
+    let deadline = 0;
+    let done = 0;
+    for (; done < nodes.length; done++) {
+      const node = nodes[done]!;
+      if (!node.hasToApply) continue;
+      const now = this.#clock.now();
+      if (deadline === 0) deadline = now + applyMs;
+      else if (now >= deadline) break;
       try {
-        node.apply();
+        node.apply(deadline);
       } catch (error) {
         node.fail(error);
       }
+    }
+    for (let i = done; i < nodes.length; i++) this.schedule(nodes[i]!);
+    for (let i = 0; i < done; i++) {
+      if (nodes[i]!.hasToApply) this.schedule(nodes[i]!);
     }
     nodes.length = 0;
   }

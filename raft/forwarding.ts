@@ -9,7 +9,7 @@ import { areForwardedEntries } from "./entries.ts";
 import type { RaftError } from "./errors.ts";
 import type { HostContext } from "./host_context.ts";
 import type { ProposalTable } from "./proposals.ts";
-import { batchBytesTarget, requestError } from "./requests.ts";
+import { requestError } from "./requests.ts";
 import type { WireRecord } from "./transport/link_pool.ts";
 
 type RecordOf<K extends WireRecord["kind"]> = Extract<WireRecord, { kind: K }>;
@@ -61,9 +61,8 @@ export class Forwarding {
     }
     const overload = node.overload(entries.length);
     if (overload !== undefined) return this.#answer(record, overload.code, 0);
-    if (this.#proposals.builder.bytes + entries.length > batchBytesTarget) {
-      node.seal();
-    }
+    const { bytes } = this.#proposals.builder;
+    if (bytes + entries.length > node.host.batchBytes) node.seal();
     const place = this.#proposals.addForeign(entries, entryCount);
     this.#taken.push({ record, place });
     node.schedule();

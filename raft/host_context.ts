@@ -15,6 +15,11 @@ export interface HostContext {
   readonly tickMs: number;
   /** Largest command. */
   readonly maxPayloadBytes: number;
+  /**
+   * Entries beyond this many bytes go into a further batch, or record (rule B3): with the biggest entry on top, which is
+   * an eighth of a segment, a batch stays below a quarter of one, which is the longest frame.
+   */
+  readonly batchBytes: number;
   /** Time. */
   readonly clock: Clock;
   /** Where to log. */

@@ -220,6 +220,7 @@ export class HostRuntime {
       proposer: randomInteger(random),
       tickMs: this.config.tickMs,
       maxPayloadBytes: this.config.maxPayloadBytes,
+      batchBytes: this.#batchBytes(),
       clock,
       logger: this.#logger,
       links,
@@ -409,7 +410,7 @@ export class HostRuntime {
         nodeId,
         electionTimeoutTicks: config.electionTimeoutTicks,
         heartbeatTicks: config.heartbeatTicks,
-        maxAppendBytes: 1024 * 1024,
+        maxAppendBytes: this.#batchBytes(),
         maxInflightAppends: 256,
         maxInflightBytes: 16 * 1024 * 1024,
         maxApplyBytes: 4 * 1024 * 1024,
@@ -435,6 +436,10 @@ export class HostRuntime {
       peer,
       start,
     });
+  }
+
+  #batchBytes(): number {
+    return Math.min(1024 * 1024, Math.floor(this.config.segmentBytes / 16));
   }
 
   #saveBootstrap(

@@ -25,12 +25,7 @@ import { Forwarding } from "./forwarding.ts";
 import { Greetings } from "./greetings.ts";
 import type { HostContext } from "./host_context.ts";
 import { ProposalTable } from "./proposals.ts";
-import {
-  abortable,
-  batchBytesTarget,
-  ReadTable,
-  requestError,
-} from "./requests.ts";
+import { abortable, ReadTable, requestError } from "./requests.ts";
 import type { PendingRead, ProposalGroup, Settle } from "./requests.ts";
 import { removedReason, Routes } from "./routes.ts";
 import { NodeSnapshots } from "./node_snapshots.ts";
@@ -239,11 +234,14 @@ export class Node implements EngineNode {
     if (this.peer.hasUpdate()) this.#carryOut(this.peer.update());
   }
 
-  /** Applies committed entries for a while. */
-  apply(): void {
-    if (this.failure !== undefined || !this.applier.hasWork) return;
-    this.applier.run();
-    if (this.applier.hasWork) this.#engine.schedule(this);
+  /** Whether there is something to apply. */
+  get hasToApply(): boolean {
+    return this.failure === undefined && this.applier.hasWork;
+  }
+
+  /** Applies committed entries until there are none, or the clock shows `deadline`. */
+  apply(deadline: number): void {
+    this.applier.run(deadline);
     this.snapshots.maybeSave();
   }
 
@@ -568,7 +566,9 @@ export class Node implements EngineNode {
     const group = this.peer.isLeader()
       ? this.#proposals.add(command, settle, deadline)
       : this.#proposals.addForward(command, settle, deadline);
-    if (this.#proposals.builder.bytes > batchBytesTarget) this.seal();
+    const { builder, forwardBuilder } = this.#proposals;
+    if (builder.bytes > this.host.batchBytes) this.seal();
+    else if (forwardBuilder.bytes > this.host.batchBytes) this.#forward();
     if (!this.isDirty) this.#engine.schedule(this);
     return group;
   }

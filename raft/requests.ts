@@ -9,9 +9,6 @@ import type { Result } from "./state_machine.ts";
 /** Ends a request: with its result, or with a rejected promise. */
 export type Settle<T> = (result: T | Promise<never>) => void;
 
-/** Entries of one turn beyond this many bytes go into a further batch (rule B3). */
-export const batchBytesTarget: number = 1024 * 1024;
-
 /** What a request costs in memory beside its bytes (promise, closures, slot); counted against `maxInMemLogBytes`. */
 export const requestOverheadBytes = 1_024;
 

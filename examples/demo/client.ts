@@ -2,6 +2,7 @@
  * A client of the key-value store, as any program would be one: it knows the addresses of the NodeHosts, talks HTTP to
  * any of them, and tries another when one does not answer.
  */
+import { DemoFailure } from "./failure.ts";
 
 /** A NodeHost as its `/status` shows it; the part that the demo looks at. */
 export interface HostStatus {
@@ -131,7 +132,7 @@ export class KvClient {
       await pause(Math.min(100, 5 * 2 ** attempt) * (0.5 + Math.random()));
       this.#signal.throwIfAborted();
     }
-    throw new Error(
+    throw new DemoFailure(
       `Stuck: no success with ${path} for ${patienceMs} ms; at last ${lastFailure}`,
     );
   }
@@ -154,7 +155,7 @@ export class KvClient {
 }
 
 /** The request was wrong: repeating it is useless. */
-class RefusedError extends Error {}
+class RefusedError extends DemoFailure {}
 
 /** A NodeHost that just started may not carry the cluster yet, so "not found" passes too. */
 function isCallersMistake(status: number): boolean {

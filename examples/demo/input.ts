@@ -1,4 +1,5 @@
 /** What the demo puts into the store: the files of the input, cut into chunks. */
+import { DemoFailure } from "./failure.ts";
 import { createHash, join, relative } from "./deps.ts";
 
 /** One file of the input as it was when the demo began. */
@@ -59,7 +60,7 @@ const toolFolders: ReadonlySet<string> = new Set([
  * Lists the input. Without `input` that is the project's own files as git lists them, or as they lie in its folder
  * where there is no git or no repository.
  *
- * @throws {Error} if the input does not exist.
+ * @throws {DemoFailure} if the input does not exist.
  */
 export async function listInput(
   input: string | undefined,
@@ -152,7 +153,9 @@ class Collector {
       info = isRoot ? await Deno.stat(path) : await Deno.lstat(path);
     } catch (error) {
       if (isRoot) {
-        throw new Error(`Cannot read the input ${path}: ${reason(error)}`);
+        throw new DemoFailure(
+          `Cannot read the input ${path}: ${reason(error)}`,
+        );
       }
       // A name that is not UTF-8 cannot be passed back to the system, so its file cannot be found.
       this.#skip(path, path.includes("\ufffd") ? "name is not UTF-8" : error);

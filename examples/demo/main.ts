@@ -5,10 +5,11 @@
  */
 // deno-lint-ignore-file no-console -- a command-line program speaks to its user through the console
 import { join } from "./deps.ts";
+import { DemoFailure } from "./failure.ts";
 import { Fleet, projectDir } from "./fleet.ts";
 import { readOptions, usage, UsageError } from "./options.ts";
 import type { Options } from "./options.ts";
-import { DemoFailure, tellStory } from "./story.ts";
+import { tellStory } from "./story.ts";
 
 /** Somebody pressed Ctrl-C. */
 class Interrupted extends Error {}
@@ -105,12 +106,9 @@ async function aborted(signal: AbortSignal): Promise<void> {
 
 function report(error: unknown, fleet: Fleet): number {
   const why = error instanceof Error ? error.message : String(error);
-  console.error(`\n${why}`);
-  if (error instanceof DemoFailure || !(error instanceof Error)) {
-    console.error(fleet.tails());
-  } else {
-    console.error(`${error.stack}\n${fleet.tails()}`);
-  }
+  const isExpected = error instanceof DemoFailure;
+  console.error(`\n${isExpected ? why : (error as Error)?.stack ?? why}`);
+  console.error(fleet.tails());
   const lost = error instanceof DemoFailure ? error.lost : undefined;
   console.log(JSON.stringify({ demo: "failed", why, lost }));
   return 1;

@@ -1,4 +1,5 @@
 /** What the master knows, as it tells anybody who asks. */
+import { DemoFailure } from "./failure.ts";
 import { say } from "./progress.ts";
 
 /** A NodeHost as `GET /v1/nodehosts` shows it; the part that the demo prints. */
@@ -25,7 +26,7 @@ const attemptPauseMs = 500;
 /**
  * Prints NodeHosts, clusters and leaders. Waits a few report periods for news that is on its way.
  *
- * @throws {Error} if the master does not know every NodeHost and every cluster's leader by then.
+ * @throws {DemoFailure} if the master does not know every NodeHost and every cluster's leader by then.
  */
 export async function tellWhatTheMasterKnows(
   masterUrl: string,
@@ -47,7 +48,7 @@ export async function tellWhatTheMasterKnows(
     if (isComplete || attempt === attempts) print(nodeHosts, clusters);
     if (isComplete) return;
     if (attempt === attempts) {
-      throw new Error(
+      throw new DemoFailure(
         `Stuck: the master knows ${nodeHosts.length} of ${expected.hosts} NodeHosts ` +
           `and ${led.length} of ${expected.clusters} leaders`,
       );
@@ -63,7 +64,7 @@ async function ask<T>(url: string, signal: AbortSignal): Promise<T> {
     signal: AbortSignal.any([signal, timeout]),
   });
   if (response.ok) return await response.json();
-  throw new Error(
+  throw new DemoFailure(
     `The master answered ${response.status} to ${url}: ${await response
       .text()}`,
   );

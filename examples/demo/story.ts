@@ -1,6 +1,7 @@
 /** The steps of the demo, in order. */
 import { KvClient } from "./client.ts";
 import type { StateHash } from "./client.ts";
+import { DemoFailure } from "./failure.ts";
 import { clusterIds, projectDir } from "./fleet.ts";
 import type { Fleet, Host } from "./fleet.ts";
 import { chunkBytesFor, listInput } from "./input.ts";
@@ -27,18 +28,6 @@ export interface Summary {
   readonly lost: number;
   /** Longest time for which puts waited for a cluster that the killed NodeHost had led. */
   readonly "failover_ms": number;
-}
-
-/** Something did not go as it must. */
-export class DemoFailure extends Error {
-  /** How many acknowledged chunks are missing or different, if that is known. */
-  readonly lost: number | undefined;
-
-  /** Makes a failure. */
-  constructor(message: string, lost?: number) {
-    super(message);
-    this.lost = lost;
-  }
 }
 
 /** At the moment of the kill, at least this many puts must be on their way. */

@@ -1,4 +1,5 @@
 /** Reads everything back and compares it: with the input byte for byte, and the state machines with one another. */
+import { DemoFailure } from "./failure.ts";
 import type { HostStatus, KvClient, StateHash } from "./client.ts";
 import { clusterIds } from "./fleet.ts";
 import type { Host } from "./fleet.ts";
@@ -98,7 +99,7 @@ export async function equalHashes(
     const applied = hashes.map((one) => one.applied);
     if (new Set(applied).size === 1) return hashes;
     if (performance.now() > deadline) {
-      throw new Error(
+      throw new DemoFailure(
         `Stuck: cluster ${clusterId} was applied up to ${
           applied.join(", ")
         } on NodeHosts ${hosts.map((host) => host.nodeId).join(", ")}`,
@@ -130,7 +131,7 @@ export async function findLeaders(
       const failures = statuses.flatMap((status) =>
         status?.clusters.map((cluster) => cluster.failure) ?? []
       ).filter((failure) => failure !== undefined);
-      throw new Error(
+      throw new DemoFailure(
         `Stuck: no leader of cluster ${missing.join(", ")}${
           failures.map((failure) => `; ${failure}`).join("")
         }`,

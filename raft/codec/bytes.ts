@@ -211,8 +211,15 @@ export class ByteWriter {
 
   /** A safe integer. */
   integer(value: number): void {
-    setUint64(this.#view, this.#offset, value);
-    this.#offset += 8;
+    const at = this.#offset;
+    // Nearly all are small, and a remainder costs more than all the rest.
+    if (value <= 0xffff_ffff) {
+      this.#view.setUint32(at, value, true);
+      this.#view.setUint32(at + 4, 0, true);
+    } else {
+      setUint64(this.#view, at, value);
+    }
+    this.#offset = at + 8;
   }
 
   /** A full 64-bit integer. */

@@ -176,14 +176,24 @@ export class RaftLog {
   }
 
   /**
-   * Whether a batch that begins at `index` may take the place of what the log holds from there on: nothing committed
-   * is lost, and the cut falls between two batches (rule B1). False means that somebody broke a rule.
+   * Whether a batch may take the place of what the log holds from its first index on: nothing committed is lost, the
+   * cut falls between two batches (rule B1), and terms do not decrease. False means that somebody broke a rule.
    */
-  canReplaceFrom(index: number): boolean {
-    const kept = this.#keptBefore(index);
-    if (kept < this.#commit) return false;
-    return kept >= this.#lastIndex ||
+  canAppend(batch: EntryBatch): boolean {
+    if (batch.firstIndex === this.#lastIndex + 1) {
+      return batch.term >= this.#lastTerm;
+    }
+    const kept = this.#keptBefore(batch.firstIndex);
+    if (kept < this.#commit || kept < batch.firstIndex - 1) return false;
+    if ((this.termOf(kept) ?? 0) > batch.term) return false;
+    return kept === this.#lastIndex ||
       this.#batchAt(kept + 1)?.firstIndex === kept + 1;
+  }
+
+  /** Whether the log is known to hold another entry at `index`. */
+  contradicts(index: number, term: number): boolean {
+    const held = this.termOf(index);
+    return held !== undefined && held !== term;
   }
 
   /** Adds a batch, in place of whatever the log holds from its first index on. */
@@ -196,7 +206,7 @@ export class RaftLog {
       batch.lastIndex > this.#commit,
       "committed entries must not be replaced",
     );
-    if (batch.firstIndex <= this.#lastIndex) this.#truncateFrom(batch);
+    if (batch.firstIndex <= this.#lastIndex) this.#truncateFor(batch);
     assert(
       batch.term >= this.#lastTerm,
       "terms must not decrease along the log",
@@ -469,10 +479,10 @@ export class RaftLog {
   }
 
   /** Cuts the log where `batch` begins, so that it can be appended. */
-  #truncateFrom(batch: EntryBatch): void {
+  #truncateFor(batch: EntryBatch): void {
     const index = batch.firstIndex;
     assert(
-      this.canReplaceFrom(index),
+      this.canAppend(batch),
       "a conflict must fall between uncommitted batches",
     );
     const kept = this.#keptBefore(index);
@@ -497,7 +507,7 @@ export class RaftLog {
       this.#base.index,
       this.#storage.snapshot()?.index ?? 0,
     );
-    return Math.max(index - 1, Math.min(covered, this.#lastIndex));
+    return Math.min(Math.max(index - 1, covered), this.#lastIndex);
   }
 
   #evict(): void {

@@ -56,7 +56,10 @@ function sendTo(
       return;
     }
     const run = withPrevTerm(cache.run, progress);
-    if (run === undefined) break; // An empty append finds out first how far it matches.
+    if (run === undefined) {
+      if (progress.state !== "probe") progress.becomeProbe();
+      break; // An empty append finds out first how far it matches.
+    }
     sendAppend(raft, progress, run);
     if (progress.state === "probe") return;
     if (run.isFromStorage && progress.next <= log.lastIndex) {
@@ -157,8 +160,11 @@ export function handleAppend(raft: Raft, message: MessageOf<"append">): void {
   for (const batch of message.batches) {
     lastIndex = batch.lastIndex;
     // What is committed, or held with the same term, is here already (rule B2).
-    if (lastIndex <= log.commit || log.holds(lastIndex, batch.term)) continue;
-    if (!log.canReplaceFrom(batch.firstIndex)) {
+    const isHere = lastIndex <= log.commit
+      ? !log.contradicts(lastIndex, batch.term)
+      : log.holds(lastIndex, batch.term);
+    if (isHere) continue;
+    if (lastIndex <= log.commit || !log.canAppend(batch)) {
       raft.ignored.broken++;
       return;
     }

@@ -26,7 +26,12 @@ import { NodeTable } from "./node_table.ts";
 import { recover, type Recovered } from "./recovery.ts";
 import { SegmentList } from "./segment.ts";
 import { type SpareFile, SpareSegment, temporaryName } from "./spare.ts";
-import { type EmptyKind, groupBytesMax, LogWriter } from "./writer.ts";
+import {
+  type EmptyKind,
+  groupBytesMax,
+  LogWriter,
+  segmentOverheadBytes,
+} from "./writer.ts";
 
 /** How a log is opened. */
 export interface WalOptions {
@@ -347,7 +352,8 @@ export class Wal implements LogStore {
 
   /** @throws {RaftError} `diskFull`: nothing was written. */
   async #obtainSegment(number: number, bytes: number): Promise<SpareFile> {
-    const file = await this.#spare.obtain(number, bytes);
+    const needed = bytes + segmentOverheadBytes;
+    const file = await this.#spare.obtain(number, needed);
     if (file !== undefined) return file;
     throw new RaftError(
       "diskFull",

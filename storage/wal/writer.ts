@@ -42,6 +42,9 @@ export interface WriterContext {
   readonly crc32: Crc32;
 }
 
+/** Bytes of a segment that neither checkpoint nor groups can use. */
+export const segmentOverheadBytes = firstRecordOffset + tailBytes;
+
 /** Kinds of records without contents. */
 export type EmptyKind = typeof recordKind.proof | typeof recordKind.end;
 
@@ -135,12 +138,12 @@ export class LogWriter {
 
   /** Bytes of the checkpoint that a segment begun now would open with, at most. */
   get checkpointBytesMax(): number {
-    let bytes = firstRecordOffset + tailBytes;
+    let bytes = recordHeaderBytes;
     for (const node of this.#nodes.all) {
       bytes += sectionFixedBytesMax + (node.profileBytes?.length ?? 0);
     }
-    return bytes +
-      Math.ceil(bytes / recordBytesMax + 1) * (recordHeaderBytes + 8);
+    const records = Math.ceil(bytes / recordBytesMax);
+    return bytes + records * (recordHeaderBytes + 8);
   }
 
   /** Begins a segment with header and checkpoint. Everything before it is durable. */

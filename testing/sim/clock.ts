@@ -7,8 +7,12 @@
  */
 import type { Clock, Timer } from "../../raft/ports.ts";
 import { setImmediate } from "../deps.ts";
+import { SimulationFailure } from "./failure.ts";
 import type { SimRandom } from "./random.ts";
 import type { Trace } from "./trace.ts";
+
+/** More events than this without time going on are a loop. */
+const instantCountMax = 100_000;
 
 /** What an event is, for the trace and for the order of a host's backlog. */
 export const eventKind = {
@@ -128,6 +132,7 @@ export class Timeline {
   #sequence = 0;
   #scopeCount = 0;
   #eventCount = 0;
+  #instantCount = 0;
 
   /** Events enter `trace`. */
   constructor(trace: Trace) {
@@ -221,6 +226,13 @@ export class Timeline {
       this.#pop();
       const { scope, callback } = event;
       if (callback === undefined || !scope.isAlive) continue;
+      if (event.timeUs > this.#nowUs) this.#instantCount = 0;
+      else if (++this.#instantCount > instantCountMax) {
+        throw new SimulationFailure(
+          "time goes on",
+          `${scope.name} is busy without an end, after ${instantCountMax} events in one instant`,
+        );
+      }
       this.#nowUs = event.timeUs;
       if (scope.holds(event)) continue;
       event.callback = undefined;

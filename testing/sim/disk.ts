@@ -73,12 +73,17 @@ export class SimDisk {
     };
   }
 
+  /** No injected error is to come any more. */
+  disarm(): void {
+    this.syncsUntilFailure = -1;
+    this.writesUntilFailure = -1;
+  }
+
   /** A new process uses the disk from now on. */
   attach(scope: Scope): void {
     this.#scope = scope;
     this.hasFailed = false;
-    this.syncsUntilFailure = -1;
-    this.writesUntilFailure = -1;
+    this.disarm();
   }
 
   /** The process was killed: nothing is lost but what a failed sync had dropped. */

@@ -18,6 +18,7 @@ export type CheckName =
   | "durable before promised"
   | "commit before entries"
   | "every call ends"
+  | "time goes on"
   | "progress resumes"
   | "stops only when told"
   | "close leaves nothing"

@@ -155,6 +155,25 @@ export class Machine {
       this.#world.membership.mayBeRemoved(clusterId, placement.nodeId);
   }
 
+  /** One line for each node, for a person who looks at a failed run. */
+  describe(): string[] {
+    const state = this.scope.isPaused ? "paused" : this.state;
+    const nodes = this.info()?.clusters ?? [];
+    return [
+      `${this.label} ${state}, to run ${
+        [...this.placements.values()].map((one) =>
+          `${one.cluster.clusterId}/${one.nodeId}`
+        ).join(" ") || "nothing"
+      }`,
+      ...nodes.map((one) =>
+        `  cluster ${one.clusterId} node ${one.nodeId}: term ${one.term} leader ${one.leaderId} commit ${one.commit} ` +
+        `applied ${one.applied} last ${one.lastIndex} snapshot ${one.snapshotIndex} members ` +
+        one.membership.members.map((member) => member.nodeId).join(",") +
+        (one.failure === undefined ? "" : ` FAILED ${one.failure}`)
+      ),
+    ];
+  }
+
   /** Starts the node of a placement that came while the process runs. */
   startPlacement(placement: Placement): void {
     this.placements.set(placement.cluster.clusterId, placement);

@@ -136,9 +136,10 @@ function reportOf(
     seed: plan.seed,
     traceHash: trace.hash(),
     failure,
-    recentTrace: failure === undefined
-      ? []
-      : trace.recent().map(formatTraceEvent),
+    recentTrace: failure === undefined ? [] : [
+      ...trace.recent().map(formatTraceEvent),
+      ...machines.flatMap((machine) => machine.describe()),
+    ],
     simulatedSeconds: timeline.nowUs / 1_000_000,
     events: timeline.eventCount,
     completedOperations: operations.completed,

@@ -12,13 +12,12 @@ import { describeError, Machine } from "./machine.ts";
 import { MembershipChurn } from "./membership_churn.ts";
 import { SimNetwork } from "./network.ts";
 import type { ClusterPlan, SimPlan } from "./plan.ts";
+import { Recovery } from "./recovery.ts";
 import { SimRandom } from "./random.ts";
 import type { Trace } from "./trace.ts";
 import { Workload } from "./workload.ts";
 
 const secondUs = 1_000_000;
-/** How long faults may be over before the world must work again. */
-const recoveryUs = 60 * secondUs;
 /** Harm goes on for this many times its length, if that is what the operations take. */
 const harmStretch = 3;
 
@@ -36,7 +35,6 @@ export class World {
   readonly workload: Workload;
   readonly membership: MembershipChurn;
   readonly faults: FaultInjector;
-  #isHarmful = true;
   #restartCount = 0;
 
   /** Builds what the plan says; nothing has happened yet. */
@@ -100,28 +98,13 @@ export class World {
         } s`,
       );
     }
-    this.#note("harm is over");
-    this.#isHarmful = false;
+    this.note("harm is over");
     this.faults.heal();
+    for (const machine of this.machines) machine.disk.disarm();
     for (const machine of this.machines) {
       if (machine.state === "down") this.restartLater(machine);
     }
-    await this.#recover("after the faults ended");
-    this.workload.stop();
-    await this.#runUntil(
-      "every call ends",
-      "clients still wait",
-      () => this.workload.isIdle,
-    );
-    await this.#converge("after the clients stopped");
-    this.#note("power loss of all, at rest");
-    for (const machine of this.machines) {
-      machine.stop("powerLoss");
-      this.restartLater(machine);
-    }
-    await this.#recover("after a power cut at rest");
-    await this.#converge("after a power cut at rest");
-    await this.#closeAll();
+    await new Recovery(this).run();
     this.#checkApplication();
   }
 
@@ -258,130 +241,6 @@ export class World {
     });
   }
 
-  /** Waits until every machine is up, and every node's machine can write and read. */
-  async #recover(when: string): Promise<void> {
-    await this.#runUntil(
-      "progress resumes",
-      `not every machine is up ${when}`,
-      () => this.machines.every((machine) => machine.isUp),
-    );
-    for (const { clusterId } of this.plan.clusters) {
-      await this.#settleMembership(clusterId, when);
-      for (
-        const machine of this.machines.filter((one) =>
-          one.placements.has(clusterId)
-        )
-      ) {
-        await this.#probe(machine, clusterId, when);
-      }
-    }
-  }
-
-  /** Asks for the membership until somebody answers, and stops nodes that are not in it. */
-  async #settleMembership(clusterId: number, when: string): Promise<void> {
-    let isKnown = false;
-    let isAsking = false;
-    await this.#runUntil(
-      "progress resumes",
-      `nobody tells the members of cluster ${clusterId} ${when}`,
-      () => {
-        if (isKnown || isAsking) return isKnown;
-        const carriers = this.machines.filter((one) =>
-          one.isUp && one.startedClusters.has(clusterId)
-        );
-        if (carriers.length === 0) return false;
-        isAsking = true;
-        this.random.pick(carriers).run((host) => {
-          host.getMembership(clusterId, { timeoutMs: 2_000 }).then(
-            (membership) => {
-              this.membership.settle(clusterId, membership);
-              isKnown = true;
-            },
-            () => {
-              isAsking = false;
-            },
-          );
-        });
-        return false;
-      },
-    );
-  }
-
-  async #probe(
-    machine: Machine,
-    clusterId: number,
-    when: string,
-  ): Promise<void> {
-    let isFine = false;
-    let isAsking = false;
-    const what =
-      `${machine.label} can not write and read cluster ${clusterId} ${when}`;
-    await this.#runUntil("progress resumes", what, () => {
-      if (
-        isFine || isAsking || !machine.isUp ||
-        !machine.startedClusters.has(clusterId)
-      ) return isFine;
-      isAsking = true;
-      const { timeline } = this;
-      this.workload.probe(machine, clusterId, (wasFine) => {
-        isFine = wasFine;
-        if (isFine) return;
-        timeline.schedule(timeline.world, 50_000, eventKind.world, () => {
-          isAsking = false;
-        });
-      });
-      return false;
-    });
-  }
-
-  /** Waits until all nodes of each cluster have applied the same, and all that was ever applied. */
-  async #converge(when: string): Promise<void> {
-    const isEven = ({ clusterId }: ClusterPlan) =>
-      this.machines.filter((one) => one.placements.has(clusterId)).every((
-        machine,
-      ) =>
-        machine.machines.get(clusterId)?.node.position ===
-          this.checks.record(clusterId).position
-      );
-    await this.#runUntil(
-      "progress resumes",
-      `the nodes have not all applied the same ${when}`,
-      () => this.plan.clusters.every(isEven),
-    );
-    for (const machine of this.machines) this.checks.compareStates(machine);
-    if (this.checks.failure !== undefined) throw this.checks.failure;
-  }
-
-  async #closeAll(): Promise<void> {
-    let left = this.machines.length;
-    for (const machine of this.machines) machine.close(() => left--);
-    await this.#runUntil(
-      "progress resumes",
-      "the NodeHosts do not close",
-      () => left === 0,
-    );
-    if (this.checks.failure !== undefined) throw this.checks.failure;
-  }
-
-  async #runUntil(
-    check: SimulationFailure["check"],
-    what: string,
-    isDone: () => boolean,
-  ): Promise<void> {
-    const { timeline } = this;
-    let isReached = false;
-    await timeline.run(
-      timeline.nowUs + recoveryUs,
-      () => (isReached = isDone()),
-    );
-    if (!isReached) {
-      throw new SimulationFailure(
-        check,
-        `${what}, within ${recoveryUs / secondUs} s`,
-      );
-    }
-  }
-
   #checkApplication(): void {
     for (const { clusterId } of this.plan.clusters) {
       const wrong = this.application.check?.(
@@ -397,13 +256,9 @@ export class World {
     }
   }
 
-  #note(what: string): void {
+  /** Remembers something for a person to read. */
+  note(what: string): void {
     this.trace.note(this.timeline.nowUs, "world", what);
-  }
-
-  /** Whether faults still happen. */
-  get isHarmful(): boolean {
-    return this.#isHarmful;
   }
 }
 

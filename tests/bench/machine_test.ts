@@ -13,7 +13,8 @@ function machineWith(values: readonly number[]): BenchMachine {
   values.forEach((value, i) => {
     const command = new Uint8Array(16);
     putValue(command, value);
-    machine.update({ index: i + 1, term: 1, command });
+    const result = machine.update({ index: i + 1, term: 1, command });
+    assert.equal(result.value, value);
   });
   return machine;
 }
@@ -31,13 +32,13 @@ function acknowledge(values: readonly number[]) {
 
 Deno.test("putValue() and valueOf() agree, whatever the command's length", () => {
   for (const value of [0, 1, 255, 256, 0x1234_5678, -1]) {
-    const command = new Uint8Array(16);
-    putValue(command, value);
-    assert.equal(valueOf(command), value);
+    for (const length of [1, 2, 3, 4, 16]) {
+      const command = new Uint8Array(length);
+      assert.equal(putValue(command, value), valueOf(command));
+    }
   }
-  const short = new Uint8Array(2);
-  putValue(short, 0x12_3456);
-  assert.equal(valueOf(short), 0x3456);
+  assert.equal(putValue(new Uint8Array(16), -1), -1);
+  assert.equal(putValue(new Uint8Array(2), 0x12_3456), 0x3456);
 });
 
 Deno.test("BenchMachine's sum does not depend on the order, its hash does", () => {

@@ -12,8 +12,8 @@ interface Demo {
   kill(signal: Deno.Signal): void;
   /** Resolves when it has printed a line that matches; rejects if it ends before. */
   line(pattern: RegExp): Promise<RegExpExecArray>;
-  /** Everything it printed, and its exit status. */
-  readonly ended: Promise<{ code: number; lines: string[] }>;
+  /** Everything it printed, its exit status, and what it complained about. */
+  readonly ended: Promise<{ code: number; lines: string[]; errors: string }>;
 }
 
 /** Starts `deno task demo`, as a user in the folder `cwd` would. */
@@ -24,11 +24,12 @@ function startDemo(cwd: string, args: string[]): Demo {
     env: { INIT_CWD: cwd, NO_COLOR: "1" },
     stdin: "null",
     stdout: "piped",
-    stderr: "inherit",
+    stderr: "piped",
   }).spawn();
   const lines: string[] = [];
   const waiting = new Set<() => void>();
   let isOver = false;
+  const complaints = new Response(child.stderr).text();
   const read = async () => {
     let rest = "";
     for await (
@@ -42,7 +43,7 @@ function startDemo(cwd: string, args: string[]): Demo {
     isOver = true;
     for (const look of waiting) look();
     const { code } = await child.status;
-    return { code, lines };
+    return { code, lines, errors: await complaints };
   };
   const timer = setTimeout(() => child.kill("SIGTERM"), patienceMs);
   const ended = read().finally(() => clearTimeout(timer));
@@ -119,9 +120,9 @@ Deno.test("The demo survives its crash, loses nothing and leaves nothing behind"
     Deno.writeTextFileSync(`${input}/sub/# %2F ä`, "a name to be encoded");
     Deno.symlinkSync("big.bin", `${input}/link`);
     const demo = startDemo(dir, ["--input", "in put"]);
-    const { code, lines } = await demo.ended;
+    const { code, lines, errors } = await demo.ended;
     const said = lines.join("\n");
-    assert.equal(code, 0, said);
+    assert.equal(code, 0, `${said}\n${errors}`);
     const last = JSON.parse(lines.at(-1)!);
     assert.equal(last.demo, "ok");
     assert.equal(last.files, 3);
@@ -164,8 +165,9 @@ Deno.test("The demo says which process died, and ends", () =>
     const demo = startDemo(dir, ["--input", "."]);
     const [, pid] = await demo.line(/NodeHost 2: process (\d+)/);
     Deno.kill(Number(pid), "SIGKILL");
-    const { code, lines } = await demo.ended;
+    const { code, lines, errors } = await demo.ended;
     assert.equal(code, 1);
+    assert.match(errors, /NodeHost 1: \{"listening"/);
     const { demo: how, why } = JSON.parse(lines.at(-1)!);
     assert.deepEqual([how, why], [
       "failed",
@@ -196,6 +198,7 @@ Deno.test("The demo explains itself, and refuses what it does not understand", a
   assert.match(help.lines.join("\n"), /--input PATH[^]*--keep/);
   const wrong = await startDemo("/", ["--inptu", "x"]).ended;
   assert.equal(wrong.code, 2);
+  assert.match(wrong.errors, /^Unknown option '--inptu'[^]*Usage:/);
   const missing = await startDemo("/", ["--input", "not/there"]).ended;
   assert.equal(missing.code, 1);
   const { why } = JSON.parse(missing.lines.at(-1)!);

@@ -498,3 +498,18 @@ Deno.test("A failing sync closes the log for good: nothing is acknowledged after
   await survivor.waitReady(1);
   await survivor.propose(1, Uint8Array.of(1));
 });
+
+Deno.test("Big commands of one turn are split so that batch and frame stay below a quarter of a segment (rule B3)", async () => {
+  await using hosts = await Hosts.started(3);
+  const leader = hosts.leader();
+  const follower = leader === 1 ? 2 : 1;
+  const biggest = new Uint8Array(128 * 1024); // The limit with segments of 1 MiB.
+  for (const n of [leader, follower]) {
+    const sent = Array.from(
+      { length: 12 },
+      () => hosts.host(n).propose(1, biggest),
+    );
+    await Promise.all(sent);
+  }
+  assert.equal(await hosts.host(3).read(1, "count"), 24);
+});

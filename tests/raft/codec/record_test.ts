@@ -224,3 +224,49 @@ Deno.test("BatchKeeper leaves a batch in its frame unless that pins eight times 
   const alone = new Uint8Array(60);
   assert.equal(keeper.keep(alone), alone);
 });
+
+Deno.test("Wire version 1 stays as it is", () => {
+  const hex = (records: readonly WireRecord[]) =>
+    [...encode(records)].map((byte) => byte.toString(16).padStart(2, "0"))
+      .join("");
+  const heartbeat: WireRecord = {
+    kind: "message",
+    clusterId: 0x1234,
+    message: {
+      type: "heartbeat",
+      from: 1,
+      to: 2,
+      term: 0x1_0000_0005,
+      commit: 7,
+      round: 9,
+    },
+  };
+  assert.equal(
+    hex([heartbeat]),
+    "03" + "3412000000000000" + "0100000000000000" + "0200000000000000" +
+      "0500000001000000" + "0700000000000000" + "0900000000000000",
+  );
+  const refused: WireRecord = { kind: "refused", ...route, reason: "\u00e9" };
+  assert.equal(
+    hex([refused]),
+    "22" + "0300000000000000" + "0100000000000000" + "0200000000000000" +
+      "0200" + "c3a9",
+  );
+  const append: WireRecord = {
+    kind: "message",
+    clusterId: 1,
+    message: {
+      type: "append",
+      from: 1,
+      to: 2,
+      term: 3,
+      prevLogIndex: 4,
+      prevLogTerm: 2,
+      commit: 4,
+      batches: [makeBatch(5, 3, { commandBytes: 2 })],
+    },
+  };
+  const bytes = encode([append]);
+  assert.equal(bytes.length, 61 + 32 + 5 + 16 + 2);
+  assert.equal(crc32(bytes), 1_166_871_251);
+});

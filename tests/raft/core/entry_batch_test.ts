@@ -1,0 +1,71 @@
+import { assert } from "../../deps.ts";
+import {
+  emptyBatch,
+  openBatch,
+  sealBatch,
+} from "../../../raft/core/entry_batch.ts";
+import { crc32, encodeEntries, makeBatch } from "../../support/entries.ts";
+
+const batch = makeBatch({
+  term: 7,
+  firstIndex: 2 ** 33,
+  commands: ["a", "bc"],
+});
+
+Deno.test("sealBatch() writes what its drawing says (rule R3)", () => {
+  const { bytes } = makeBatch({ term: 3, firstIndex: 5, commands: ["a"] });
+  assert.deepEqual([...bytes.subarray(0, 28)], [
+    ...[1, 0, 0, 0],
+    ...[38, 0, 0, 0],
+    ...[3, 0, 0, 0, 0, 0, 0, 0],
+    ...[5, 0, 0, 0, 0, 0, 0, 0],
+    ...[1, 0, 0, 0],
+  ]);
+  assert.deepEqual([...bytes.subarray(32)], [1, 1, 0, 0, 0, 97]);
+});
+
+Deno.test("openBatch() reads a batch back without copying", () => {
+  const opened = openBatch(batch.bytes, crc32);
+  assert.deepEqual(opened, batch);
+  assert.ok(typeof opened === "object");
+  assert.equal(opened.bytes, batch.bytes);
+});
+
+Deno.test("openBatch() names what is wrong with every damaged byte", () => {
+  for (let at = 0; at < batch.bytes.length; at++) {
+    for (const flip of [1, 0x80]) {
+      const damaged = batch.bytes.slice();
+      damaged[at] = (damaged[at] ?? 0) ^ flip;
+      assert.equal(typeof openBatch(damaged, crc32), "string", `byte ${at}`);
+    }
+  }
+  for (let length = 0; length < batch.bytes.length; length++) {
+    const cut = openBatch(batch.bytes.subarray(0, length), crc32);
+    assert.equal(typeof cut, "string");
+  }
+  assert.equal(
+    openBatch(new Uint8Array([2, ...batch.bytes.subarray(1)]), crc32),
+    "version",
+  );
+});
+
+Deno.test("emptyBatch() is one entry without a command", () => {
+  const empty = emptyBatch(4, 9, crc32);
+  assert.deepEqual(openBatch(empty.bytes, crc32), empty);
+  assert.deepEqual([empty.firstIndex, empty.lastIndex], [9, 9]);
+});
+
+Deno.test("sealBatch() refuses what is no batch", () => {
+  const seal = { term: 1, firstIndex: 1, entryCount: 1, isConfigChange: false };
+  assert.throws(() => sealBatch(new Uint8Array(33), seal, crc32), /an entry/);
+  const bytes = encodeEntries(["a", "b"]);
+  assert.throws(
+    () =>
+      sealBatch(bytes, { ...seal, entryCount: 2, isConfigChange: true }, crc32),
+    /alone/,
+  );
+  assert.throws(
+    () => sealBatch(bytes, { ...seal, firstIndex: 0 }, crc32),
+    /index 1/,
+  );
+});
