@@ -1,20 +1,27 @@
 /** The real world: files, sockets, time and randomness of Deno. */
 import { DenoFileSystem } from "../storage/deno_file_system.ts";
-import { setImmediate } from "./deps.ts";
 import type { Clock, Ports, Random, Timer } from "./ports.ts";
+import { LoopWatch } from "./transport/loop_watch.ts";
 import { TcpNetwork } from "./transport/tcp.ts";
 
 /** Makes the ports that a NodeHost uses unless told otherwise. */
 export function denoPorts(): Ports {
+  const loop = new LoopWatch();
   return {
     fileSystem: new DenoFileSystem(),
-    network: new TcpNetwork(),
-    clock: new DenoClock(),
+    network: new TcpNetwork({ loop }),
+    clock: new DenoClock(loop),
     random: new DenoRandom(),
   };
 }
 
 class DenoClock implements Clock {
+  readonly #loop: LoopWatch;
+
+  constructor(loop: LoopWatch) {
+    this.#loop = loop;
+  }
+
   now(): number {
     return performance.now();
   }
@@ -29,7 +36,7 @@ class DenoClock implements Clock {
   }
 
   defer(callback: () => void): void {
-    setImmediate(callback);
+    this.#loop.defer(callback);
   }
 }
 

@@ -2,7 +2,6 @@
 import { createHash } from "node:crypto";
 
 export { crc32 } from "node:zlib";
-export { setImmediate } from "node:timers";
 
 /** The SHA-256 of a text, as hex. */
 export function sha256(text: string): string {

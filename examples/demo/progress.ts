@@ -31,7 +31,8 @@ export function showProgress(
   const isTerminal = Deno.stdout.isTerminal();
   const draw = () => {
     const line = lineOf(label, standing());
-    if (isTerminal) write(`\r\x1b[K${line}`);
+    // A line that wraps could not be drawn over.
+    if (isTerminal) write(`\r\x1b[K${line.slice(0, widthOfTerminal() - 1)}`);
     else console.log(line);
   };
   const timer = setInterval(
@@ -41,8 +42,7 @@ export function showProgress(
   isDrawing = isTerminal;
   return () => {
     clearInterval(timer);
-    draw();
-    if (isTerminal) write("\n");
+    say(lineOf(label, standing()));
     isDrawing = false;
   };
 }
@@ -67,6 +67,14 @@ function lineOf(label: string, { doneBytes, totalBytes, note }: Standing) {
   return `${label} [${bar}] ${percent} %  ${sizeOf(doneBytes)} of ${
     sizeOf(totalBytes)
   }, ${note}`;
+}
+
+function widthOfTerminal(): number {
+  try {
+    return Deno.consoleSize().columns || 80; // Some terminals say 0.
+  } catch {
+    return 80; // The terminal is gone.
+  }
 }
 
 function write(text: string): void {

@@ -12,6 +12,7 @@ import type {
 } from "./transport.ts";
 import { closedByOtherEnd } from "./transport.ts";
 import { joinAddress, splitAddress } from "./address.ts";
+import { LoopWatch } from "./loop_watch.ts";
 import { crc32, setImmediate } from "./deps.ts";
 import { frameHeaderBytes, FrameHeaders, FrameReader } from "./framing.ts";
 
@@ -29,15 +30,20 @@ const acceptPauseMs = 100;
 export interface TcpNetworkOptions {
   /** Longest frame, in bytes; a longer one ends the connection. 64 MiB by default. */
   readonly maxFrameBytes?: number;
+  /** Told of connections and of what they bring, so that the loop looks at them often enough. */
+  readonly loop?: LoopWatch;
 }
 
 /** Frames over TCP. */
 export class TcpNetwork implements Network {
-  readonly #maxFrameBytes: number;
+  readonly #limits: { maxFrameBytes: number; loop: LoopWatch };
 
   /** Makes a network; nothing is opened yet. */
   constructor(options: TcpNetworkOptions = {}) {
-    this.#maxFrameBytes = options.maxFrameBytes ?? defaultMaxFrameBytes;
+    this.#limits = {
+      maxFrameBytes: options.maxFrameBytes ?? defaultMaxFrameBytes,
+      loop: options.loop ?? new LoopWatch(),
+    };
   }
 
   /**
@@ -53,7 +59,7 @@ export class TcpNetwork implements Network {
     await Promise.all(closing);
     const listener = Deno.listen({ hostname, port });
     return new TcpListener(listener, hostname, (socket) => {
-      onConnection(new TcpConnection(socket, this.#maxFrameBytes));
+      onConnection(new TcpConnection(socket, this.#limits));
     });
   }
 
@@ -66,7 +72,7 @@ export class TcpNetwork implements Network {
       socket.close();
       signal.throwIfAborted();
     }
-    return new TcpConnection(socket, this.#maxFrameBytes);
+    return new TcpConnection(socket, this.#limits);
   }
 }
 
@@ -140,6 +146,7 @@ class TcpConnection implements Connection {
   readonly remoteAddress: string;
   readonly #socket: Deno.TcpConn;
   readonly #maxFrameBytes: number;
+  readonly #loop: LoopWatch;
   readonly #headers = new FrameHeaders(crc32);
   #handlers: ConnectionHandlers | undefined;
   #isClosed = false;
@@ -153,9 +160,14 @@ class TcpConnection implements Connection {
   #scratch: Uint8Array | undefined;
   #waiters: DrainWaiter[] = [];
 
-  constructor(socket: Deno.TcpConn, maxFrameBytes: number) {
+  constructor(
+    socket: Deno.TcpConn,
+    limits: { maxFrameBytes: number; loop: LoopWatch },
+  ) {
     this.#socket = socket;
-    this.#maxFrameBytes = maxFrameBytes;
+    this.#maxFrameBytes = limits.maxFrameBytes;
+    this.#loop = limits.loop;
+    this.#loop.opened();
     this.remoteAddress = joinAddress(socket.remoteAddr);
     try {
       socket.setNoDelay(true);
@@ -197,6 +209,7 @@ class TcpConnection implements Connection {
   #end(reason: string): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#loop.closed();
     this.#socket.close();
     this.#parts = [];
     this.#bufferedBytes = 0;
@@ -215,6 +228,7 @@ class TcpConnection implements Connection {
         return this.#end(describe(error));
       }
       if (count === null) return this.#end(closedByOtherEnd);
+      this.#loop.hadNews();
       reader.filled(count);
       this.#deliver(reader);
       bytesInTurn += count;

@@ -7,7 +7,7 @@ import { RaftError } from "../../raft/errors.ts";
 import type { Logger } from "../../raft/ports.ts";
 import type { WalNodeLog } from "./node_log.ts";
 import type { NodeTable } from "./node_table.ts";
-import type { SegmentList } from "./segment.ts";
+import type { Segment, SegmentList } from "./segment.ts";
 import type { LogWriter } from "./writer.ts";
 
 const bytesPerGroupMin = 16 * 1024;
@@ -45,53 +45,66 @@ export class CopyForward {
     log: { diskBytes: number; stateBytes: number },
   ): number {
     const { segments } = this.#context;
-    if (!this.#hasVictim()) return 0;
+    const victim = this.#findVictim();
+    if (victim === undefined) return 0;
     const liveBytes = segments.liveBytes + log.stateBytes;
     const { size } = segments.active;
-    if (log.diskBytes <= 2 * liveBytes + 2 * size) return 0;
-    const isUrgent = log.diskBytes > 3 * liveBytes + 3 * size;
+    // What is empty already will be recycled.
+    let usedBytes = log.diskBytes;
+    for (let i = 0; segments.at(i) !== victim; i++) {
+      usedBytes -= segments.at(i).size;
+    }
+    if (usedBytes <= 2 * liveBytes + 2 * size) return 0;
+    const isUrgent = usedBytes > 3 * liveBytes + 3 * size;
     const wanted = Math.max(bytesPerGroupMin, 2 * groupBytes);
     return Math.min(isUrgent ? 8 * wanted : wanted, bytesPerGroupMax);
   }
 
   /** Whether what is left in the oldest segment fits into the newest, and leaves as much room again. */
   canFinish(): boolean {
-    const { segments, writer } = this.#context;
-    return this.#hasVictim() &&
-      2 * segments.front.liveBytes < writer.roomBytes - bytesPerGroupMin;
+    const victim = this.#findVictim();
+    return victim !== undefined &&
+      2 * victim.liveBytes < this.#context.writer.roomBytes - bytesPerGroupMin;
   }
 
   /** Copies up to `budget` bytes of batches into the group that is being built, as far as they fit beside it. */
   step(budget: number, groupBytes: number): void {
-    const { segments, nodes, writer } = this.#context;
-    const { front } = segments;
-    if (front.number !== this.#victim) this.#start(front.number);
+    const { nodes, writer } = this.#context;
     let left = budget;
     let room = writer.roomBytes - groupBytes;
-    let place = nodes.placeOf(this.#next.clusterId, this.#next.nodeId);
-    while (left > 0 && front.liveBytes > 0 && !front.isPinned) {
-      const node = nodes.all[place];
+    while (left > 0) {
+      const victim = this.#findVictim();
+      if (victim === undefined) return;
+      if (victim.number !== this.#victim) this.#start(victim.number);
+      const { clusterId, nodeId } = this.#next;
+      const node = nodes.all[nodes.placeOf(clusterId, nodeId)];
       if (node === undefined) {
         // Through; what was not found is found in the next round.
-        this.#start(front.number);
+        this.#start(victim.number);
         return;
       }
       const row = this.#firstRow(node);
       if (row < 0) {
-        place++;
+        this.#next = { ...idsAfter(node), index: 0 };
         continue;
       }
       room -= slackBytes;
       if (node.index.lengthOf(row) > room) return; // It will fit into the next segment.
-      const copied = this.#copy(node, row, Math.min(left, room));
+      const copied = this.#copy(victim, node, row, Math.min(left, room));
       left -= copied;
       room -= copied;
     }
   }
 
-  #hasVictim(): boolean {
-    const { front, active } = this.#context.segments;
-    return front !== active && front.liveBytes > 0 && !front.isPinned;
+  /** The oldest segment with live batches, unless that has to stay: segments go in order. */
+  #findVictim(): Segment | undefined {
+    const { segments } = this.#context;
+    for (let i = 0; i < segments.count - 1; i++) {
+      const segment = segments.at(i);
+      if (segment.isPinned) return undefined;
+      if (segment.liveBytes > 0) return segment;
+    }
+    return undefined;
   }
 
   #start(victim: number): void {
@@ -111,8 +124,13 @@ export class CopyForward {
   }
 
   /** Copies batches of one node, from a row on; a damaged one makes its segment stay. */
-  #copy(node: WalNodeLog, from: number, budget: number): number {
-    const { segments, writer, logger } = this.#context;
+  #copy(
+    victim: Segment,
+    node: WalNodeLog,
+    from: number,
+    budget: number,
+  ): number {
+    const { writer, logger } = this.#context;
     const { index, clusterId, nodeId } = node;
     const isWanted = (row: number) => index.segmentOf(row) === this.#victim;
     try {
@@ -124,12 +142,20 @@ export class CopyForward {
       return bytes;
     } catch (error) {
       if (!(error instanceof RaftError)) throw error;
-      segments.front.isPinned = true;
+      victim.isPinned = true;
       logger?.error("a segment of the log is damaged and stays", {
-        path: segments.front.path,
+        path: victim.path,
         error: error.message,
       });
       return 0;
     }
   }
+}
+
+/** Where the next node in order can be at the earliest. */
+function idsAfter({ clusterId, nodeId }: WalNodeLog): {
+  clusterId: number;
+  nodeId: number;
+} {
+  return { clusterId, nodeId: nodeId + 1 };
 }

@@ -48,8 +48,8 @@ export interface WalOptions {
   readonly logger?: Logger;
 }
 
-/** A checkpoint takes at most this part of a segment, so that checkpoints do not dominate the log. */
-const segmentsPerCheckpoint = 8;
+/** A checkpoint takes at most a quarter of a segment, so that checkpoints do not dominate the log. */
+const checkpointParts = 4;
 /** While the disk is full, a quarter of the last segment is kept for groups with less than this of batches (rule L5). */
 const smallBatchBytes = 4 * 1024;
 const reserveParts = 4;
@@ -332,19 +332,23 @@ export class Wal implements LogStore {
   /** Goes on in the next segment, which takes the whole group. Nothing is written to it before the last is synced. */
   async #nextSegment(groupBytes: number): Promise<void> {
     const { active } = this.#segments;
+    const writer = this.#writer;
+    try {
+      if (writer.needsSync) await writer.sync();
+    } catch (error) {
+      throw this.#fail(error);
+    }
     const number = active.number + 1;
     const bytes = this.#checkpointBytes() + groupBytes;
+    this.#tidy();
     const file = await this.#obtainSegment(number, bytes);
+    const header = this.#headerFor(file, {
+      number,
+      base: active.base + active.size,
+      previousEnd: writer.position,
+    });
     try {
-      if (this.#writer.syncedTo < this.#writer.position) {
-        await this.#writer.sync();
-      }
-      const header = this.#headerFor(file, {
-        number,
-        base: active.base + active.size,
-        previousEnd: this.#writer.position,
-      });
-      this.#writer.beginSegment(file.path, file.file, header);
+      writer.beginSegment(file.path, file.file, header);
     } catch (error) {
       throw this.#fail(error);
     }
@@ -369,7 +373,7 @@ export class Wal implements LogStore {
     this.#stateBytes = bytes;
     this.#spare.preferredBytes = Math.max(
       this.#options.segmentBytes,
-      segmentsPerCheckpoint * bytes,
+      checkpointParts * bytes,
     );
     return bytes;
   }
@@ -404,27 +408,21 @@ export class Wal implements LogStore {
     const spare = this.#spare;
     const writer = this.#writer;
     const number = segments.active.number + 1;
-    if (writer.isSegmentProven) {
-      let dead = segments.deadCount(writer.syncedCommits);
-      for (; dead > 0; dead--) {
-        if (spare.isWanted) spare.recycle(segments.shift(), number);
-        else if (dead > 1) spare.discard(segments.shift());
-      }
+    let dead = segments.deadCount(writer.syncedCommits);
+    // The next spare costs nothing if it was a segment before, which the next commit will show to be safe.
+    if (dead > 0 && !writer.isSegmentProven) return;
+    for (; dead > 0; dead--) {
+      if (spare.isWanted) spare.recycle(segments.shift(), number);
+      else if (dead > 1) spare.discard(segments.shift());
     }
-    // The last dead one stays where it is: the next spare costs nothing then.
     if (writer.isSegmentDurable) spare.prepare(number);
   }
 
   /** Makes it provable that what was written is durable; copies forward meanwhile, for nothing else is to do. */
   async #prove(): Promise<void> {
     const writer = this.#writer;
+    if (this.#copyBudget(0) > 0) await this.#copyWhenIdle();
     try {
-      if (this.#copyBudget(0) > 0) {
-        this.#segments.commitCount++;
-        writer.beginGroup();
-        this.#copyForward.step(idleCopyBytes, 0);
-        writer.finishGroup();
-      }
       await this.#proveWith(recordKind.proof);
     } catch (error) {
       throw this.#fail(error);
@@ -432,6 +430,26 @@ export class Wal implements LogStore {
     this.#tidy();
     if (this.isDiskFull && writer.isSegmentDurable) {
       this.#spare.prepare(this.#segments.active.number + 1, true);
+    }
+  }
+
+  async #copyWhenIdle(): Promise<void> {
+    const { active } = this.#segments;
+    if (this.#writer.roomBytes < active.size / 2 && !this.isDiskFull) {
+      try {
+        await this.#nextSegment(0);
+      } catch (error) {
+        if (this.#failure !== undefined) throw error;
+        return; // No space for it: that is for whoever writes to hear.
+      }
+    }
+    try {
+      this.#segments.commitCount++;
+      this.#writer.beginGroup();
+      this.#copyForward.step(idleCopyBytes, 0);
+      this.#writer.finishGroup();
+    } catch (error) {
+      throw this.#fail(error);
     }
   }
 

@@ -112,7 +112,7 @@ export const thesis: readonly Sentence[] = [
       }
       assert.equal(node.core.isLeader(), true);
       let ticks = 0;
-      while (node.core.isLeader()) {
+      while (node.core.isLeader() && ticks < 100) {
         const beats = only(node.tick(), "heartbeat");
         ticks++;
         for (const beat of beats.filter(({ to }) => to === 2)) {

@@ -7,6 +7,7 @@ import {
   encodeMembership,
 } from "../../../raft/core/membership.ts";
 import { Prng } from "../../../raft/core/prng.ts";
+import { SingleNode } from "../../support/single_node.ts";
 import type { ConfigChange, Membership } from "../../../raft/core/types.ts";
 
 const base: Membership = {
@@ -200,4 +201,86 @@ Deno.test("Decoders refuse damaged bytes without throwing", () => {
       decode(damaged);
     }
   }
+});
+
+Deno.test("A new leader changes nothing while what it found in its log is not applied (rule C4)", () => {
+  const node = new SingleNode({ log: [1, 1] });
+  node.becomeLeader();
+  // Everything is committed, its own entry too; applying it takes longer.
+  node.core.step({
+    type: "appendResponse",
+    from: 2,
+    to: 1,
+    term: 2,
+    index: 3,
+    rejected: false,
+    hintIndex: 0,
+    hintTerm: 0,
+  });
+  assert.equal(node.core.commit, 3);
+  const propose = () =>
+    node.cluster.proposeChange(1, changeOf({ type: "removeNode", nodeId: 3 }));
+  assert.equal(propose(), "pendingChange");
+  node.cluster.apply(1, 1);
+  assert.equal(propose(), "pendingChange");
+  node.cluster.apply(1);
+  assert.equal(typeof propose(), "object");
+});
+
+Deno.test("A leader refuses a change after which it would hear no quorum (rule C4)", () => {
+  const node = new SingleNode({ members: [1, 2, 3] });
+  node.becomeLeader();
+  node.accept(2, 1);
+  node.take();
+  const removal = (nodeId: number) =>
+    node.cluster.proposeChange(1, {
+      ...changeOf({ type: "removeNode", nodeId, address: "" }),
+    });
+  // Node 3 was never heard: without node 2 there would be nobody.
+  assert.equal(removal(2), "unsafeChange");
+  assert.equal(
+    node.cluster.proposeChange(1, changeOf({ nodeId: 4, address: "d:1" })),
+    "unsafeChange",
+  );
+  assert.equal(typeof removal(3), "object");
+});
+
+Deno.test("A change that will not take effect is safe: it is refused when it is applied", () => {
+  const node = new SingleNode({ members: [1, 2, 3] });
+  node.becomeLeader();
+  node.accept(2, 1);
+  const batch = node.cluster.proposeChange(
+    1,
+    changeOf({ nodeId: 3, address: "c:2" }),
+  );
+  assert.ok(typeof batch === "object");
+  node.take();
+  node.accept(2, 2);
+  assert.deepEqual(node.node.decisions, [
+    { index: 2, accepted: false, reason: "node 3 is a member already" },
+  ]);
+  assert.equal(node.core.membership().configChangeIndex, 0);
+});
+
+Deno.test("Fewer voters may mean that more is committed", () => {
+  const node = new SingleNode({ members: [1, 2, 3, 4] });
+  node.lead();
+  node.cluster.proposeChange(
+    1,
+    changeOf({ type: "removeNode", nodeId: 4, address: "" }),
+  );
+  node.cluster.propose(1, "x");
+  node.take();
+  node.accept(2, 3); // Two of four have index 3, and two of three.
+  node.accept(3, 2); // Three of four have the change.
+  assert.equal(node.core.appliedIndex, 3);
+});
+
+Deno.test("Peer.proposeChange() refuses a proposer key of the wrong length", () => {
+  const node = new SingleNode();
+  node.lead();
+  assert.throws(
+    () => node.core.proposeChange(changeOf({}), new Uint8Array(15)),
+    /Cannot propose a membership change: the proposer key has 15 bytes/,
+  );
 });
