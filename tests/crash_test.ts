@@ -2,7 +2,6 @@
  * The log under crashes: cut at every byte, flipped at every byte (rule L1), power cuts at any moment, during recovery
  * too (rules L2, L6), failing syncs, full disks. Everything acknowledged is there afterwards, and nothing is invented.
  */
-import { Prng } from "../raft/core/prng.ts";
 import { RaftError } from "../raft/errors.ts";
 import type { NodeWrite } from "../storage/log_store.ts";
 import { MemoryFileSystem } from "../storage/memory_file_system.ts";
@@ -13,7 +12,6 @@ import {
   bootstrap,
   contentsOf,
   dir,
-  mortal,
   openLog,
   readFile,
   recordsOf,
@@ -22,10 +20,15 @@ import {
   writeFile,
 } from "./storage/wal/fixture.ts";
 import {
+  eachSeed,
+  failures,
+  fullDisk,
+  powerCuts,
+} from "./storage/wal/crash_run.ts";
+import {
   applyGroup,
   contentsOfModel,
   type Model,
-  RandomWrites,
 } from "./storage/wal/model.ts";
 
 const segmentBytes = 8 * 1024;
@@ -279,204 +282,16 @@ Deno.test("A segment that is missing is missed (rule L1)", async () => {
   }
 });
 
-/** One log, what was written to it, and what of that was acknowledged. */
-class Run {
-  readonly prng: Prng;
-  readonly disk = new MemoryFileSystem();
-  process = mortal(this.disk);
-  readonly writes: RandomWrites;
-  readonly segmentBytes: number;
-  /** The model after each group since the log was opened. */
-  models: Model[] = [new Map()];
-  /** The groups up to this one are durable. */
-  synced = 0;
-  /** The groups up to this one were written, so that only a power cut can lose them. */
-  written = 0;
-  /** The groups up to this one must be there when the log is opened. */
-  least = 0;
-  crashes = 0;
-
-  constructor(seed: number) {
-    this.prng = new Prng(seed);
-    this.writes = new RandomWrites(this.prng);
-    this.segmentBytes = this.prng.pick([8, 16, 32, 64]) * 1024;
-  }
-
-  /** Opens the log, and checks that it holds a state that was, and all that was acknowledged. */
-  async open(): Promise<Wal> {
-    const log = await openLog(this.process.fileSystem, {
-      segmentBytes: this.segmentBytes,
-      seed: this.prng.uint32(),
-    });
-    const contents = JSON.stringify(contentsOf(log));
-    const found = this.models.findLastIndex((model) =>
-      JSON.stringify(contentsOfModel(model)) === contents
-    );
-    const known = `of ${this.models.length - 1}, at least ${this.least}`;
-    assert.ok(found >= 0, `the log holds what never was, ${known}`);
-    assert.ok(found >= this.least, `the log holds group ${found} ${known}`);
-    this.models = [this.models[found]!];
-    this.synced = 0;
-    this.written = 0;
-    this.least = 0;
-    return log;
-  }
-
-  /** Writes a random group. */
-  async write(log: Wal): Promise<void> {
-    const model = this.models.at(-1)!;
-    const writes = this.writes.group(model);
-    const sync = this.prng.chance(3, 4);
-    const { crashes } = this;
-    this.models.push(applyGroup(model, writes));
-    const group = this.models.length - 1;
-    try {
-      await log.commitGroup(writes, { sync });
-    } catch (error) {
-      const isDiskFull = error instanceof RaftError &&
-        error.code === "diskFull";
-      if (crashes === this.crashes && isDiskFull) this.models.pop();
-      throw error;
-    }
-    if (crashes !== this.crashes) return; // Of a process that is dead.
-    this.written = group;
-    if (sync) this.synced = group;
-  }
-
-  /** Ends the process; with `isPowerCut`, or by chance, what was not synced is in danger. */
-  crash(isPowerCut = this.prng.chance(3, 4)): void {
-    this.crashes++;
-    this.process.kill();
-    this.process = mortal(this.disk);
-    this.least = isPowerCut ? this.synced : Math.max(this.least, this.written);
-    if (isPowerCut) this.disk.crash(this.prng);
-    else this.disk.halt();
-  }
-}
-
-async function eachSeed(
-  count: number,
-  body: (run: Run) => Promise<void>,
-): Promise<void> {
-  for (let seed = 1; seed <= count; seed++) {
-    try {
-      await body(new Run(seed));
-    } catch (error) {
-      throw new Error(`seed ${seed}`, { cause: error });
-    }
-  }
-}
-
 Deno.test("The log keeps what it acknowledged through power cuts (rules L2, L6)", async () => {
-  await eachSeed(60, async (run) => {
-    const { prng } = run;
-    let log = await run.open();
-    for (let round = 0; round < 8; round++) {
-      for (let count = prng.below(60); count > 0; count--) {
-        await run.write(log);
-        if (prng.chance(1, 10)) await log.idle();
-        if (prng.chance(1, 20)) await settle();
-      }
-      if (prng.chance(1, 5)) {
-        await log.close();
-        run.synced = run.written;
-      } else if (prng.chance(1, 2)) {
-        run.write(log).catch(() => {});
-        await settle(prng.below(20));
-      }
-      run.crash();
-      // The power fails again while the log is being recovered.
-      while (prng.chance(1, 3)) {
-        run.open().catch(() => {});
-        await settle(prng.below(40));
-        run.crash(true);
-      }
-      log = await run.open();
-    }
-  });
+  await eachSeed({ first: 1, count: 60 }, powerCuts);
 });
 
 Deno.test("A failed write or sync closes the log for good, and loses nothing acknowledged (rules L2, L5)", async () => {
-  let failures = 0;
-  await eachSeed(40, async (run) => {
-    const { prng, disk } = run;
-    for (let round = 0; round < 6; round++) {
-      const log = await run.open();
-      let left = prng.between(1, 40);
-      const isSync = prng.chance(1, 2);
-      const fault = () => {
-        if (left-- > 0) return;
-        throw Object.assign(new Error("EIO: i/o error"), { code: "EIO" });
-      };
-      disk.faults = isSync ? { beforeSync: fault } : {
-        beforeWrite: (_path, _position, length) => {
-          fault();
-          return length > 1 ? prng.between(1, length) : length; // Short writes are finished.
-        },
-      };
-      const error = await firstError(run, log);
-      disk.faults = {};
-      if (error.code === "diskFailed") {
-        failures++;
-        assert.equal(error.outcome, "unknown");
-        assert.equal(log.failure, error);
-        run.written = run.synced; // A failed sync dropped the rest.
-        // Never retried, although the disk is well again.
-        await assert.rejects(log.commitGroup([], { sync: true }), error);
-      } else {
-        // It was the spare that could not be made, and that is no failure.
-        assert.equal(error.code, "diskFull");
-        assert.equal(log.failure, undefined);
-      }
-      await log.close();
-      run.crash(prng.chance(1, 2));
-    }
-    await (await run.open()).close();
-  });
-  assert.ok(failures > 150, `${failures} failures`);
+  const count = await eachSeed({ first: 1, count: 40 }, failures);
+  assert.ok(count > 150, `${count} failures`);
 });
 
-/** Writes until that is refused. */
-async function firstError(run: Run, log: Wal): Promise<RaftError> {
-  while (true) {
-    try {
-      await run.write(log);
-    } catch (error) {
-      assert.ok(error instanceof RaftError);
-      return error;
-    }
-  }
-}
-
 Deno.test("A full disk refuses whole groups, and serves again by itself (rule L5)", async () => {
-  let refusedCount = 0;
-  await eachSeed(40, async (run) => {
-    const { prng, disk } = run;
-    let log = await run.open();
-    for (let round = 0; round < 5; round++) {
-      disk.capacityBytes = disk.usedBytes + prng.below(4) * run.segmentBytes;
-      let refused = 0;
-      for (let count = 0; count < 150 && refused < 20; count++) {
-        await run.write(log).catch((error) => {
-          assert.equal(error.code, "diskFull");
-          assert.equal(error.outcome, "notApplied");
-          assert.ok(log.isDiskFull);
-          refused++;
-        });
-        assert.equal(log.failure, undefined);
-      }
-      assert.deepEqual(contentsOf(log), contentsOfModel(run.models.at(-1)!));
-      disk.capacityBytes = Number.MAX_SAFE_INTEGER;
-      refusedCount += refused;
-      await log.idle();
-      await settle(500);
-      assert.equal(log.isDiskFull, false);
-      await run.write(log);
-      if (prng.chance(1, 2)) {
-        run.crash();
-        log = await run.open();
-      }
-    }
-  });
-  assert.ok(refusedCount > 500, `${refusedCount} refusals`);
+  const count = await eachSeed({ first: 1, count: 30 }, fullDisk);
+  assert.ok(count > 400, `${count} refusals`);
 });

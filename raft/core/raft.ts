@@ -116,6 +116,8 @@ export class Raft {
   round = 0;
   /** Whether appends may be due, so that the next update looks at every follower. */
   isSendDue = false;
+  /** The commit index moved since the last update. Followers hear of it with the next entries, or in one update more. */
+  isCommitFresh = false;
 
   /** A snapshot that was accepted and not yet handed to the driver. */
   restoring: SnapshotMeta | undefined = undefined;

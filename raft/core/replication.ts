@@ -17,45 +17,55 @@ const noBatches: readonly EntryBatch[] = [];
 /** Scratch space for quorum calculations, which finish before anybody else may use it. */
 const matchIndexes: number[] = [];
 
+/** One look at all followers. */
+interface SendPass {
+  /** The run of batches read last, and the index it begins at. */
+  index: number;
+  run: BatchRun | undefined;
+  /** Whether an append may leave only to tell the commit index. */
+  readonly mayTellCommit: boolean;
+}
+
 /** Sends to every follower what it may be sent now. Proposals of one turn share their appends. */
 export function sendAppends(raft: Raft): void {
   if (!raft.isSendDue) return;
-  raft.isSendDue = false;
+  // What is applied now brings new proposals in a moment, which can tell the commit index too. If none come, the next
+  // update tells it alone.
+  const mayTellCommit = !raft.isCommitFresh;
+  raft.isSendDue = raft.isCommitFresh;
+  raft.isCommitFresh = false;
   // Followers that keep up need the same batches, so the last run is often the next one too.
-  const cache: { index: number; run: BatchRun | undefined } = {
-    index: 0,
-    run: undefined,
-  };
+  const pass: SendPass = { index: 0, run: undefined, mayTellCommit };
   const progresses = raft.progress;
   for (let position = 0; position < progresses.length; position++) {
     const progress = progresses[position] as Progress;
-    if (progress !== raft.self) sendTo(raft, progress, cache);
+    if (progress !== raft.self) sendTo(raft, progress, pass);
   }
 }
 
 function sendTo(
   raft: Raft,
   progress: Progress,
-  cache: { index: number; run: BatchRun | undefined },
+  pass: SendPass,
 ): void {
   const { log, config } = raft;
   while (progress.next <= log.lastIndex) {
     if (progress.state === "snapshot") return;
     if (progress.state === "probe" && progress.isProbeSent) return;
     if (isInflightFull(raft, progress)) break;
-    if (cache.run === undefined || cache.index !== progress.next) {
-      cache.index = progress.next;
-      cache.run = log.run({
+    if (pass.run === undefined || pass.index !== progress.next) {
+      pass.index = progress.next;
+      pass.run = log.run({
         index: progress.next,
         limit: log.lastIndex,
         maxBytes: config.maxAppendBytes,
       });
     }
-    if (cache.run === undefined) {
+    if (pass.run === undefined) {
       maybeSendSnapshot(raft, progress); // What it needs is compacted.
       return;
     }
-    const run = withPrevTerm(cache.run, progress);
+    const run = withPrevTerm(pass.run, progress);
     if (run === undefined) {
       if (progress.state !== "probe") progress.becomeProbe();
       break; // An empty append finds out first how far it matches.
@@ -68,7 +78,7 @@ function sendTo(
       return;
     }
   }
-  sendEmptyIfDue(raft, progress);
+  sendEmptyIfDue(raft, progress, pass.mayTellCommit);
 }
 
 function isInflightFull(raft: Raft, progress: Progress): boolean {
@@ -98,11 +108,16 @@ function isSendable(run: BatchRun): run is SendableRun {
 }
 
 /** An append without entries: probes a follower, tells it the commit index, or finds out what it has received. */
-function sendEmptyIfDue(raft: Raft, progress: Progress): void {
+function sendEmptyIfDue(
+  raft: Raft,
+  progress: Progress,
+  mayTellCommit: boolean,
+): void {
   const isDue = progress.state === "probe"
     ? !progress.isProbeSent
     : progress.state === "replicate" &&
-      (progress.isCheckDue || progress.sentCommit < raft.log.commit);
+      (progress.isCheckDue ||
+        (mayTellCommit && progress.sentCommit < raft.log.commit));
   if (!isDue) return;
   const prevLogIndex = progress.next - 1;
   const prevLogTerm = raft.log.termOf(prevLogIndex);
@@ -301,5 +316,6 @@ export function maybeCommit(raft: Raft): boolean {
   if (index < raft.termStartIndex) return false;
   if (!raft.log.commitTo(index)) return false;
   raft.isSendDue = true;
+  raft.isCommitFresh = true;
   return true;
 }
