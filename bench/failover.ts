@@ -4,15 +4,12 @@ import type { BenchOptions } from "./options.ts";
 import type { LoadReport, Usage } from "./protocol.ts";
 import { type BenchResult, makeResult } from "./result.ts";
 import { nodeIds, Trio } from "./trio.ts";
+import { pause } from "./system.ts";
 
 const tickMs = 10;
 const steadySuccesses = 200;
 const limitMs = 30_000;
 const clusterId = 1;
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
 
 /** Waits until `isDone`, asking often. */
 async function until(

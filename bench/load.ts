@@ -9,6 +9,7 @@ import type {
   LoadRequest,
   SteadyStatus,
 } from "./protocol.ts";
+import { pause } from "./system.ts";
 
 /** An open loop offers for so long at the most before it lets the event loop turn. */
 const floodSliceMs = 5;
@@ -70,10 +71,6 @@ class Tally {
 
 function mistaken(value: number, result: number): Error {
   return new Error(`Cannot trust results: ${value} was answered as ${result}`);
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** Proposes in a closed loop. The loop does what the raw pipeline's does, and no more. */

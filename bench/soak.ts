@@ -2,11 +2,13 @@
 import { round } from "./figures.ts";
 import type { BenchOptions } from "./options.ts";
 import { type BenchResult, makeResult, requireNoErrors } from "./result.ts";
-import { diskMb } from "./system.ts";
+import { diskMb, pause } from "./system.ts";
 import { loopOnLeaders } from "./throughput.ts";
 import { nodeIds, Trio } from "./trio.ts";
 
 const flatRatio = 1.2;
+/** How often the bytes on disk are looked at. */
+const lookMs = 1_000;
 
 /** What the three processes held at one time. */
 export interface Sample {
@@ -16,22 +18,30 @@ export interface Sample {
   readonly "rss_mb": readonly number[];
   /** Live JavaScript objects of each, after a forced collection. */
   readonly "heap_mb": readonly number[];
-  /** Bytes on disk of each. */
+  /** The most bytes on disk of each since the sample before: the log comes and goes in whole segments. */
   readonly "disk_mb": readonly number[];
 }
 
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-async function takeSample(trio: Trio, begin: number): Promise<Sample> {
-  const second = Math.round((performance.now() - begin) / 1000);
+/** Waits until `dueMs` after `begin`, and takes a sample. */
+async function sampleAt(
+  trio: Trio,
+  begin: number,
+  dueMs: number,
+): Promise<Sample> {
+  const most = nodeIds.map(() => 0);
+  do {
+    const left = dueMs - (performance.now() - begin);
+    await pause(Math.max(0, Math.min(lookMs, left)));
+    nodeIds.forEach((nodeId, i) =>
+      most[i] = Math.max(most[i]!, diskMb(trio.dirOf(nodeId)))
+    );
+  } while (performance.now() - begin < dueMs);
   const usages = await trio.usage({ isCollecting: true });
   return {
-    second,
+    second: Math.round((performance.now() - begin) / 1000),
     rss_mb: usages.map(({ rssMb }) => round(rssMb, 1)),
     heap_mb: usages.map(({ heapMb }) => round(heapMb, 1)),
-    disk_mb: nodeIds.map((nodeId) => round(diskMb(trio.dirOf(nodeId)), 1)),
+    disk_mb: most.map((mb) => round(mb, 1)),
   };
 }
 
@@ -69,8 +79,7 @@ export async function measureSoak(
     for (let i = 1; i <= 5; i++) {
       // The last sample is taken just before the end, while the load still runs.
       const dueMs = options.seconds * 1000 * i / 5 - (i === 5 ? 500 : 0);
-      await pause(Math.max(0, dueMs - (performance.now() - begin)));
-      samples.push(await takeSample(trio, begin));
+      samples.push(await sampleAt(trio, begin, dueMs));
     }
     const reports = await load;
     const after = await trio.usage();

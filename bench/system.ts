@@ -30,6 +30,11 @@ export function makeBenchDir(dir: string | undefined, from: string): string {
   return Deno.makeTempDirSync({ dir: place, prefix: "drakkar-bench-" });
 }
 
+/** Waits, and lets the event loop look at its sockets. */
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
 /** As many free addresses on loopback. */
 export function freeAddresses(count: number): string[] {
   const listeners = Array.from(

@@ -3,7 +3,7 @@ import { join } from "./deps.ts";
 import { HostProcess } from "./host_process.ts";
 import type { MachineState } from "./machine.ts";
 import type { Acknowledged, LoadReport, Usage } from "./protocol.ts";
-import { freeAddresses } from "./system.ts";
+import { freeAddresses, pause } from "./system.ts";
 
 /** Node ids, which are the NodeHosts' numbers too. */
 export const nodeIds: readonly number[] = [1, 2, 3];
@@ -18,10 +18,6 @@ export interface TrioOptions {
   readonly tickMs?: number;
   /** Whether the processes may force garbage collections. */
   readonly canCollect?: boolean;
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** Three NodeHost processes. */

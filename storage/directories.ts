@@ -11,7 +11,7 @@ export function makeDurableDirectory(
 ): void {
   const missing: string[] = [];
   let at = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
-  while (!isTop(at) && fileSystem.stat(at) === undefined) {
+  while (!isTop(at) && isMissing(fileSystem, at)) {
     missing.push(at);
     at = parentOf(at);
   }
@@ -33,12 +33,27 @@ function isTop(path: string): boolean {
   return path === "." || path === "/" || path === "";
 }
 
+/** Whether there is nothing at `path`. What we may not even look at is somebody else's, and there. */
+function isMissing(fileSystem: FileSystem, path: string): boolean {
+  try {
+    return fileSystem.stat(path) === undefined;
+  } catch (error) {
+    if (isForbidden(error)) return false;
+    throw error;
+  }
+}
+
 /** Somebody else made this folder's entry long ago, perhaps with rights that do not let us open the one above. */
 function syncExisting(fileSystem: FileSystem, path: string): void {
   try {
     fileSystem.syncDirectory(path);
   } catch (error) {
-    const code = (error as { code?: unknown }).code;
-    if (code !== "EACCES" && code !== "EPERM") throw error;
+    if (!isForbidden(error)) throw error;
   }
+}
+
+/** Whether the operating system or Deno's permissions said no. */
+function isForbidden(error: unknown): boolean {
+  const { code, name } = error as { code?: unknown; name?: unknown };
+  return code === "EACCES" || code === "EPERM" || name === "NotCapable";
 }

@@ -123,6 +123,7 @@ Deno.test("mod.ts works when it is imported by URL, with limited permissions", (
       `${dir}/counter.ts`,
       program(server.origin, address),
     );
+    await Deno.mkdir(`${dir}/data`);
     const run = () =>
       deno(dir, [
         "run",
@@ -131,7 +132,7 @@ Deno.test("mod.ts works when it is imported by URL, with limited permissions", (
         "--minimum-dependency-age=P30D",
         `--allow-import=${server.host}`,
         `--allow-net=${address}`,
-        "--allow-read=.",
+        "--allow-read=data",
         "--allow-write=data",
         "counter.ts",
       ]);

@@ -321,6 +321,7 @@ Deno.test("Modules name what they export one by one", () => {
 const adapters: ReadonlySet<string> = new Set([
   "raft/deno_ports.ts",
   "raft/logger.ts",
+  "raft/transport/loop_watch.ts",
   "raft/transport/tcp.ts",
   "storage/deno_file_system.ts",
 ]);
@@ -446,3 +447,16 @@ function exists(path: string): boolean {
     return false;
   }
 }
+
+Deno.test("Tasks run programs that exist", () => {
+  const { tasks } = JSON.parse(
+    Deno.readTextFileSync(`${projectDir}deno.json`),
+  );
+  const problems: string[] = [];
+  for (const [name, task] of Object.entries<{ command: string }>(tasks)) {
+    for (const [path] of task.command.matchAll(/[\w/]+\.ts\b/g)) {
+      if (!exists(path)) problems.push(`deno task ${name}: ${path}`);
+    }
+  }
+  assertNone(problems, "a task that cannot run");
+});

@@ -58,3 +58,27 @@ Deno.test("makeDurableDirectory() accepts a folder whose parent may not be opene
   makeDurableDirectory(disk, "a/b/c");
   assert.throws(() => makeDurableDirectory(disk, "a/x"), { code: "EACCES" });
 });
+
+Deno.test("makeDurableDirectory() needs no right to look above folders that are there, and insists on it for those it makes", () => {
+  const disk = new MemoryFileSystem();
+  disk.makeDirectory("/home/data");
+  const forbidden = (path: string) => {
+    if (path === "/home" || path === "/") {
+      throw Object.assign(new Error(`requires access to ${path}`), {
+        name: "NotCapable",
+      });
+    }
+  };
+  disk.faults = {
+    beforeChange: (change, path) => {
+      if (change === "syncDirectory") forbidden(path);
+    },
+  };
+  makeDurableDirectory(disk, "/home/data");
+  makeDurableDirectory(disk, "/home/data/1");
+  assert.ok(disk.stat("/home/data/1")?.isDirectory);
+  assert.throws(
+    () => makeDurableDirectory(disk, "/home/other"),
+    /requires access to \/home/,
+  );
+});
