@@ -48,7 +48,7 @@ function campaign(raft: Raft): void {
   raft.becomePreCandidate();
   for (const progress of raft.progress) {
     if (progress === raft.self) continue;
-    raft.send({
+    raft.outbox.send({
       type: "preVote",
       from: raft.nodeId,
       to: progress.nodeId,
@@ -57,7 +57,7 @@ function campaign(raft: Raft): void {
       lastLogTerm: raft.log.lastTerm,
     });
   }
-  countVote(raft, { nodeId: raft.nodeId, granted: true });
+  countOwnVote(raft);
 }
 
 /** Begins an election in a new term. Its own vote counts once it is durable (rule C2). */
@@ -65,7 +65,7 @@ function campaignInNewTerm(raft: Raft, isTransfer: boolean): void {
   raft.becomeCandidate();
   for (const progress of raft.progress) {
     if (progress === raft.self) continue;
-    raft.send({
+    raft.outbox.send({
       type: "vote",
       from: raft.nodeId,
       to: progress.nodeId,
@@ -89,7 +89,7 @@ export function handleVote(raft: Raft, message: MessageOf<"vote">): void {
     raft.votedFor = message.from;
     raft.electionElapsed = 0;
   }
-  raft.send({
+  raft.outbox.send({
     type: "voteResponse",
     from: raft.nodeId,
     to: message.from,
@@ -107,7 +107,7 @@ export function handlePreVote(raft: Raft, message: MessageOf<"preVote">): void {
   const granted =
     (message.term > raft.term || canVoteFor(raft, message.from)) &&
     raft.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
-  raft.send({
+  raft.outbox.send({
     type: "preVoteResponse",
     from: raft.nodeId,
     to: message.from,
@@ -133,6 +133,11 @@ export function handleVoteResponse(
     return;
   }
   countVote(raft, { nodeId: message.from, granted: message.granted });
+}
+
+/** Counts a candidate's vote for itself, which is on disk now. */
+export function countOwnVote(raft: Raft): void {
+  countVote(raft, { nodeId: raft.nodeId, granted: true });
 }
 
 /** Counts a pre-vote. */
@@ -231,7 +236,7 @@ export function transferLeadership(
 export function maybeTimeoutNow(raft: Raft, progress: Progress): boolean {
   if (progress.nodeId !== raft.transferTarget) return false;
   if (progress.match !== raft.log.lastIndex) return false;
-  raft.sendEarly({
+  raft.outbox.sendEarly({
     type: "timeoutNow",
     from: raft.nodeId,
     to: progress.nodeId,

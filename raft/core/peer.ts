@@ -3,7 +3,6 @@
  * {@link Peer.update} asks for (rule C1). It is synchronous and deterministic: the same inputs give the same
  * updates, byte for byte.
  */
-import { assert } from "./assert.ts";
 import type { PeerConfig } from "./config.ts";
 import { transferLeadership } from "./election.ts";
 import { sealBatch } from "./entry_batch.ts";
@@ -14,7 +13,6 @@ import { isRoundDue, requestRead, startReadRound } from "./read_index.ts";
 import { sendAppends } from "./replication.ts";
 import { reportSnapshot } from "./snapshot.ts";
 import type {
-  CommittedRange,
   ConfigChange,
   EntryBatch,
   LogStorage,
@@ -22,9 +20,7 @@ import type {
   Message,
   Persisted,
   ReadContext,
-  ReadState,
   Role,
-  SnapshotMeta,
   Status,
   Update,
 } from "./types.ts";
@@ -45,9 +41,6 @@ export interface MemberProgress {
   /** Whether it was heard within an election timeout. */
   readonly isActive: boolean;
 }
-
-const noReadStates: ReadState[] = [];
-const noReads: ReadContext[] = [];
 
 /** One member of one cluster. */
 export class Peer {
@@ -155,10 +148,8 @@ export class Peer {
   /** Whether `update()` has something to say. */
   hasUpdate(): boolean {
     const raft = this.#raft;
-    return raft.isSendDue || raft.hasOutput() || raft.log.hasUnwritten() ||
-      raft.log.hasCommitted() || raft.restoring !== undefined ||
-      raft.readStates.length > 0 || raft.droppedReads.length > 0 ||
-      (raft.role === "leader" && isRoundDue(raft));
+    return raft.isSendDue || raft.outbox.hasOutput(raft, raft.log) ||
+      raft.log.hasCommitted() || (raft.role === "leader" && isRoundDue(raft));
   }
 
   /** What to do now. Several updates may be outstanding; their writes complete in order. */
@@ -168,18 +159,20 @@ export class Peer {
       startReadRound(raft);
       sendAppends(raft);
     }
-    const appends = raft.takeAppends();
-    const records = raft.takeRecords();
-    const promises = raft.takePromises();
+    const { outbox, log } = raft;
+    const appends = outbox.takeAppends();
+    const records = outbox.takeRecords(raft, log);
     return {
       appends,
       records,
-      promises,
-      promisesAfter: raft.lastSyncedWriteId,
-      committed: this.#takeCommitted(),
-      snapshot: this.#takeSnapshot(),
-      readStates: this.#takeReadStates(),
-      droppedReads: this.#takeDroppedReads(),
+      promises: outbox.takePromises(),
+      promisesAfter: outbox.lastSyncedWriteId,
+      committed: log.hasCommitted()
+        ? log.takeCommitted(raft.config.maxApplyBytes)
+        : undefined,
+      snapshot: outbox.takeSnapshot(),
+      readStates: outbox.takeReadStates(),
+      droppedReads: outbox.takeDroppedReads(),
     };
   }
 
@@ -259,39 +252,5 @@ export class Peer {
   /** Asserts what holds between any two calls: for tests and simulations, which ask after every step. */
   checkState(): void {
     checkState(this.#raft);
-  }
-
-  #takeCommitted(): CommittedRange | undefined {
-    const raft = this.#raft;
-    if (!raft.log.hasCommitted()) return undefined;
-    return raft.log.takeCommitted(raft.config.maxApplyBytes);
-  }
-
-  #takeSnapshot(): SnapshotMeta | undefined {
-    const raft = this.#raft;
-    const snapshot = raft.restoring;
-    if (snapshot === undefined) return undefined;
-    assert(
-      snapshot.index === raft.log.commit,
-      "a snapshot is handed out alone",
-    );
-    raft.restoring = undefined;
-    return snapshot;
-  }
-
-  #takeReadStates(): readonly ReadState[] {
-    const raft = this.#raft;
-    if (raft.readStates.length === 0) return noReadStates;
-    const readStates = raft.readStates;
-    raft.readStates = [];
-    return readStates;
-  }
-
-  #takeDroppedReads(): readonly ReadContext[] {
-    const raft = this.#raft;
-    if (raft.droppedReads.length === 0) return noReads;
-    const droppedReads = raft.droppedReads;
-    raft.droppedReads = [];
-    return droppedReads;
   }
 }

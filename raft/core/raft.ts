@@ -5,6 +5,7 @@
 import { assert, unreachable } from "./assert.ts";
 import type { PeerConfig } from "./config.ts";
 import {
+  countOwnVote,
   handlePreVote,
   handlePreVoteResponse,
   handleTimeoutNow,
@@ -16,6 +17,7 @@ import {
 } from "./election.ts";
 import { emptyBatch } from "./entry_batch.ts";
 import { RaftLog } from "./log.ts";
+import { Outbox } from "./outbox.ts";
 import { Progress } from "./progress.ts";
 import {
   confirmReads,
@@ -38,11 +40,7 @@ import type {
   LogStorage,
   Membership,
   Message,
-  ReadContext,
-  ReadState,
-  Records,
   Role,
-  SnapshotMeta,
 } from "./types.ts";
 
 /** Why the core did not take a proposal. Nothing of it entered a log. */
@@ -68,14 +66,17 @@ export interface IgnoredCounts {
   broken: number;
 }
 
-const noMessages: Message[] = [];
-
 /** One node of one cluster. */
 export class Raft {
+  /** This node's id. */
   readonly nodeId: number;
+  /** Its settings. */
   readonly config: PeerConfig;
+  /** Its log. */
   readonly log: RaftLog;
+  /** Reads that wait for something. */
   readonly reads = new ReadQueue();
+  /** What it did not listen to. */
   readonly ignored: IgnoredCounts = {
     misrouted: 0,
     notMember: 0,
@@ -84,24 +85,29 @@ export class Raft {
     broken: 0,
   };
 
-  /** The latest term seen, and whom this node voted for in it. */
+  /** The latest term seen. */
   term: number;
+  /** Whom this node voted for in it, or 0. */
   votedFor: number;
+  /** Follower, candidate or leader. */
   role: Role = "follower";
   /** The leader of `term`, or 0. */
   leaderId = 0;
 
-  /** The members as of the last applied change, and what is known of each, in the same order. */
+  /** The members as of the last applied change. */
   membership: Membership;
+  /** What is known of each of them, in the same order. */
   progress: Progress[] = [];
   /** This node's own entry in `progress`; undefined if it is not a member. */
   self: Progress | undefined = undefined;
+  /** Whether it may vote and campaign (rule I2). */
   isAdmitted: boolean;
 
   /** Ticks since a leader was heard, a vote was granted or a campaign began. */
   electionElapsed = 0;
   /** At how many of them this node campaigns: drawn anew for each campaign. */
   electionTimeout = 0;
+  /** Ticks since this leader's last heartbeat. */
   heartbeatElapsed = 0;
   /** Ticks of this leadership. */
   leaderTicks = 0;
@@ -110,7 +116,9 @@ export class Raft {
   termStartIndex = 0;
   /** No membership change may be proposed before this index is applied (rule C4). */
   pendingChangeIndex = 0;
+  /** Who is to lead next, or 0 (thesis 3.10). */
   transferTarget = 0;
+  /** Ticks since that was asked for. */
   transferElapsed = 0;
   /** The latest heartbeat round. */
   round = 0;
@@ -119,19 +127,10 @@ export class Raft {
   /** The commit index moved since the last update. Followers hear of it with the next entries, or in one update more. */
   isCommitFresh = false;
 
-  /** A snapshot that was accepted and not yet handed to the driver. */
-  restoring: SnapshotMeta | undefined = undefined;
-  readStates: ReadState[] = [];
-  droppedReads: ReadContext[] = [];
+  /** What the driver is to do. */
+  readonly outbox: Outbox;
 
-  #appends: Message[] = noMessages;
-  #promises: Message[] = noMessages;
-  /** What is durable, and what was last handed out to be written. */
-  #durable: { term: number; votedFor: number };
-  #handedOut: { term: number; votedFor: number; commit: number };
-  #lastWriteId = 0;
-  #lastSyncedWriteId = 0;
-
+  /** Opens a node over what is durable; `start.membership` is that at `start.applied`. */
   constructor(
     config: PeerConfig,
     storage: LogStorage,
@@ -152,8 +151,7 @@ export class Raft {
     // A log without a hard state is that of an imported snapshot.
     this.term = Math.max(state.term, this.log.lastTerm);
     this.votedFor = state.votedFor;
-    this.#durable = { term: state.term, votedFor: state.votedFor };
-    this.#handedOut = { ...state };
+    this.outbox = new Outbox(state);
     this.isAdmitted = config.mayVote;
     this.membership = start.membership;
     this.setMembership(start.membership);
@@ -251,7 +249,7 @@ export class Raft {
     switch (message.type) {
       case "append":
       case "snapshot":
-        this.send({
+        this.outbox.send({
           type: "appendResponse",
           ...reply,
           index: message.type === "append"
@@ -263,16 +261,16 @@ export class Raft {
         });
         return;
       case "heartbeat":
-        this.send({ type: "heartbeatResponse", ...reply, round: 0 });
+        this.outbox.send({ type: "heartbeatResponse", ...reply, round: 0 });
         return;
       case "vote":
-        this.send({ type: "voteResponse", ...reply, granted: false });
+        this.outbox.send({ type: "voteResponse", ...reply, granted: false });
         return;
       case "preVote":
-        this.send({ type: "preVoteResponse", ...reply, granted: false });
+        this.outbox.send({ type: "preVoteResponse", ...reply, granted: false });
         return;
       case "readIndex":
-        this.send({
+        this.outbox.send({
           type: "readIndexResponse",
           ...reply,
           context: message.context,
@@ -405,7 +403,7 @@ export class Raft {
     this.round++;
     for (const progress of this.progress) {
       if (progress === this.self) continue;
-      this.sendEarly({
+      this.outbox.sendEarly({
         type: "heartbeat",
         from: this.nodeId,
         to: progress.nodeId,
@@ -450,106 +448,12 @@ export class Raft {
     this.self = this.progressOf(this.nodeId);
   }
 
-  /** Queues a message that must not leave before the state behind it is durable. */
-  send(message: Message): void {
-    if (this.#promises === noMessages) this.#promises = [];
-    // One turn may accept many appends; the last acknowledgement speaks for those before it.
-    const last = this.#promises[this.#promises.length - 1];
-    if (
-      message.type === "appendResponse" && !message.rejected &&
-      last?.type === "appendResponse" && !last.rejected &&
-      last.to === message.to && last.term === message.term &&
-      last.index <= message.index
-    ) {
-      this.#promises[this.#promises.length - 1] = message;
-      return;
-    }
-    this.#promises.push(message);
-  }
-
-  /** Queues a message that promises nothing, and may leave before the disk is done (rule C2). */
-  sendEarly(message: Message): void {
-    if (this.#appends === noMessages) this.#appends = [];
-    this.#appends.push(message);
-  }
-
-  /** Whether messages are queued or the hard state has changed. */
-  hasOutput(): boolean {
-    return this.#appends.length > 0 || this.#promises.length > 0 ||
-      this.#hasNewHardState();
-  }
-
-  /** The queued early messages. */
-  takeAppends(): readonly Message[] {
-    const appends = this.#appends;
-    this.#appends = noMessages;
-    return appends;
-  }
-
-  /** The queued promises. */
-  takePromises(): readonly Message[] {
-    const promises = this.#promises;
-    this.#promises = noMessages;
-    return promises;
-  }
-
-  /** The write that promises wait for: the last one that had to be synced. */
-  get lastSyncedWriteId(): number {
-    return this.#lastSyncedWriteId;
-  }
-
-  /**
-   * What must be written now. A record with batches carries a changed commit index too, so that no entry reaches the
-   * disk before the commit index that was known when it arrived (rule L3, which rule C4 builds on).
-   */
-  takeRecords(): Records | undefined {
-    const restoring = this.restoring !== undefined;
-    const handedOut = this.#handedOut;
-    const mustSyncState = handedOut.term !== this.term ||
-      handedOut.votedFor !== this.votedFor;
-    const hasNewState = mustSyncState || handedOut.commit !== this.log.commit;
-    const batches = this.log.takeUnwritten();
-    if (!hasNewState && batches.length === 0) return undefined;
-    assert(!restoring || batches.length === 0, "a snapshot is written alone");
-    const writeId = ++this.#lastWriteId;
-    const mustSync = mustSyncState || batches.length > 0 || restoring;
-    if (mustSync) this.#lastSyncedWriteId = writeId;
-    handedOut.term = this.term;
-    handedOut.votedFor = this.votedFor;
-    handedOut.commit = this.log.commit;
-    // A commit index alone proves nothing when it is durable.
-    if (mustSync) this.log.recordWrite(handedOut, writeId);
-    return {
-      writeId,
-      hardState: hasNewState
-        ? {
-          term: handedOut.term,
-          votedFor: handedOut.votedFor,
-          commit: handedOut.commit,
-        }
-        : undefined,
-      batches,
-      mustSync,
-    };
-  }
-
   /** The write `writeId` and all before it are durable. */
   persisted(writeId: number): void {
-    const write = this.log.persistedTo(writeId);
-    if (write === undefined) return;
-    this.#durable.term = write.term;
-    this.#durable.votedFor = write.votedFor;
+    if (!this.outbox.persisted(writeId, this.log)) return;
     if (this.role === "candidate") {
       // A candidate's own vote counts once it is on disk (rule C2).
-      if (this.self?.vote === "none" && this.hasDurableVote()) {
-        handleVoteResponse(this, {
-          type: "voteResponse",
-          from: this.nodeId,
-          to: this.nodeId,
-          term: this.term,
-          granted: true,
-        });
-      }
+      if (this.hasDurableVote()) countOwnVote(this);
     } else if (this.role === "leader") {
       // A leader counts itself only up to what its disk has synced (rule C2).
       if (this.self?.maybeAdvance(this.log.persisted)) maybeCommit(this);
@@ -558,8 +462,7 @@ export class Raft {
 
   /** Whether this node's vote for itself in this term is on disk. */
   hasDurableVote(): boolean {
-    return this.#durable.term === this.term &&
-      this.#durable.votedFor === this.nodeId;
+    return this.votedFor === this.nodeId && this.outbox.isDurable(this);
   }
 
   /** A membership change was applied. */
@@ -579,12 +482,6 @@ export class Raft {
     // Fewer voters may mean that more is committed or confirmed.
     maybeCommit(this);
     confirmReads(this);
-  }
-
-  #hasNewHardState(): boolean {
-    const handedOut = this.#handedOut;
-    return handedOut.commit !== this.log.commit ||
-      handedOut.term !== this.term || handedOut.votedFor !== this.votedFor;
   }
 }
 

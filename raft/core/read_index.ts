@@ -47,13 +47,13 @@ export function requestRead(raft: Raft, context: ReadContext): void {
   if (raft.role === "leader") {
     raft.reads.waiting.push({ from: raft.nodeId, context });
   } else if (raft.leaderId === 0) {
-    raft.droppedReads.push(context);
+    raft.outbox.dropRead(context);
   } else {
     raft.reads.forwarded.push({
       context,
       ticksLeft: raft.config.electionTimeoutTicks,
     });
-    raft.sendEarly({
+    raft.outbox.sendEarly({
       type: "readIndex",
       from: raft.nodeId,
       to: raft.leaderId,
@@ -113,7 +113,7 @@ export function confirmReads(raft: Raft): void {
     if (round.round > confirmed) break;
     for (const read of round.reads) {
       if (read.from === raft.nodeId) {
-        raft.readStates.push({ context: read.context, index: round.index });
+        raft.outbox.confirmRead({ context: read.context, index: round.index });
       } else {
         answer(raft, read, round.index);
       }
@@ -137,8 +137,8 @@ export function handleReadIndexResponse(
   }
   const context = (forwarded[position] as ForwardedRead).context;
   forwarded.splice(position, 1);
-  if (message.rejected) raft.droppedReads.push(context);
-  else raft.readStates.push({ context, index: message.index });
+  if (message.rejected) raft.outbox.dropRead(context);
+  else raft.outbox.confirmRead({ context, index: message.index });
 }
 
 /** Gives up forwarded reads whose question or answer was lost. */
@@ -151,14 +151,14 @@ export function expireForwardedReads(raft: Raft): void {
     if (read.ticksLeft <= 0) expired++; // They were forwarded in this order, so they expire in it.
   }
   for (const read of forwarded.splice(0, expired)) {
-    raft.droppedReads.push(read.context);
+    raft.outbox.dropRead(read.context);
   }
 }
 
 /** The leader they waited for is no longer the one. They changed nothing and can be asked again. */
 export function dropReads(raft: Raft): void {
   const { reads } = raft;
-  for (const read of reads.forwarded) raft.droppedReads.push(read.context);
+  for (const read of reads.forwarded) raft.outbox.dropRead(read.context);
   for (const round of reads.rounds) drop(raft, round.reads);
   drop(raft, reads.waiting);
   if (reads.forwarded.length > 0) reads.forwarded = [];
@@ -168,14 +168,14 @@ export function dropReads(raft: Raft): void {
 
 function drop(raft: Raft, reads: readonly Read[]): void {
   for (const read of reads) {
-    if (read.from === raft.nodeId) raft.droppedReads.push(read.context);
+    if (read.from === raft.nodeId) raft.outbox.dropRead(read.context);
     else answer(raft, read, 0);
   }
 }
 
 /** Answers a follower's read; index 0 refuses it. */
 function answer(raft: Raft, read: Read, index: number): void {
-  raft.send({
+  raft.outbox.send({
     type: "readIndexResponse",
     from: raft.nodeId,
     to: read.from,

@@ -140,7 +140,7 @@ function sendAppend(
   progress: Progress,
   run: SendableRun,
 ): void {
-  raft.sendEarly({
+  raft.outbox.sendEarly({
     type: "append",
     from: raft.nodeId,
     to: progress.nodeId,
@@ -163,7 +163,7 @@ export function handleAppend(raft: Raft, message: MessageOf<"append">): void {
     return;
   }
   // A snapshot is written alone; what follows it comes again.
-  if (raft.restoring !== undefined) return;
+  if (raft.outbox.snapshot !== undefined) return;
   if (
     message.prevLogIndex > log.commit &&
     !log.holds(message.prevLogIndex, message.prevLogTerm)
@@ -186,7 +186,7 @@ export function handleAppend(raft: Raft, message: MessageOf<"append">): void {
     log.append(batch);
   }
   log.commitTo(Math.min(message.commit, lastIndex));
-  raft.send({
+  raft.outbox.send({
     type: "appendResponse",
     from: raft.nodeId,
     to: message.from,
@@ -218,7 +218,7 @@ function rejectAppend(raft: Raft, message: MessageOf<"append">): void {
     message.prevLogIndex,
     message.prevLogTerm,
   );
-  raft.send({
+  raft.outbox.send({
     type: "appendResponse",
     from: raft.nodeId,
     to: message.from,
@@ -272,7 +272,7 @@ export function handleHeartbeat(
     return;
   }
   raft.log.commitTo(message.commit);
-  raft.send({
+  raft.outbox.send({
     type: "heartbeatResponse",
     from: raft.nodeId,
     to: message.from,

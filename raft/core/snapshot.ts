@@ -13,7 +13,7 @@ export function maybeSendSnapshot(raft: Raft, progress: Progress): boolean {
   // One that brings the follower no further would be sent for ever.
   if (snapshot === undefined || snapshot.index < progress.next) return false;
   progress.becomeSnapshot(snapshot.index);
-  raft.sendEarly({
+  raft.outbox.sendEarly({
     type: "snapshot",
     from: raft.nodeId,
     to: progress.nodeId,
@@ -50,10 +50,10 @@ export function handleSnapshot(
     } else {
       log.restore(snapshot);
       raft.setMembership(snapshot.membership);
-      raft.restoring = snapshot;
+      raft.outbox.snapshot = snapshot;
     }
   }
-  raft.send({
+  raft.outbox.send({
     type: "appendResponse",
     from: raft.nodeId,
     to: message.from,

@@ -198,7 +198,9 @@ export interface CommittedRange {
 
 /** A read that may be served once `index` is applied. */
 export interface ReadState {
+  /** The attempt. */
   readonly context: ReadContext;
+  /** What must be applied before it is served. */
   readonly index: number;
 }
 
@@ -214,7 +216,7 @@ export interface Update {
   readonly records: Records | undefined;
   /** Votes, vote requests, every reply. */
   readonly promises: readonly Message[];
-  /** The `writeId` that must be durable before `promises` leave; 0 if nothing was ever written. */
+  /** The `writeId` that must be durable before `promises` leave: the last that had to be synced; 0 if none had to. */
   readonly promisesAfter: number;
   /** What to apply next, or undefined. Handed out once; at most one range is outstanding. */
   readonly committed: CommittedRange | undefined;
@@ -228,15 +230,23 @@ export interface Update {
 
 /** What can be seen from outside. */
 export interface Status {
+  /** This node's id. */
   readonly nodeId: number;
+  /** Follower, candidate or leader. */
   readonly role: Role;
+  /** The latest term seen. */
   readonly term: number;
+  /** The candidate that has this node's vote in `term`, or 0. */
   readonly votedFor: number;
   /** The leader of `term` as far as known, or 0. */
   readonly leaderId: number;
+  /** Highest index known to be committed. */
   readonly commit: number;
+  /** Highest index applied. */
   readonly applied: number;
+  /** First index whose entry is in the durable log. */
   readonly firstIndex: number;
+  /** Index of the last entry. */
   readonly lastIndex: number;
   /** The target of a transfer under way, or 0. */
   readonly transferTarget: number;

@@ -205,16 +205,18 @@ export const elections: readonly Sentence[] = [
     section: "5.2",
     says: "granting a vote resets the election timer, refusing one does not",
     test: () => {
-      const voter = new SingleNode();
-      voter.tick(9);
-      voter.vote({ term: 1 });
-      voter.tick(9);
-      assert.equal(voter.core.role, "follower");
-      const refuser = new SingleNode({ log: [1] });
-      refuser.tick(9);
-      refuser.vote({ term: 2 });
-      refuser.tick(11);
-      assert.notEqual(refuser.core.role, "follower");
+      for (let seed = 0; seed < 20; seed++) {
+        const voter = new SingleNode({ seed });
+        voter.tick(9);
+        voter.vote({ term: 1 });
+        voter.tick(9);
+        assert.equal(voter.core.role, "follower");
+        const refuser = new SingleNode({ log: [1], seed });
+        refuser.tick(9);
+        refuser.vote({ term: 2 });
+        refuser.tick(11);
+        assert.notEqual(refuser.core.role, "follower");
+      }
     },
   },
   {

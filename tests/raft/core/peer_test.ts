@@ -213,6 +213,14 @@ Deno.test("Who may not vote does neither vote nor campaign until it is admitted 
   assert.equal(node.core.role, "preCandidate");
 });
 
+Deno.test("Who may not vote does not in the term it is in either (rule I2)", () => {
+  const node = new SingleNode({ mayVote: false, term: 3 });
+  assert.deepEqual(node.vote({ term: 3 }), []);
+  assert.equal(node.core.status().votedFor, 0);
+  node.core.admit();
+  assert.equal(node.vote({ term: 3 }).length, 1);
+});
+
 Deno.test("Who is not a member never campaigns, but votes", () => {
   const node = new SingleNode({ nodeId: 7, members: [1, 2, 3] });
   node.tick(100);
