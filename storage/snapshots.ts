@@ -28,6 +28,7 @@ export class SnapshotStore {
   readonly #options: SnapshotStoreOptions;
   readonly #root: string;
   /** Tells files apart that are written at the same time. */
+  readonly #durableFolders = new Set<string>();
   #nextTemporary = 1;
 
   /** Touches no file. */
@@ -143,6 +144,7 @@ export class SnapshotStore {
   /** Removes all snapshots of a node, durably. @throws {RaftError} `diskFailed`. */
   removeNode(clusterId: number, nodeId: number): void {
     const folder = this.#folder(clusterId, nodeId);
+    this.#durableFolders.delete(folder);
     if (this.#options.fileSystem.stat(folder) === undefined) return;
     this.#remove(folder);
     try {
@@ -157,13 +159,20 @@ export class SnapshotStore {
     assert(index >= 1, "a snapshot must contain an entry");
     const { fileSystem } = this.#options;
     const path = this.#path(clusterId, nodeId, index);
+    this.#makeFolder(this.#folder(clusterId, nodeId), path);
+    const temporaryPath = `${path}.${this.#nextTemporary++}.tmp`;
+    return new AsideFile({ fileSystem, temporaryPath, path, what: "snapshot" });
+  }
+
+  /** Makes a node's folder durable, once: syncing the one above takes as long as syncing a small snapshot. */
+  #makeFolder(folder: string, path: string): void {
+    if (this.#durableFolders.has(folder)) return;
     try {
-      makeDurableDirectory(fileSystem, this.#folder(clusterId, nodeId));
+      makeDurableDirectory(this.#options.fileSystem, folder);
     } catch (error) {
       throw diskError(`write snapshot ${path}`, error);
     }
-    const temporaryPath = `${path}.${this.#nextTemporary++}.tmp`;
-    return new AsideFile({ fileSystem, temporaryPath, path, what: "snapshot" });
+    this.#durableFolders.add(folder);
   }
 
   #folder(clusterId: number, nodeId: number): string {
