@@ -6,7 +6,7 @@ import { assert } from "./core/assert.ts";
 import { entryKind } from "./core/entry_batch.ts";
 import type { CommittedRange, EntryBatch, SnapshotMeta } from "./core/types.ts";
 import { EntryCursor } from "./entries.ts";
-import type { Clock } from "./ports.ts";
+import type { Clock, Logger } from "./ports.ts";
 import type { ProposalTable } from "./proposals.ts";
 import type { ProposalGroup } from "./requests.ts";
 import type {
@@ -27,6 +27,8 @@ export interface ApplierOwner {
     index: number,
     key: { proposer: number; counter: number },
   ): void;
+  /** `batch` was applied to its end, or as far as it is committed. */
+  batchApplied(batch: EntryBatch): void;
   /** Everything up to `index` is applied. */
   appliedTo(index: number): void;
 }
@@ -175,7 +177,7 @@ export class Applier {
       }
     }
     this.appliedTerm = batch.term;
-    if (proposals.hasForwarded) proposals.settleOverwrittenForwards(batch);
+    this.#owner.batchApplied(batch);
     if (this.applied < batch.lastIndex) return true; // The rest is not committed yet.
     if (group !== undefined) proposals.finished(group);
     return true;
@@ -220,5 +222,21 @@ export class Applier {
     if (cursor.proposer !== 0 && cursor.proposer === this.#proposer) {
       this.#proposals.takeForwarded(cursor.counter)?.(result);
     }
+  }
+}
+
+/** Closes a state machine that nobody uses any more. Never rejects. */
+export async function closeMachine(
+  machine: StateMachine,
+  clusterId: number,
+  logger: Logger,
+): Promise<void> {
+  try {
+    await machine.close?.();
+  } catch (error) {
+    logger.warn("a state machine failed to close", {
+      clusterId,
+      error: String(error),
+    });
   }
 }

@@ -24,6 +24,8 @@ export interface ChangesOwner {
   readonly proposer: number;
   /** The core. */
   readonly peer: Peer;
+  /** So many numbers in a row that no other node got, in this life of it or before; returns the first. */
+  takeCounters(count: number): number;
   /** Sends a record to a node; false if there is no way to it now. */
   send(to: number, record: WireRecord): boolean;
 }
@@ -96,7 +98,6 @@ export class ChangeTable {
   readonly #owner: ChangesOwner;
   #changes: PendingChange[] = [];
   #transfers: PendingTransfer[] = [];
-  #nextCounter = firstChangeCounter;
 
   /** An empty table. */
   constructor(owner: ChangesOwner) {
@@ -115,7 +116,7 @@ export class ChangeTable {
     deadline: number,
   ): () => void {
     const pending: PendingChange = {
-      counter: this.#nextCounter++,
+      counter: firstChangeCounter + this.#owner.takeCounters(1),
       change,
       settle,
       deadline,
@@ -138,7 +139,7 @@ export class ChangeTable {
     deadline: number,
   ): () => void {
     const pending: PendingTransfer = {
-      counter: this.#nextCounter++,
+      counter: firstChangeCounter + this.#owner.takeCounters(1),
       target,
       settle,
       deadline,

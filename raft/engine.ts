@@ -57,10 +57,12 @@ function emptyGroup(): Group {
 
 /** Appends `second` to `first`. */
 function joinGroups(first: Group, second: Group): void {
-  first.writes.push(...second.writes);
-  first.nodes.push(...second.nodes);
-  first.writeIds.push(...second.writeIds);
-  first.callbacks.push(...second.callbacks);
+  for (let i = 0; i < second.writes.length; i++) {
+    first.writes.push(second.writes[i]!);
+    first.nodes.push(second.nodes[i]);
+    first.writeIds.push(second.writeIds[i]!);
+    first.callbacks.push(second.callbacks[i]);
+  }
   first.mustSync ||= second.mustSync;
   first.isAwaited ||= second.isAwaited;
 }
@@ -111,7 +113,12 @@ export class Engine {
   #isProven = false;
   #isStalled = false;
   #isClosed = false;
+  /** Nothing will be written any more. */
+  #isAbandoned = false;
   #whenIdle: (() => void)[] = [];
+  /** What to call if a write that somebody waits for is never made. */
+  readonly #whenAbandoned = new Set<() => void>();
+  #nextCounter = 1;
 
   /** An engine without nodes; `start` sets it going. */
   constructor(options: {
@@ -183,13 +190,29 @@ export class Engine {
     if (record.mustSync) group.mustSync = true;
   }
 
-  /** Adds a write that is no record of the core's; `done` is called when it is in place. */
-  stageOther(write: NodeWrite, mustSync: boolean, done: () => void): void {
+  /**
+   * Adds a write that is no record of the core's; `done` is called when it is in place, `abandoned` if it never will
+   * be: the log failed, or was closed before.
+   */
+  stageOther(
+    write: NodeWrite,
+    mustSync: boolean,
+    done: () => void,
+    abandoned?: () => void,
+  ): void {
+    if (this.#isAbandoned) return abandoned?.();
     const group = this.#group;
     group.writes.push(write);
     group.nodes.push(undefined);
     group.writeIds.push(0);
-    group.callbacks.push(done);
+    if (abandoned === undefined) group.callbacks.push(done);
+    else {
+      this.#whenAbandoned.add(abandoned);
+      group.callbacks.push(() => {
+        this.#whenAbandoned.delete(abandoned);
+        done();
+      });
+    }
     group.isAwaited = true;
     if (mustSync) group.mustSync = true;
     this.requestTurn();
@@ -206,6 +229,25 @@ export class Engine {
   close(): void {
     this.#isClosed = true;
     this.#timer?.cancel();
+  }
+
+  /** Gives up what was not written, for want of space or because the log failed. */
+  abandon(): void {
+    this.#isAbandoned = true;
+    this.#group = emptyGroup();
+    const callbacks = [...this.#whenAbandoned];
+    this.#whenAbandoned.clear();
+    for (const callback of callbacks) this.#call(callback);
+  }
+
+  /**
+   * So many numbers in a row that this NodeHost gave to nobody before; returns the first. A node that is stopped and
+   * started again must not take the answer to a request of its life before for one of its own (rules R1, C7).
+   */
+  takeCounters(count: number): number {
+    const first = this.#nextCounter;
+    this.#nextCounter += count;
+    return first;
   }
 
   readonly #deferredTurn = (): void => {
@@ -324,7 +366,8 @@ export class Engine {
     for (let i = 0; i < group.writes.length; i++) {
       const node = group.nodes[i];
       if (node === undefined) {
-        group.callbacks[i]?.();
+        const callback = group.callbacks[i];
+        if (callback !== undefined) this.#call(callback);
         continue;
       }
       try {
@@ -332,6 +375,17 @@ export class Engine {
       } catch (error) {
         node.fail(error);
       }
+    }
+  }
+
+  /** Whatever comes of it, the other writes of the group are told as well. */
+  #call(callback: () => void): void {
+    try {
+      callback();
+    } catch (error) {
+      this.#logger.error("what was to follow a write failed", {
+        error: String(error),
+      });
     }
   }
 
@@ -359,8 +413,8 @@ export class Engine {
     this.#logger.error("the log failed and is closed for good", {
       error: String(error),
     });
-    this.#group = emptyGroup();
     this.#onDiskFailure(error);
+    this.abandon();
     this.#wakeIdle();
   }
 

@@ -6,6 +6,7 @@ import { Peer } from "./core/peer.ts";
 import { Prng } from "./core/prng.ts";
 import { getUint64 } from "./core/entry_batch.ts";
 import { initialMembership } from "./admission.ts";
+import { closeMachine } from "./applier.ts";
 import { bootstrapFor, configOf } from "./bootstrap.ts";
 import { validateId } from "./config.ts";
 import type {
@@ -22,12 +23,13 @@ import { consoleLogger } from "./logger.ts";
 import { Node } from "./node.ts";
 import type { Logger, Ports, Random } from "./ports.ts";
 import { Reporter } from "./reporter.ts";
+import { abortable } from "./requests.ts";
 import { Snapshotter } from "./snapshotter.ts";
 import type { StateMachine, StateMachineFactory } from "./state_machine.ts";
 import { LinkPool } from "./transport/link_pool.ts";
 import type { Link, WireRecord } from "./transport/link_pool.ts";
 import type { IMasterClient, NodeHostInfo } from "../master/protocol.ts";
-import type { Bootstrap } from "../storage/log_store.ts";
+import type { Bootstrap, NodeLog } from "../storage/log_store.ts";
 import { SnapshotStore } from "../storage/snapshots.ts";
 import { Wal } from "../storage/wal/wal.ts";
 
@@ -51,6 +53,10 @@ export class HostRuntime {
   readonly #logger: Logger;
   readonly #nodes = new Map<number, Node>();
   readonly #starting = new Set<number>();
+  /** Nodes on their way out, by cluster: the next one of a cluster waits for the end of the one before. */
+  readonly #stopping = new Map<number, Promise<void>>();
+  /** Every node of each cluster that the log names. */
+  readonly #logged = new Map<number, Set<number>>();
   #identity: OpenedIdentity | undefined;
   #context: HostContext | undefined;
   #engine: Engine | undefined;
@@ -59,6 +65,8 @@ export class HostRuntime {
   #wal: Wal | undefined;
   #masterClient: IMasterClient | undefined;
   #reporter: Reporter | undefined;
+  /** What ends each pause. */
+  readonly #pauses = new Set<() => void>();
   #failure: RaftError | undefined;
   #closing: Promise<void> | undefined;
 
@@ -73,7 +81,9 @@ export class HostRuntime {
       ? ports
       : { ...ports, fileSystem: config.storage };
     this.#owner = owner;
-    this.#logger = config.logger ?? consoleLogger;
+    this.#logger = config.logger === undefined
+      ? consoleLogger
+      : harmless(config.logger);
   }
 
   /** The folder's identity, once it is open. */
@@ -159,6 +169,9 @@ export class HostRuntime {
       yield: giveTurn,
     });
     const wal = this.#wal;
+    for (const { clusterId, nodeId } of wal.nodes()) {
+      this.#recordLogged(clusterId, nodeId);
+    }
     const kept = new Map<string, number | undefined>(
       wal.nodes().map(({ clusterId, nodeId }) => [
         `${clusterId}-${nodeId}`,
@@ -249,6 +262,7 @@ export class HostRuntime {
   /** Starts again the nodes that the log names and whose state machine has a name here (rule I5). */
   async #restartNodes(): Promise<void> {
     for (const { clusterId, nodeId } of this.#wal!.nodes()) {
+      // Of several nodes of a cluster, only the one started last has kept its name.
       const bootstrap = this.#wal!.node(clusterId, nodeId).bootstrap();
       if (bootstrap === undefined) continue;
       if (
@@ -314,14 +328,18 @@ export class HostRuntime {
       "Cannot use the NodeHost: it is closed",
     );
     const failure = this.#failure;
+    for (const end of [...this.#pauses]) end();
     await this.#reporter?.stop();
     await this.#stopMasterClient();
     this.#eachNode((node) => node.stop(failure));
     this.#links?.close();
     this.#engine?.close();
-    await Promise.all(this.sortedNodes().map((node) => node.snapshots.idle()));
-    await this.#context?.snapshotter.close();
     if (this.#wal?.failure === undefined) await this.#engine?.idle();
+    this.#engine?.abandon(); // What the full disk had no room for.
+    for (const end of [...this.#pauses]) end();
+    await Promise.all(this.sortedNodes().map((node) => node.ended));
+    await Promise.all(this.#stopping.values());
+    this.#context?.snapshotter.close();
     await this.#wal?.close();
     this.#identity?.release();
   }
@@ -344,7 +362,7 @@ export class HostRuntime {
       `Cannot use the NodeHost: its log failed: ${
         error instanceof Error ? error.message : String(error)
       }`,
-      { outcome: "unknown", cause: error },
+      { cause: error },
     );
     const failure = this.#failure;
     this.#eachNode((node) => node.stop(failure));
@@ -356,7 +374,7 @@ export class HostRuntime {
     const factory = this.#factory(config);
     const running = this.#nodes.get(clusterId);
     if (running?.failure?.code === "nodeRemoved" && running.nodeId !== nodeId) {
-      this.#nodes.delete(clusterId);
+      this.#leave(running);
     }
     if (this.#nodes.has(clusterId) || this.#starting.has(clusterId)) {
       throw new RaftError(
@@ -366,19 +384,48 @@ export class HostRuntime {
     }
     this.#starting.add(clusterId);
     try {
-      const node = await this.#makeNode(config, factory);
-      this.requireOpen();
-      this.#nodes.set(clusterId, node);
-      this.#engine!.add(node);
-      node.membershipChanged(node.peer.membership());
-      if (node.failure !== undefined) {
-        this.#nodes.delete(clusterId);
-        throw node.failure;
-      }
-      node.linkUp();
+      await this.#stopping.get(clusterId);
+      this.#enter(await this.#makeNode(config, factory));
     } finally {
       this.#starting.delete(clusterId);
     }
+  }
+
+  /** Lets a node take part. @throws {RaftError} why it cannot. */
+  #enter(node: Node): void {
+    const { clusterId } = node;
+    this.#nodes.set(clusterId, node);
+    try {
+      this.requireOpen();
+      this.#engine!.add(node);
+      node.membershipChanged(node.peer.membership());
+      node.linkUp();
+    } catch (error) {
+      node.fail(error);
+    }
+    if (node.failure === undefined) return;
+    this.#leave(node);
+    throw node.failure;
+  }
+
+  /** Takes out a node that was stopped; resolves when nothing of it is under way. */
+  #leave(node: Node): Promise<void> {
+    const { clusterId } = node;
+    this.#nodes.delete(clusterId);
+    const before = this.#stopping.get(clusterId);
+    const ended: Promise<void> = this.#end(node, before).finally(() => {
+      if (this.#stopping.get(clusterId) === ended) {
+        this.#stopping.delete(clusterId);
+      }
+    });
+    this.#stopping.set(clusterId, ended);
+    return ended;
+  }
+
+  async #end(node: Node, before: Promise<void> | undefined): Promise<void> {
+    await before;
+    await node.ended;
+    await this.#engine!.idle();
   }
 
   #factory(config: ResolvedClusterConfig): StateMachineFactory {
@@ -401,13 +448,32 @@ export class HostRuntime {
     const log = this.#wal!.node(clusterId, nodeId);
     const bootstrap = bootstrapFor(config, log.bootstrap());
     await this.#saveBootstrap({ clusterId, nodeId }, bootstrap);
+    this.requireOpen();
     const machine = factory({ clusterId, nodeId });
-    await this.#restore({ clusterId, nodeId }, machine);
+    try {
+      await this.#restore({ clusterId, nodeId }, machine);
+      this.requireOpen();
+      return this.#assemble({ config, log, bootstrap, machine });
+    } catch (error) {
+      await closeMachine(machine, clusterId, this.#logger);
+      throw error;
+    }
+  }
+
+  #assemble(
+    parts: {
+      config: ResolvedClusterConfig;
+      log: NodeLog;
+      bootstrap: Bootstrap;
+      machine: StateMachine;
+    },
+  ): Node {
+    const { config, log, bootstrap } = parts;
     const snapshot = log.snapshot();
     const start = { index: snapshot?.index ?? 0, term: snapshot?.term ?? 0 };
     const peer = new Peer(
       {
-        nodeId,
+        nodeId: config.nodeId,
         electionTimeoutTicks: config.electionTimeoutTicks,
         heartbeatTicks: config.heartbeatTicks,
         maxAppendBytes: this.#batchBytes(),
@@ -429,10 +495,7 @@ export class HostRuntime {
     return new Node({
       host: this.#context!,
       engine: this.#engine!,
-      config,
-      log,
-      bootstrap,
-      machine,
+      ...parts,
       peer,
       start,
     });
@@ -448,8 +511,42 @@ export class HostRuntime {
   ): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) return reject(this.#failure);
-      this.#engine!.stageOther({ ...node, bootstrap }, true, resolve);
+      this.#forgetNames(node);
+      this.#engine!.stageOther(
+        { ...node, bootstrap },
+        true,
+        resolve,
+        () => reject(this.#failure),
+      );
     });
+  }
+
+  /**
+   * A NodeHost carries one node of a cluster. Those it carried before keep their data, and lose the name by which they
+   * would be started again by themselves (rule I5).
+   */
+  #forgetNames(node: { clusterId: number; nodeId: number }): void {
+    const { clusterId } = node;
+    for (const nodeId of this.#recordLogged(clusterId, node.nodeId)) {
+      if (nodeId === node.nodeId) continue;
+      const other = this.#wal!.node(clusterId, nodeId).bootstrap();
+      if (other === undefined || other.stateMachineName === "") continue;
+      const bootstrap = { ...other, stateMachineName: "" };
+      this.#engine!.stageOther(
+        { clusterId, nodeId, bootstrap },
+        true,
+        () => {},
+      );
+    }
+  }
+
+  #recordLogged(clusterId: number, nodeId: number): ReadonlySet<number> {
+    let nodeIds = this.#logged.get(clusterId);
+    if (nodeIds === undefined) {
+      nodeIds = new Set();
+      this.#logged.set(clusterId, nodeIds);
+    }
+    return nodeIds.add(nodeId);
   }
 
   async #restore(
@@ -516,10 +613,20 @@ export class HostRuntime {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Waits by the clock. */
-  pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.ports.clock.setTimer(ms, resolve);
+  /** Waits by the clock, or until the NodeHost closes. Rejects with the signal's reason as soon as that is aborted. */
+  pause(ms: number, signal?: AbortSignal): Promise<void> {
+    return abortable<void>(signal, (settle) => {
+      const timer = this.ports.clock.setTimer(ms, () => end());
+      const forget = () => {
+        timer.cancel();
+        this.#pauses.delete(end);
+      };
+      const end = () => {
+        forget();
+        settle(undefined);
+      };
+      this.#pauses.add(end);
+      return forget;
     });
   }
 
@@ -531,16 +638,31 @@ export class HostRuntime {
   /** Stops a node; its data stays. */
   async stop(clusterId: number): Promise<void> {
     const node = this.node(clusterId);
-    this.#nodes.delete(clusterId);
     node.stop(
       new RaftError(
         "clusterClosed",
         `Cannot use cluster ${clusterId}: its node on this NodeHost was stopped`,
       ),
     );
-    await node.snapshots.idle();
-    await this.#engine!.idle();
+    await this.#leave(node);
   }
+}
+
+/** A logger that is not heeded when it throws: half a turn of the engine must not be lost with it. */
+function harmless(logger: Logger): Logger {
+  const log = (level: keyof Logger): Logger["info"] => (message, fields) => {
+    try {
+      logger[level](message, fields);
+    } catch {
+      // There is nobody left to tell.
+    }
+  };
+  return {
+    debug: log("debug"),
+    info: log("info"),
+    warn: log("warn"),
+    error: log("error"),
+  };
 }
 
 /** A random integer from 1 to 2^52. */

@@ -15,7 +15,7 @@ import type {
 } from "./core/types.ts";
 import type { Peer, Refusal } from "./core/peer.ts";
 import { Admission } from "./admission.ts";
-import { Applier } from "./applier.ts";
+import { Applier, closeMachine } from "./applier.ts";
 import { ChangeTable } from "./changes.ts";
 import type { ResolvedClusterConfig } from "./config.ts";
 import type { Engine, EngineNode } from "./engine.ts";
@@ -53,6 +53,8 @@ export class Node implements EngineNode {
   isDirty = false;
   /** Why the node stopped; undefined while it runs. */
   failure: RaftError | undefined;
+  /** Resolves when a node that was stopped has let go of its files and its state machine. */
+  ended: Promise<void> = Promise.resolve();
   /** The cluster. */
   readonly clusterId: number;
   /** The node. */
@@ -84,7 +86,6 @@ export class Node implements EngineNode {
   readonly #forwarding: Forwarding;
   readonly #greetings: Greetings;
   #bootstrap: Bootstrap;
-  #nextRead = 1;
   #busyError: RaftError | undefined;
   #busySince = 0;
   #durableWriteId = 0;
@@ -106,7 +107,10 @@ export class Node implements EngineNode {
     this.proposer = parts.host.proposer;
     this.#engine = parts.engine;
     this.#bootstrap = parts.bootstrap;
-    this.#proposals = new ProposalTable(this.proposer);
+    this.#proposals = new ProposalTable(
+      this.proposer,
+      (count) => this.takeCounters(count),
+    );
     this.#changes = new ChangeTable(this);
     this.#greetings = new Greetings(this, parts.engine);
     this.#forwarding = new Forwarding(this, this.#proposals, this.#changes);
@@ -217,7 +221,8 @@ export class Node implements EngineNode {
     this.admission.tick();
     if (
       this.peer.hasUpdate() || this.#reads.hasWaiting ||
-      this.#changes.hasWork || this.#wantsIdentify
+      this.#changes.hasWork ||
+      (this.#wantsIdentify && this.peer.isLeader())
     ) this.#engine.schedule(this);
   }
 
@@ -271,12 +276,15 @@ export class Node implements EngineNode {
       error: message,
       stack: error instanceof Error ? error.stack : undefined,
     });
+    // What is asked of a stopped node from here on is not applied; what it has in a log ends as unknown.
     this.stop(
-      error instanceof RaftError ? error : new RaftError(
-        "clusterClosed",
-        `Cannot go on with cluster ${this.clusterId}: its node stopped: ${message}`,
-        { outcome: "unknown", cause: error },
-      ),
+      error instanceof RaftError
+        ? new RaftError(error.code, message, { cause: error })
+        : new RaftError(
+          "clusterClosed",
+          `Cannot go on with cluster ${this.clusterId}: its node stopped: ${message}`,
+          { cause: error },
+        ),
     );
   }
 
@@ -295,13 +303,13 @@ export class Node implements EngineNode {
     this.admission.stop();
     this.applier.stop();
     this.snapshots.stop();
-    try {
-      this.machine.close?.();
-    } catch (error) {
-      this.host.logger.warn("a state machine failed to close", {
-        clusterId: this.clusterId,
-        error: String(error),
-      });
+    this.ended = this.#end();
+  }
+
+  /** Closes the state machine once it saves and restores nothing any more; one that does not come back stays as it is. */
+  async #end(): Promise<void> {
+    if (await this.snapshots.idle()) {
+      await closeMachine(this.machine, this.clusterId, this.host.logger);
     }
   }
 
@@ -411,12 +419,19 @@ export class Node implements EngineNode {
   stageOther(
     write: { snapshot: SnapshotMeta; compactTo: number },
     done: () => void,
+    abandoned: () => void,
   ): void {
     this.#engine.stageOther(
       { clusterId: this.clusterId, nodeId: this.nodeId, ...write },
       true,
       done,
+      abandoned,
     );
+  }
+
+  /** So many numbers in a row that no other node got, in this life of it or before; returns the first. */
+  takeCounters(count: number): number {
+    return this.#engine.takeCounters(count);
   }
 
   /** Sends a record to a node of the cluster; false if there is no way to it now. */
@@ -476,11 +491,19 @@ export class Node implements EngineNode {
     );
   }
 
+  /** `batch` was applied: requests that had its place in the log in another term never will be (rule R1). */
+  batchApplied(batch: EntryBatch): void {
+    if (this.#proposals.hasForwarded) {
+      this.#proposals.settleOverwrittenForwards(batch);
+    }
+    if (this.#changes.hasWork) this.#changes.settleOverwritten(batch);
+  }
+
   /** Everything up to `index` is applied. */
   appliedTo(index: number): void {
     if (this.failure !== undefined) return;
     this.peer.applied(index);
-    this.#reads.serve(index);
+    this.#serveReads();
     if (this.peer.hasUpdate()) this.#engine.schedule(this);
   }
 
@@ -627,7 +650,7 @@ export class Node implements EngineNode {
   }
 
   #issueReads(): void {
-    const counter = this.#nextRead++;
+    const counter = this.takeCounters(1);
     this.#reads.beginRound(counter, this.#engine.tickNow);
     this.peer.readIndex({
       nodeId: this.nodeId,
@@ -689,7 +712,14 @@ export class Node implements EngineNode {
   #confirmRead(context: ReadContext, index: number): void {
     if (context.incarnation !== this.host.self.incarnation) return;
     this.#reads.confirm(context.counter, index);
-    this.#reads.serve(this.applier.applied);
+    this.#serveReads();
+  }
+
+  /** Answers reads, unless the state machine is being replaced. */
+  #serveReads(): void {
+    if (!this.snapshots.isRestoring) {
+      this.#reads.serve(this.applier.applied);
+    }
   }
 
   #stageRecords(update: Update): void {
@@ -747,7 +777,12 @@ export class Node implements EngineNode {
   /** Steps a snapshot message whose file lies durable on this disk. */
   stepSnapshot(message: Message): void {
     if (this.failure !== undefined) return;
-    this.peer.step(message);
+    try {
+      this.peer.step(message);
+    } catch (error) {
+      this.fail(error);
+      throw error;
+    }
     this.#engine.schedule(this);
   }
 }

@@ -17,6 +17,8 @@ import type { Membership } from "./core/types.ts";
 
 /** Automatic snapshots of one node are at least so far apart. */
 const minIntervalMs = 1_000;
+/** How long a stopped node waits for its state machine to end what it does with a snapshot. */
+const patienceMs = 5_000;
 
 /** What a {@link NodeSnapshots} needs of its node. */
 export interface SnapshotsOwner {
@@ -37,6 +39,7 @@ export interface SnapshotsOwner {
   stageOther(
     write: { snapshot: SnapshotMeta; compactTo: number },
     done: () => void,
+    abandoned: () => void,
   ): void;
   stepSnapshot(message: Message): void;
   membershipChanged(membership: Membership): void;
@@ -61,7 +64,11 @@ export class NodeSnapshots {
   #lastTried: number;
   #lastTriedMs = Number.NEGATIVE_INFINITY;
   #saving: Promise<number> | undefined;
+  /** Ends the wait for the record of a saved snapshot. */
+  #abandonRecord: (() => void) | undefined;
   #installation: Installation | undefined;
+  /** Writes up to here are done. */
+  #writtenTo = 0;
   #restoring: Promise<void> | undefined;
 
   /** Starts from what the log remembers. */
@@ -206,16 +213,33 @@ export class NodeSnapshots {
 
   /** Writes up to `writeId` are done. */
   written(writeId: number): void {
-    const installation = this.#installation;
-    if (installation === undefined || installation.writeId > writeId) return;
+    this.#writtenTo = writeId;
+    if (!this.#isInstallable) return;
     if (this.#restoring !== undefined) return; // The newer one follows when this one is done.
     this.#restoring = this.#restore().catch((error) => this.#node.fail(error));
   }
 
-  /** Resolves when nothing is under way. */
-  async idle(): Promise<void> {
-    await this.#saving?.catch(() => {});
-    await this.#restoring;
+  /** Resolves with true when nothing is under way; with false if the state machine does not come to an end with it. */
+  async idle(): Promise<boolean> {
+    if (this.#saving === undefined && this.#restoring === undefined) {
+      return true;
+    }
+    const { host, clusterId, nodeId } = this.#node;
+    const ended = Promise.all([this.#saving?.catch(() => {}), this.#restoring]);
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const timer = host.clock.setTimer(patienceMs, () => {
+      host.logger.warn("a state machine does not end its snapshot", {
+        clusterId,
+        nodeId,
+      });
+      resolve(false);
+    });
+    ended.then(() => resolve(true));
+    try {
+      return await promise;
+    } finally {
+      timer.cancel();
+    }
   }
 
   /** The node stopped. */
@@ -230,6 +254,7 @@ export class NodeSnapshots {
       ),
     );
     host.snapshotter.abortReceives(clusterId, nodeId, "the node stopped");
+    this.#abandonRecord?.(); // Written or not: with a full disk that may take for ever.
   }
 
   /** Lets some time pass before the core asks for it again: whoever refused it, or is away, will not want it at once. */
@@ -306,17 +331,29 @@ export class NodeSnapshots {
         0,
         meta.index - node.config.compactionOverhead,
       );
+      const abandon = () => {
+        this.#abandonRecord = undefined;
+        reject(node.failure ?? closedEarly(node));
+      };
+      this.#abandonRecord = abandon;
       node.stageOther({ snapshot: meta, compactTo }, () => {
-        this.#retain(meta.index);
+        this.#abandonRecord = undefined;
         resolve();
-      });
+        this.#retain(meta.index);
+      }, abandon);
     });
+  }
+
+  /** Whether there is a snapshot to install whose record is durable. */
+  get #isInstallable(): boolean {
+    return this.#installation !== undefined &&
+      this.#installation.writeId <= this.#writtenTo;
   }
 
   async #restore(): Promise<void> {
     const node = this.#node;
     const { host, clusterId, nodeId, applier } = node;
-    while (this.#installation !== undefined) {
+    while (this.#installation !== undefined && this.#isInstallable) {
       const { meta } = this.#installation;
       await this.#saving?.catch(() => {}); // Its writer must not see the state change.
       if (node.failure !== undefined) return;
@@ -332,6 +369,8 @@ export class NodeSnapshots {
       if (this.#installation.meta === meta) this.#installation = undefined;
     }
     this.#restoring = undefined;
+    // A newer one came meanwhile, and is not recorded yet: the older file must stay, and this state is of no use.
+    if (this.#installation !== undefined) return;
     applier.resume();
     node.routes.setMembership(node.peer.membership());
     node.membershipChanged(node.peer.membership());
@@ -343,4 +382,11 @@ export class NodeSnapshots {
     const { host, clusterId, nodeId } = this.#node;
     host.snapshotStore.retain(clusterId, nodeId, index);
   }
+}
+
+function closedEarly(node: SnapshotsOwner): RaftError {
+  return new RaftError(
+    "closed",
+    `Cannot record a snapshot of cluster ${node.clusterId}: the log is closed`,
+  );
 }

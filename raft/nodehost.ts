@@ -1,5 +1,5 @@
 /** The public class: checks arguments and delegates; what stands behind it is `host_runtime.ts`. */
-import type { Membership } from "./core/types.ts";
+import type { ConfigChange, Membership } from "./core/types.ts";
 import {
   defaultTimeoutMs,
   resolveClusterConfig,
@@ -16,7 +16,7 @@ import type { HostInfo } from "./host_info.ts";
 import { HostRuntime } from "./host_runtime.ts";
 import type { Node } from "./node.ts";
 import type { Ports } from "./ports.ts";
-import { abortable } from "./requests.ts";
+import { abortable, settleError } from "./requests.ts";
 import type { Result } from "./state_machine.ts";
 
 /** A member to add. */
@@ -153,7 +153,9 @@ export class NodeHost implements AsyncDisposable {
           (error.code === "notReady" || error.code === "timeout");
         if (!isPassing) throw error;
       }
-      await this.#runtime.pause(this.#runtime.config.tickMs);
+      const leftMs = Math.max(1, deadline - clock.now());
+      const { tickMs } = this.#runtime.config;
+      await this.#runtime.pause(Math.min(tickMs, leftMs), wait.signal);
     }
   }
 
@@ -241,13 +243,17 @@ export class NodeHost implements AsyncDisposable {
     const wait = this.#wait(options);
     this.#runtime.requireOpen();
     const member = this.#runtime.node(clusterId);
-    return await member.change({
+    const { clock } = this.#runtime.ports;
+    const deadline = clock.now() + wait.timeoutMs;
+    const change: ConfigChange = {
       type: "addNode",
       nodeId: node.nodeId,
       address: node.address,
       nodeHostId: await this.#nodeHostIdAt(node.address, wait),
       expectedConfigChangeIndex: node.expectedConfigChangeIndex ?? 0,
-    }, wait);
+    };
+    const timeoutMs = Math.max(1, deadline - clock.now());
+    return await member.change(change, { ...wait, timeoutMs });
   }
 
   /**
@@ -341,6 +347,7 @@ export class NodeHost implements AsyncDisposable {
     const wait = this.#wait(options);
     this.#runtime.requireOpen();
     const node = this.#runtime.node(clusterId);
+    wait.signal?.throwIfAborted();
     return await this.#within(wait, "save a snapshot", node.snapshots.take());
   }
 
@@ -390,22 +397,24 @@ export class NodeHost implements AsyncDisposable {
     work: Promise<T>,
   ): Promise<T> {
     return abortable<T>(wait.signal, (settle) => {
+      let isOver = false;
+      // An error made for nobody would end the process as an unhandled rejection.
+      const finish = (end: () => void) => {
+        if (isOver) return;
+        isOver = true;
+        timer.cancel();
+        end();
+      };
       const timer = this.#runtime.ports.clock.setTimer(wait.timeoutMs, () => {
         const message = `Cannot ${what} in time: it goes on`;
-        settle(
-          Promise.reject(
-            new RaftError("timeout", message, { outcome: "unknown" }),
-          ),
-        );
+        const error = new RaftError("timeout", message, { outcome: "unknown" });
+        finish(() => settleError(settle, error));
       });
-      work.then((result) => {
-        timer.cancel();
-        settle(result);
-      }, (error) => {
-        timer.cancel();
-        settle(Promise.reject(error));
-      });
-      return () => timer.cancel();
+      work.then(
+        (result) => finish(() => settle(result)),
+        (error) => finish(() => settleError(settle, error)),
+      );
+      return () => finish(() => {});
     });
   }
 
@@ -425,8 +434,8 @@ export class NodeHost implements AsyncDisposable {
     while (
       link.remote === undefined && this.#runtime.ports.clock.now() < until
     ) {
-      wait.signal?.throwIfAborted();
-      await this.#runtime.pause(Math.min(20, this.#runtime.config.tickMs));
+      const ms = Math.min(20, this.#runtime.config.tickMs);
+      await this.#runtime.pause(ms, wait.signal);
     }
     return link.remote?.nodeHostId ?? "";
   }

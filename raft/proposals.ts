@@ -10,6 +10,9 @@ import { ProposalGroup, requestError } from "./requests.ts";
 import type { Settle } from "./requests.ts";
 import type { Result } from "./state_machine.ts";
 
+/** Counters are taken by so many; no record for the leader has more than a part of that. */
+const counterBlock = 2 ** 20;
+
 const expired = (): unknown =>
   requestError(
     "timeout",
@@ -33,13 +36,19 @@ export class ProposalTable {
   #nextForward = new ProposalGroup();
   #inLog: ProposalGroup[] = [];
   #forwarded: ProposalGroup[] = [];
-  #nextCounter = 1;
+  #nextCounter = 0;
+  #counterEnd = 0;
   #bytes = 0;
   readonly #proposer: number;
+  readonly #takeCounters: (count: number) => number;
 
-  /** `proposer` names this incarnation of the NodeHost in proposer keys. */
-  constructor(proposer: number) {
+  /**
+   * `proposer` names this incarnation of the NodeHost in proposer keys; `takeCounters` returns the first of so many
+   * counters that no other table got in it.
+   */
+  constructor(proposer: number, takeCounters: (count: number) => number) {
     this.#proposer = proposer;
+    this.#takeCounters = takeCounters;
   }
 
   /** What all of them count against the limit of memory. */
@@ -70,9 +79,10 @@ export class ProposalTable {
     settle: Settle<Result>,
     deadline: number,
   ): ProposalGroup {
-    const counter = this.#nextCounter++;
     const group = this.#nextForward;
-    if (group.firstCounter === 0) group.firstCounter = counter;
+    if (group.settles.length === 0) this.#beginForward(group);
+    const counter = this.#nextCounter++;
+    assert(counter < this.#counterEnd, "a record must not use up its counters");
     this.forwardBuilder.addWithKey(command, this.#proposer, counter);
     group.add(settle, deadline, command.length);
     return group;
@@ -241,6 +251,15 @@ export class ProposalTable {
     this.builder.clear();
     this.refused(otherError);
     this.refusedForward(otherError);
+  }
+
+  /** Counters within a record follow one another. */
+  #beginForward(group: ProposalGroup): void {
+    if (this.#counterEnd - this.#nextCounter < counterBlock / 2) {
+      this.#nextCounter = this.#takeCounters(counterBlock);
+      this.#counterEnd = this.#nextCounter + counterBlock;
+    }
+    group.firstCounter = this.#nextCounter;
   }
 
   #searchGroup(batch: EntryBatch): ProposalGroup | undefined {

@@ -50,15 +50,19 @@ export function abortable<T>(
   }
   if (signal.aborted) return Promise.reject(signal.reason);
   return new Promise((resolve) => {
+    let isSettled = false;
     const onAbort = () => {
+      isSettled = true;
       forget();
       resolve(Promise.reject(signal.reason));
     };
     const forget = start((result) => {
+      isSettled = true;
       signal.removeEventListener("abort", onAbort);
       resolve(result);
     });
-    signal.addEventListener("abort", onAbort, { once: true });
+    // It may have been refused while it was made; nobody would ever take the listener away then.
+    if (!isSettled) signal.addEventListener("abort", onAbort, { once: true });
   });
 }
 
@@ -132,7 +136,7 @@ export interface PendingRequest<T> {
   readonly settle: Settle<T>;
   /** Tick at which it ends as timed out. */
   readonly deadline: number;
-  /** It was ended by its signal: skip it. */
+  /** It has ended, by its signal or otherwise: skip it. */
   isForgotten: boolean;
 }
 
@@ -221,7 +225,7 @@ export class ReadTable {
       const isStale = now - round.issuedAt >= patience;
       if (alive.length < round.reads.length || isStale) {
         this.#rounds.delete(counter);
-        if (isStale) this.#waiting.push(...alive);
+        if (isStale) this.#waiting = this.#waiting.concat(alive);
         else if (alive.length > 0) {
           this.#rounds.set(counter, { ...round, reads: alive });
         }
@@ -250,6 +254,7 @@ export class ReadTable {
   #answer(read: PendingRead): void {
     this.#count--;
     if (read.isForgotten) return;
+    read.isForgotten = true; // The answer may stop the node, which ends every read that has not ended.
     try {
       read.settle(read.answer() as Promise<never>);
     } catch (error) {
@@ -259,6 +264,8 @@ export class ReadTable {
 
   #end(read: PendingRead, makeError: () => unknown): void {
     this.#count--;
-    if (!read.isForgotten) settleError(read.settle, makeError());
+    if (read.isForgotten) return;
+    read.isForgotten = true;
+    settleError(read.settle, makeError());
   }
 }

@@ -2,7 +2,7 @@
 import { denoPorts } from "../../raft/deno_ports.ts";
 import { NodeHost } from "../../raft/nodehost.ts";
 import type { ClusterConfig, NodeHostConfig } from "../../raft/config.ts";
-import type { Logger } from "../../raft/ports.ts";
+import type { Clock, Logger } from "../../raft/ports.ts";
 import type {
   Entry,
   Result,
@@ -83,6 +83,8 @@ export class Hosts implements AsyncDisposable {
   readonly disks = new Map<number, MemoryFileSystem>();
   readonly logs = new Map<number, KeptLog>();
   readonly machines = new Map<string, Counter>();
+  /** Time for the hosts opened from here on. */
+  clock: Clock = denoPorts().clock;
   readonly #hosts = new Map<number, NodeHost>();
 
   /** The address of host `n`. */
@@ -121,7 +123,12 @@ export class Hosts implements AsyncDisposable {
         logger,
         ...config,
       },
-      { ...denoPorts(), network: this.network, fileSystem: this.disk(n) },
+      {
+        ...denoPorts(),
+        clock: this.clock,
+        network: this.network,
+        fileSystem: this.disk(n),
+      },
     );
     this.#hosts.set(n, host);
     return host;

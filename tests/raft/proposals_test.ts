@@ -1,0 +1,223 @@
+import { assert } from "../deps.ts";
+import { sealBatch } from "../../raft/core/entry_batch.ts";
+import type { EntryBatch } from "../../raft/core/types.ts";
+import type { RaftError } from "../../raft/errors.ts";
+import { ProposalTable } from "../../raft/proposals.ts";
+import { requestError } from "../../raft/requests.ts";
+import type { Result } from "../../raft/state_machine.ts";
+import { crc32, makeBatch } from "../support/entries.ts";
+
+const busy = () => requestError("busy", "Cannot propose: busy");
+const command = Uint8Array.of(1);
+const nobody = (result: Result | Promise<never>) => {
+  if (result instanceof Promise) result.catch(() => {});
+};
+
+function counters(): (count: number) => number {
+  let next = 1;
+  return (count) => {
+    const first = next;
+    next += count;
+    return first;
+  };
+}
+
+/** How requests end: `[name, value]` or `[name, code, outcome]`, in order. */
+class Ends {
+  readonly list: unknown[][] = [];
+  #waiting: Promise<unknown>[] = [];
+
+  settle(name: string): (result: Result | Promise<never>) => void {
+    return (result) => {
+      if (!(result instanceof Promise)) {
+        this.list.push([name, result.value]);
+        return;
+      }
+      this.#waiting.push(result.catch((error: RaftError) => {
+        this.list.push([name, error.code, error.outcome]);
+      }));
+    };
+  }
+
+  async all(): Promise<unknown[][]> {
+    await Promise.all(this.#waiting);
+    return this.list;
+  }
+}
+
+function sealNext(
+  table: ProposalTable,
+  at: { term: number; firstIndex: number },
+): EntryBatch {
+  const entryCount = table.builder.count;
+  const batch = sealBatch(
+    table.builder.take(),
+    { ...at, entryCount, isConfigChange: false },
+    crc32,
+  );
+  table.sealed(batch);
+  return batch;
+}
+
+Deno.test("ProposalTable finds the proposals of its own batch by index and term (rule R1)", () => {
+  const table = new ProposalTable(9, counters());
+  const ends = new Ends();
+  const group = table.add(command, ends.settle("a"), 10);
+  table.add(command, ends.settle("b"), 10);
+  const batch = sealNext(table, { term: 2, firstIndex: 5 });
+  assert.equal(table.groupOf(batch), group);
+  assert.equal(group.settles.length, 2);
+  assert.ok(table.bytes > 0);
+  table.finished(group);
+  assert.equal(table.bytes, 0);
+  assert.equal(table.groupOf(batch), undefined);
+});
+
+Deno.test("ProposalTable: an entry of another term at its index proves that a proposal was not applied; nothing else does (rule R1)", async () => {
+  const table = new ProposalTable(9, counters());
+  const ends = new Ends();
+  table.add(command, ends.settle("kept"), 10);
+  sealNext(table, { term: 2, firstIndex: 5 });
+  table.add(command, ends.settle("overwritten"), 10);
+  sealNext(table, { term: 2, firstIndex: 6 });
+  table.add(command, ends.settle("beyond"), 10);
+  sealNext(table, { term: 2, firstIndex: 7 });
+  // The new leader kept index 5 and replaced index 6.
+  const kept = makeBatch({ term: 2, firstIndex: 5, commands: ["x"] });
+  const group = table.groupOf(kept);
+  assert.ok(group !== undefined);
+  table.finished(group);
+  const foreign = makeBatch({ term: 3, firstIndex: 6, commands: ["y"] });
+  assert.equal(table.groupOf(foreign), undefined);
+  assert.deepEqual(await ends.all(), [[
+    "overwritten",
+    "dropped",
+    "notApplied",
+  ]]);
+  table.tick(10);
+  assert.deepEqual((await ends.all()).slice(1), [[
+    "beyond",
+    "timeout",
+    "unknown",
+  ]]);
+});
+
+Deno.test("ProposalTable ends what a refused batch held as not applied (rule R1)", async () => {
+  const table = new ProposalTable(9, counters());
+  const ends = new Ends();
+  table.add(command, ends.settle("a"), 10);
+  table.builder.clear();
+  table.refused(busy);
+  table.refused(busy);
+  assert.deepEqual(await ends.all(), [["a", "busy", "notApplied"]]);
+  assert.equal(table.bytes, 0);
+});
+
+Deno.test("ProposalTable gives a forwarded proposal the result of its own entry, once (rules B3, R1)", async () => {
+  const table = new ProposalTable(9, counters());
+  const ends = new Ends();
+  table.addForward(command, ends.settle("a"), 10);
+  table.addForward(command, ends.settle("b"), 10);
+  const { group } = table.takeForward();
+  assert.ok(table.hasForwarded);
+  table.takeForwarded(group.firstCounter + 1)?.({ value: 2 });
+  assert.equal(table.hasForwarded, false, "its last entry was applied");
+  assert.equal(table.takeForwarded(group.firstCounter + 1), undefined);
+  assert.deepEqual(await ends.all(), [["b", 2]]);
+});
+
+Deno.test("ProposalTable never uses a counter that another table of the NodeHost used (rule R1)", () => {
+  const takeCounters = counters();
+  const seen = new Set<number>();
+  for (let life = 0; life < 3; life++) {
+    const table = new ProposalTable(9, takeCounters);
+    for (let record = 0; record < 20; record++) {
+      for (let i = 0; i < 50_000; i++) table.addForward(command, nobody, 1);
+      const { group } = table.takeForward();
+      for (let i = 0; i < group.settles.length; i += 4_999) {
+        assert.equal(seen.has(group.firstCounter + i), false);
+        seen.add(group.firstCounter + i);
+      }
+      table.answered(group.firstCounter, { firstIndex: 0, term: 0 }, busy);
+    }
+  }
+});
+
+Deno.test("ProposalTable heeds the leader's answers: not taken, taken, and taken but overwritten (rule R1)", async () => {
+  const table = new ProposalTable(9, counters());
+  const ends = new Ends();
+  const records = ["refused", "overwritten", "late"].map((name) => {
+    table.addForward(command, ends.settle(name), 10);
+    return table.takeForward().group.firstCounter;
+  });
+  table.answered(records[0]!, { firstIndex: 0, term: 0 }, busy);
+  table.answered(records[0]!, { firstIndex: 0, term: 0 }, busy);
+  table.answered(records[1]!, { firstIndex: 8, term: 2 }, busy);
+  table.settleOverwrittenForwards(
+    makeBatch({ term: 2, firstIndex: 8, commands: ["same"] }),
+  );
+  table.settleOverwrittenForwards(
+    makeBatch({ term: 3, firstIndex: 9, commands: ["elsewhere"] }),
+  );
+  assert.equal((await ends.all()).length, 1);
+  table.settleOverwrittenForwards(
+    makeBatch({ term: 3, firstIndex: 7, commands: ["other", "term"] }),
+  );
+  table.tick(10);
+  assert.deepEqual(await ends.all(), [
+    ["refused", "busy", "notApplied"],
+    ["overwritten", "dropped", "notApplied"],
+    ["late", "timeout", "unknown"],
+  ]);
+  assert.equal(table.bytes, 0, "nobody waits, so nothing is kept");
+});
+
+Deno.test("ProposalTable cannot tell what became of proposals that a snapshot overtook (rule R1)", async () => {
+  const table = new ProposalTable(9, counters());
+  const ends = new Ends();
+  table.add(command, ends.settle("below"), 10);
+  sealNext(table, { term: 2, firstIndex: 5 });
+  table.add(command, ends.settle("above"), 10);
+  sealNext(table, { term: 2, firstIndex: 6 });
+  table.overtaken(5);
+  assert.deepEqual(await ends.all(), [["below", "dropped", "unknown"]]);
+});
+
+Deno.test("ProposalTable ends everything once: unknown what is in a log, notApplied what is not (rule R1)", async () => {
+  const table = new ProposalTable(9, counters());
+  const ends = new Ends();
+  table.add(command, ends.settle("in log"), 10);
+  sealNext(table, { term: 2, firstIndex: 5 });
+  table.addForward(command, ends.settle("sent"), 10);
+  table.takeForward();
+  table.add(command, ends.settle("next"), 10);
+  table.addForward(command, ends.settle("next forward"), 10);
+  const ended = (outcome: "unknown" | "notApplied") => () =>
+    requestError("closed", "Cannot go on", outcome);
+  for (let i = 0; i < 2; i++) {
+    table.failAll(ended("unknown"), ended("notApplied"));
+  }
+  table.tick(99);
+  assert.deepEqual(await ends.all(), [
+    ["in log", "closed", "unknown"],
+    ["sent", "closed", "unknown"],
+    ["next", "closed", "notApplied"],
+    ["next forward", "closed", "notApplied"],
+  ]);
+  assert.equal(table.bytes, 0);
+  assert.equal(table.hasWork, false);
+});
+
+Deno.test("ProposalTable leaves room for entries of others in its batches (rule B3)", async () => {
+  const table = new ProposalTable(9, counters());
+  const ends = new Ends();
+  const other = new ProposalTable(8, counters());
+  for (let i = 0; i < 2; i++) other.addForward(command, nobody, 10);
+  table.add(command, ends.settle("mine"), 10);
+  assert.equal(table.addForeign(other.takeForward().entries, 2), 1);
+  table.add(command, ends.settle("mine too"), 10);
+  const batch = sealNext(table, { term: 1, firstIndex: 1 });
+  assert.equal(batch.lastIndex, 4);
+  table.failAll(busy, busy);
+  assert.equal((await ends.all()).length, 2);
+});

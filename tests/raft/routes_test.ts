@@ -1,0 +1,254 @@
+import { assert } from "../deps.ts";
+import type { Membership } from "../../raft/core/types.ts";
+import { removedReason, Routes } from "../../raft/routes.ts";
+import type { Hello } from "../../raft/routes.ts";
+import type { Link, WireRecord } from "../../raft/transport/link_pool.ts";
+import type { Bootstrap, PeerIdentity } from "../../storage/log_store.ts";
+
+/** A link that is up or down as the test says. */
+class TestLink {
+  readonly address: string;
+  remote: Link["remote"];
+  isUp = false;
+  epoch = 0;
+  queuedBytes = 0;
+  dials = 0;
+  readonly sent: WireRecord[] = [];
+  constructor(address: string) {
+    this.address = address;
+  }
+  send(record: WireRecord): void {
+    if (this.isUp) this.sent.push(record);
+    else this.dials++;
+  }
+  up(nodeHostId: string, incarnation = 1): void {
+    this.isUp = true;
+    this.epoch++;
+    this.remote = { nodeHostId, incarnation, raftAddress: this.address };
+  }
+  down(): void {
+    this.isUp = false;
+    this.remote = undefined;
+  }
+  get kinds(): string[] {
+    return this.sent.map((record) => record.kind);
+  }
+}
+
+const membership: Membership = {
+  configChangeIndex: 0,
+  members: [1, 2, 3].map((nodeId) => ({
+    nodeId,
+    address: `host-${nodeId}:1`,
+    nodeHostId: "",
+  })),
+  removed: [9],
+};
+
+class World {
+  readonly links = new Map<string, TestLink>();
+  readonly saved: { peers: readonly PeerIdentity[]; mustSync: boolean }[] = [];
+  readonly saves: (() => void)[] = [];
+  isNewcomer = false;
+  bootstrap: Bootstrap = {
+    join: false,
+    initialMembers: [[1, "host-1:1"], [2, "host-2:1"], [3, "host-3:1"]],
+    stateMachineName: "",
+    fingerprint: "f00d",
+    generation: 1,
+    admitted: true,
+    settings: [],
+  };
+  readonly routes: Routes;
+
+  constructor(identities: PeerIdentity[] = [], members = membership) {
+    this.routes = new Routes(
+      {
+        clusterId: 5,
+        nodeId: 1,
+        self: { nodeHostId: "H1", incarnation: 1, raftAddress: "host-1:1" },
+        linkTo: (address) => this.link(address) as unknown as Link,
+        bootstrap: () => this.bootstrap,
+        isNewcomer: () => this.isNewcomer,
+        saveIdentities: (peers, mustSync, done) => {
+          this.saved.push({ peers, mustSync });
+          this.saves.push(done);
+        },
+      },
+      members,
+      identities,
+    );
+  }
+
+  link(address: string): TestLink {
+    let link = this.links.get(address);
+    if (link === undefined) {
+      link = new TestLink(address);
+      this.links.set(address, link);
+    }
+    return link;
+  }
+
+  judge(
+    link: TestLink,
+    hello: Partial<Hello>,
+    welcome = () => {},
+  ): string | undefined {
+    return this.routes.judge(link as unknown as Link, {
+      kind: "hello",
+      clusterId: 5,
+      from: 2,
+      to: 1,
+      fingerprint: "f00d",
+      generation: 1,
+      newcomer: false,
+      initialMembers: [],
+      ...hello,
+    }, welcome);
+  }
+
+  isBelieved(link: TestLink, from: number): boolean {
+    return this.routes.isBelieved(link as unknown as Link, from);
+  }
+}
+
+const record: WireRecord = { kind: "welcome", clusterId: 5, from: 1, to: 2 };
+
+Deno.test("Routes says hello first on each connection, and only once on it (rule I3)", () => {
+  const world = new World();
+  const link = world.link("host-2:1");
+  assert.equal(world.routes.send(2, record), false);
+  assert.equal(link.dials, 1);
+  link.up("H2");
+  assert.ok(world.routes.send(2, record));
+  assert.ok(world.routes.send(2, record));
+  assert.deepEqual(link.kinds, ["hello", "welcome", "welcome"]);
+  link.down();
+  link.up("H2");
+  assert.ok(world.routes.isReachable(2));
+  assert.ok(world.routes.send(2, record));
+  assert.deepEqual(link.kinds.slice(3), ["hello", "welcome"]);
+  assert.equal(world.routes.send(7, record), false, "nobody knows node 7");
+});
+
+Deno.test("Routes sends nothing to a NodeHost that is known not to carry the node (rule I1)", () => {
+  const world = new World([{ nodeId: 2, nodeHostId: "H2", incarnation: 4 }]);
+  const link = world.link("host-2:1");
+  link.up("H7");
+  assert.equal(world.routes.send(2, record), false);
+  assert.equal(world.routes.isReachable(2), false);
+  assert.deepEqual(link.kinds, []);
+});
+
+Deno.test("Routes believes a node only on the connection on which it said hello (rule I3)", () => {
+  const world = new World();
+  const link = world.link("host-2:1");
+  link.up("H2");
+  assert.equal(world.isBelieved(link, 2), false);
+  assert.equal(world.judge(link, {}), undefined);
+  assert.ok(world.isBelieved(link, 2));
+  assert.equal(world.isBelieved(link, 3), false);
+  link.down();
+  link.up("H2");
+  assert.equal(world.isBelieved(link, 2), false);
+});
+
+Deno.test("Routes refuses other initial members, another generation and a removed node, by name (rule I3)", () => {
+  const world = new World();
+  const link = world.link("host-2:1");
+  link.up("H2");
+  assert.match(world.judge(link, { fingerprint: "beef" })!, /other members/);
+  assert.match(
+    world.judge(link, { generation: 2 })!,
+    /generation 2, ours is 1/,
+  );
+  assert.equal(world.judge(link, { from: 9 }), removedReason);
+  assert.equal(world.isBelieved(link, 2), false);
+  assert.equal(
+    world.judge(link, { fingerprint: "", generation: 0 }),
+    undefined,
+    "a joining node does not know yet",
+  );
+});
+
+Deno.test("Routes refuses a node from another NodeHost, or an older incarnation, than was seen, also after a restart (rule I1)", () => {
+  const seen = [{ nodeId: 2, nodeHostId: "H2", incarnation: 4 }];
+  const world = new World(seen);
+  const link = world.link("host-2:1");
+  link.up("H7", 9);
+  assert.match(world.judge(link, {})!, /NodeHost H2, not on H7.*remove it/);
+  link.up("H2", 3);
+  assert.match(
+    world.judge(link, {})!,
+    /incarnation 4, now it says 3.*old copy/,
+  );
+  link.up("H2", 4);
+  assert.equal(world.judge(link, {}), undefined);
+  link.up("H2", 5);
+  assert.equal(world.judge(link, {}), undefined);
+  assert.deepEqual(world.saved.at(-1)!.peers, [{ ...seen[0], incarnation: 5 }]);
+});
+
+Deno.test("Routes takes the membership's word for who carries a node (rule I1)", () => {
+  const members = {
+    ...membership,
+    members: membership.members.map((member) => ({
+      ...member,
+      nodeHostId: `H${member.nodeId}`,
+    })),
+  };
+  const world = new World([], members);
+  assert.equal(world.routes.knownNodeHost(3), "H3");
+  const link = world.link("host-3:1");
+  link.up("H2");
+  assert.match(world.judge(link, { from: 3 })!, /known to live on NodeHost H3/);
+});
+
+Deno.test("Routes welcomes a newcomer only when it is durable whom it saw (rule I2)", () => {
+  const world = new World();
+  const link = world.link("host-2:1");
+  link.up("H2");
+  let welcomes = 0;
+  const welcome = () => welcomes++;
+  assert.equal(world.judge(link, { newcomer: true }, welcome), undefined);
+  assert.equal(welcomes, 0);
+  assert.ok(world.saved[0]!.mustSync);
+  world.saves[0]!();
+  assert.equal(welcomes, 1);
+  // Asked again, it answers again; a node that asks for nothing is not welcomed.
+  world.judge(link, { newcomer: true }, welcome);
+  world.saves[1]!();
+  assert.equal(welcomes, 2);
+  world.judge(link, {}, welcome);
+  assert.equal(world.saves.length, 2);
+});
+
+Deno.test("Routes tells a node that was not there how the cluster began, and no other (rule I3)", () => {
+  const world = new World();
+  world.routes.setMembership({
+    ...membership,
+    members: [...membership.members, {
+      nodeId: 4,
+      address: "host-4:1",
+      nodeHostId: "",
+    }],
+  });
+  for (const n of [2, 3, 4]) world.link(`host-${n}:1`).up(`H${n}`);
+  world.routes.helloAll();
+  const membersTold = [2, 3, 4].map((n) =>
+    (world.link(`host-${n}:1`).sent[0] as Hello).initialMembers.length
+  );
+  assert.deepEqual(membersTold, [0, 0, 3]);
+});
+
+Deno.test("Routes answers a node that is no member here where it was heard from, while that connection stands", () => {
+  const world = new World();
+  const link = world.link("host-6:1");
+  link.up("H6");
+  world.judge(link, { from: 6 });
+  assert.ok(world.routes.send(6, record));
+  assert.deepEqual(link.kinds, ["hello", "welcome"]);
+  link.down();
+  link.up("H6");
+  assert.equal(world.routes.send(6, record), false);
+});
