@@ -109,7 +109,10 @@ export class Admission {
   refused(from: number, reason: string, link: Link): void {
     const known = this.#node.routes.knownNodeHost(from);
     if (known !== "" && known !== link.remote?.nodeHostId) return; // Not the one to judge.
-    if (reason === removedReason) return this.#node.removed();
+    if (reason === removedReason) {
+      if (this.#others().includes(from)) this.#node.removed();
+      return;
+    }
     const error = new RaftError(
       "rejected",
       `Cannot take part in cluster ${this.#node.clusterId} as node ${this.#node.nodeId}: node ${from} refuses it: ${reason}`,

@@ -1,5 +1,6 @@
 /** What the nodes of one NodeHost share. */
 import type { Clock, Logger } from "./ports.ts";
+import type { SnapshotPacer } from "./snapshot_pacer.ts";
 import type { Snapshotter } from "./snapshotter.ts";
 import type { HostIdentity, LinkPool } from "./transport/link_pool.ts";
 import type { LogStore } from "../storage/log_store.ts";
@@ -30,6 +31,8 @@ export interface HostContext {
   readonly log: LogStore;
   /** Snapshot files. */
   readonly snapshotStore: SnapshotStore;
+  /** Spaces automatic ones. */
+  readonly snapshotPacer: SnapshotPacer;
   /** Sends and receives them. */
   readonly snapshotter: Snapshotter;
 }

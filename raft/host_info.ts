@@ -82,7 +82,7 @@ export interface LinkStatus {
 /** Describes one node. */
 export function clusterStatus(node: Node): ClusterStatus {
   const { peer, applier } = node;
-  const hash = node.failure === undefined && !applier.isPaused
+  const hash = node.refusal === undefined && !applier.isPaused
     ? node.machine.hash?.()
     : undefined;
   return {
@@ -94,10 +94,10 @@ export function clusterStatus(node: Node): ClusterStatus {
     applied: applier.applied,
     lastIndex: peer.lastIndex,
     snapshotIndex: node.log.snapshot()?.index ?? 0,
-    isReady: node.failure === undefined && peer.leaderId !== 0 &&
+    isReady: node.refusal === undefined && peer.leaderId !== 0 &&
       applier.applied >= peer.commit,
     membership: peer.membership(),
-    ...(node.failure === undefined ? {} : { failure: node.failure.message }),
+    ...(node.refusal === undefined ? {} : { failure: node.refusal.message }),
     ...(hash === undefined ? {} : { hash }),
   };
 }
@@ -147,7 +147,7 @@ export function reportOf(
     includeLog: boolean;
   },
 ): NodeHostInfo {
-  const running = parts.nodes.filter((node) => node.failure === undefined);
+  const running = parts.nodes.filter((node) => node.refusal === undefined);
   return {
     nodeHostId: host.nodeHostId,
     boot: host.incarnation,

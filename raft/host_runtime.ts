@@ -24,6 +24,7 @@ import { Node } from "./node.ts";
 import type { Logger, Ports, Random } from "./ports.ts";
 import { Reporter } from "./reporter.ts";
 import { abortable } from "./requests.ts";
+import { SnapshotPacer } from "./snapshot_pacer.ts";
 import { Snapshotter } from "./snapshotter.ts";
 import type { StateMachine, StateMachineFactory } from "./state_machine.ts";
 import { LinkPool } from "./transport/link_pool.ts";
@@ -239,6 +240,7 @@ export class HostRuntime {
       links,
       log: this.#wal!,
       snapshotStore: this.#snapshots!,
+      snapshotPacer: new SnapshotPacer(clock),
       snapshotter: new Snapshotter({
         store: this.#snapshots!,
         clock,
@@ -373,7 +375,8 @@ export class HostRuntime {
     const { clusterId, nodeId } = config;
     const factory = this.#factory(config);
     const running = this.#nodes.get(clusterId);
-    if (running?.failure?.code === "nodeRemoved" && running.nodeId !== nodeId) {
+    if (running?.refusal?.code === "nodeRemoved" && running.nodeId !== nodeId) {
+      running.removed();
       this.#leave(running);
     }
     if (this.#nodes.has(clusterId) || this.#starting.has(clusterId)) {
@@ -403,9 +406,9 @@ export class HostRuntime {
     } catch (error) {
       node.fail(error);
     }
-    if (node.failure === undefined) return;
-    this.#leave(node);
-    throw node.failure;
+    // A removed node goes on voting until it may go; who starts it is told all the same.
+    if (node.failure !== undefined) this.#leave(node);
+    if (node.refusal !== undefined) throw node.refusal;
   }
 
   /** Takes out a node that was stopped; resolves when nothing of it is under way. */

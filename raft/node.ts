@@ -3,7 +3,6 @@
  * goes to the log, the network and the state machine, in the order that `engine.ts` keeps.
  */
 import { assert } from "./core/assert.ts";
-import { decideChange, decodeConfigChange } from "./core/membership.ts";
 import type {
   ConfigChange,
   EntryBatch,
@@ -19,11 +18,11 @@ import { Applier, closeMachine } from "./applier.ts";
 import { ChangeTable } from "./changes.ts";
 import type { ResolvedClusterConfig } from "./config.ts";
 import type { Engine, EngineNode } from "./engine.ts";
-import { proposerKey } from "./entries.ts";
 import { RaftError } from "./errors.ts";
 import { Forwarding } from "./forwarding.ts";
 import { Greetings } from "./greetings.ts";
 import type { HostContext } from "./host_context.ts";
+import { MembershipWatch, removedError } from "./membership_watch.ts";
 import { ProposalTable } from "./proposals.ts";
 import { abortable, ReadTable, requestError } from "./requests.ts";
 import type { PendingRead, ProposalGroup, Settle } from "./requests.ts";
@@ -85,15 +84,16 @@ export class Node implements EngineNode {
   readonly #changes: ChangeTable;
   readonly #forwarding: Forwarding;
   readonly #greetings: Greetings;
+  readonly #watch: MembershipWatch;
   #bootstrap: Bootstrap;
   #busyError: RaftError | undefined;
+  #busyRejection: Promise<never> | undefined;
   #busySince = 0;
   #durableWriteId = 0;
   #promises: {
     readonly after: number;
     readonly messages: readonly Message[];
   }[] = [];
-  #wantsIdentify = true;
 
   /** A node that is ready for its first turn. */
   constructor(parts: NodeParts) {
@@ -112,6 +112,7 @@ export class Node implements EngineNode {
       (count) => this.takeCounters(count),
     );
     this.#changes = new ChangeTable(this);
+    this.#watch = new MembershipWatch(this, this.#changes);
     this.#greetings = new Greetings(this, parts.engine);
     this.#forwarding = new Forwarding(this, this.#proposals, this.#changes);
     this.applier = new Applier({
@@ -135,7 +136,11 @@ export class Node implements EngineNode {
     options: { signal: AbortSignal | undefined; timeoutMs: number },
   ): Promise<Result> {
     const refusal = this.#refusalOf(command.length);
-    if (refusal !== undefined) return Promise.reject(refusal);
+    if (refusal !== undefined) {
+      return refusal === this.#busyError
+        ? this.#busyRejection!
+        : Promise.reject(refusal);
+    }
     const deadline = this.#deadline(options.timeoutMs);
     const signal = options.signal;
     if (signal === undefined) {
@@ -158,7 +163,7 @@ export class Node implements EngineNode {
     answer: () => T,
     options: { signal: AbortSignal | undefined; timeoutMs: number },
   ): Promise<T> {
-    if (this.failure !== undefined) return Promise.reject(this.failure);
+    if (this.refusal !== undefined) return Promise.reject(this.refusal);
     const deadline = this.#deadline(options.timeoutMs);
     return abortable<T>(options.signal, (settle) => {
       const read: PendingRead = {
@@ -180,7 +185,7 @@ export class Node implements EngineNode {
     change: ConfigChange,
     options: { signal: AbortSignal | undefined; timeoutMs: number },
   ): Promise<Membership> {
-    if (this.failure !== undefined) return Promise.reject(this.failure);
+    if (this.refusal !== undefined) return Promise.reject(this.refusal);
     const deadline = this.#deadline(options.timeoutMs);
     return abortable<Membership>(options.signal, (settle) => {
       const forget = this.#changes.addChange(change, settle, deadline);
@@ -194,7 +199,7 @@ export class Node implements EngineNode {
     target: number,
     options: { signal: AbortSignal | undefined; timeoutMs: number },
   ): Promise<void> {
-    if (this.failure !== undefined) return Promise.reject(this.failure);
+    if (this.refusal !== undefined) return Promise.reject(this.refusal);
     const deadline = this.#deadline(options.timeoutMs);
     return abortable<void>(options.signal, (settle) => {
       const forget = this.#changes.addTransfer(target, settle, deadline);
@@ -219,10 +224,11 @@ export class Node implements EngineNode {
     }
     if (this.#changes.hasWork) this.#changes.tick(now);
     this.admission.tick();
+    this.#watch.tick();
     if (
       this.peer.hasUpdate() || this.#reads.hasWaiting ||
       this.#changes.hasWork ||
-      (this.#wantsIdentify && this.peer.isLeader())
+      (this.#watch.wantsIdentify && this.peer.isLeader())
     ) this.#engine.schedule(this);
   }
 
@@ -235,7 +241,7 @@ export class Node implements EngineNode {
     }
     if (this.#reads.hasWaiting) this.#issueReads();
     if (this.#changes.hasWork) this.#changes.turn();
-    if (this.#wantsIdentify && this.peer.isLeader()) this.#identify();
+    this.#watch.identify();
     if (this.peer.hasUpdate()) this.#carryOut(this.peer.update());
   }
 
@@ -293,6 +299,15 @@ export class Node implements EngineNode {
     if (this.failure !== undefined) return;
     this.failure = reason;
     this.#engine.remove(this);
+    this.endRequests(reason);
+    this.admission.stop();
+    this.applier.stop();
+    this.snapshots.stop();
+    this.ended = this.#end();
+  }
+
+  /** Ends what callers wait for. */
+  endRequests(reason: RaftError): void {
     const ended = (outcome: "unknown" | "notApplied") => () =>
       requestError(reason.code, reason.message, outcome);
     this.#proposals.failAll(ended("unknown"), ended("notApplied"));
@@ -300,10 +315,6 @@ export class Node implements EngineNode {
     this.#changes.failAll((isUnknown) =>
       ended(isUnknown ? "unknown" : "notApplied")()
     );
-    this.admission.stop();
-    this.applier.stop();
-    this.snapshots.stop();
-    this.ended = this.#end();
   }
 
   /** Closes the state machine once it saves and restores nothing any more; one that does not come back stays as it is. */
@@ -320,7 +331,7 @@ export class Node implements EngineNode {
     if (this.failure !== undefined) return;
     if (record.kind === "hello") {
       if (this.#greetings.receiveHello(link, record)) {
-        this.#wantsIdentify = true;
+        this.#watch.wantsIdentify = true;
       }
       return;
     }
@@ -360,7 +371,7 @@ export class Node implements EngineNode {
   /** A link came up, or this node has just started. */
   linkUp(): void {
     if (this.failure !== undefined) return;
-    this.#wantsIdentify = true;
+    this.#watch.wantsIdentify = true;
     this.routes.helloAll();
     this.admission.linkUp();
   }
@@ -445,50 +456,22 @@ export class Node implements EngineNode {
     index: number,
     key: { proposer: number; counter: number },
   ): void {
-    const change = decodeConfigChange(command);
-    assert(change !== undefined, "a committed membership change must decode");
-    const decision = decideChange(this.peer.membership(), change, index);
-    this.peer.applyMembership(decision.membership);
-    this.routes.setMembership(decision.membership);
-    if (key.proposer === this.proposer) {
-      this.#changes.decided(key.counter, decision);
-    }
-    this.#wantsIdentify = true;
-    this.membershipChanged(decision.membership);
+    this.#watch.apply(command, index, key);
   }
 
-  /** The membership was changed by an entry or a snapshot: is this node still in it, and on this NodeHost? */
+  /** The membership was changed by a snapshot, or is that of the start. */
   membershipChanged(membership: Membership): void {
-    if (membership.removed.includes(this.nodeId)) return this.removed();
-    const self = membership.members.find((member) =>
-      member.nodeId === this.nodeId
-    );
-    if (
-      self !== undefined && self.nodeHostId !== "" &&
-      self.nodeHostId !== this.self.nodeHostId
-    ) {
-      throw new RaftError(
-        "rejected",
-        `Cannot run node ${this.nodeId} of cluster ${this.clusterId} here: it belongs to NodeHost ` +
-          `${self.nodeHostId}; remove it and add a new node id`,
-      );
-    }
-    this.admission.membershipChanged(membership);
+    this.#watch.follow(membership);
   }
 
-  /** This node is no longer a member. */
+  /** Another member says that this node is none any more: it may go. */
   removed(): void {
-    this.host.logger.info("a node was removed from its cluster", {
-      clusterId: this.clusterId,
-      nodeId: this.nodeId,
-    });
-    // What this turn applied is answered first.
-    this.stop(
-      new RaftError(
-        "nodeRemoved",
-        `Cannot use cluster ${this.clusterId} here: node ${this.nodeId} was removed from it`,
-      ),
-    );
+    this.stop(removedError(this.clusterId, this.nodeId));
+  }
+
+  /** Why callers are refused: the node has stopped, or was removed. */
+  get refusal(): RaftError | undefined {
+    return this.failure ?? this.#watch.leaving;
   }
 
   /** `batch` was applied: requests that had its place in the log in another term never will be (rule R1). */
@@ -524,7 +507,8 @@ export class Node implements EngineNode {
 
   /** Why a proposal of `bytes` cannot be taken now. */
   #refusalOf(bytes: number): RaftError | undefined {
-    if (this.failure !== undefined) return this.failure;
+    const refusal = this.refusal;
+    if (refusal !== undefined) return refusal;
     if (bytes > this.host.maxPayloadBytes) {
       return new RaftError(
         "payloadTooBig",
@@ -567,7 +551,10 @@ export class Node implements EngineNode {
     this.#forwarding.sealed(taken);
   }
 
-  /** One error for all refusals of a tick: under overload there are millions a second, and making one is dear. */
+  /**
+   * One error, and one rejected promise, for all refusals of a tick: under overload there are millions a second, and
+   * making either is dear. Whoever awaits it gets the error all the same.
+   */
   #busy(): RaftError {
     if (
       this.#busyError === undefined || this.#busySince !== this.#engine.tickNow
@@ -577,6 +564,8 @@ export class Node implements EngineNode {
         "busy",
         `Cannot propose: ${this.config.maxInMemLogBytes} bytes of proposals wait to be applied`,
       );
+      this.#busyRejection = Promise.reject(this.#busyError);
+      this.#busyRejection.catch(() => {}); // Nobody may be there to handle it.
     }
     return this.#busyError;
   }
@@ -657,28 +646,6 @@ export class Node implements EngineNode {
       incarnation: this.host.self.incarnation,
       counter,
     });
-  }
-
-  /** Records which NodeHost carries each member (rule I1). */
-  #identify(): void {
-    let isComplete = true;
-    for (const member of this.peer.membership().members) {
-      if (member.nodeHostId !== "") continue;
-      const nodeHostId = member.nodeId === this.nodeId
-        ? this.self.nodeHostId
-        : this.routes.knownNodeHost(member.nodeId);
-      if (nodeHostId === "") continue; // Not heard from yet; asked again when its link comes up.
-      isComplete = false;
-      const taken = this.peer.proposeChange({
-        type: "identify",
-        nodeId: member.nodeId,
-        address: "",
-        nodeHostId,
-        expectedConfigChangeIndex: 0,
-      }, proposerKey(0, 0));
-      if (typeof taken === "string") break; // Tried again at the next turn.
-    }
-    if (isComplete) this.#wantsIdentify = false;
   }
 
   #carryOut(update: Update): void {

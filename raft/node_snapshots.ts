@@ -34,7 +34,10 @@ export interface SnapshotsOwner {
   readonly log: NodeLog;
   readonly applier: Applier;
   readonly routes: Routes;
+  /** Why the node stopped; undefined while it runs. */
   readonly failure: RaftError | undefined;
+  /** Why callers are refused, if they are. */
+  readonly refusal: RaftError | undefined;
   bootstrap(): Bootstrap;
   stageOther(
     write: { snapshot: SnapshotMeta; compactTo: number },
@@ -92,18 +95,21 @@ export class NodeSnapshots {
     if (sinceMs < minIntervalMs) return;
     if (this.#saving !== undefined || this.isRestoring) return;
     if (host.log.isDiskFull || this.#node.failure !== undefined) return;
+    const pacer = host.snapshotPacer;
+    if (!pacer.mayBegin()) return;
+    pacer.begin();
     this.#save().catch((error) => {
       host.logger.warn("a snapshot could not be saved", {
         clusterId: this.#node.clusterId,
         error: error instanceof Error ? error.message : String(error),
       });
-    });
+    }).finally(() => pacer.end());
   }
 
   /** Saves a snapshot now; resolves with its index. */
   take(): Promise<number> {
-    const { applier, host, clusterId, log, failure } = this.#node;
-    if (failure !== undefined) return Promise.reject(failure);
+    const { applier, host, clusterId, log, refusal } = this.#node;
+    if (refusal !== undefined) return Promise.reject(refusal);
     if (this.#saving !== undefined) return this.#saving;
     if (this.isRestoring) {
       return Promise.reject(

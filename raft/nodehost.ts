@@ -141,8 +141,7 @@ export class NodeHost implements AsyncDisposable {
     const node = this.#runtime.node(clusterId);
     while (true) {
       wait.signal?.throwIfAborted();
-      if (node.failure !== undefined) throw node.failure;
-      if (node.admission.refusal !== undefined) throw node.admission.refusal;
+      if (node.refusal !== undefined) throw node.refusal;
       const timeoutMs = Math.ceil(deadline - clock.now());
       if (timeoutMs <= 0) throw notReadyInTime(node);
       try {
@@ -153,6 +152,8 @@ export class NodeHost implements AsyncDisposable {
           (error.code === "notReady" || error.code === "timeout");
         if (!isPassing) throw error;
       }
+      // Whoever refuses this node may be wrong; but without a leader it is the reason.
+      if (node.admission.refusal !== undefined) throw node.admission.refusal;
       const leftMs = Math.max(1, deadline - clock.now());
       const { tickMs } = this.#runtime.config;
       await this.#runtime.pause(Math.min(tickMs, leftMs), wait.signal);
@@ -211,7 +212,7 @@ export class NodeHost implements AsyncDisposable {
     if (node === undefined) {
       return Promise.reject(this.#runtime.noNode(clusterId));
     }
-    if (node.failure !== undefined) return Promise.reject(node.failure);
+    if (node.refusal !== undefined) return Promise.reject(node.refusal);
     if (node.snapshots.isRestoring) {
       return Promise.reject(
         new RaftError(

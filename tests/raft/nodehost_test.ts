@@ -513,3 +513,44 @@ Deno.test("Big commands of one turn are split so that batch and frame stay below
   }
   assert.equal(await hosts.host(3).read(1, "count"), 24);
 });
+
+Deno.test("A leader that removes itself goes on voting until the others know, so that two become one (rule C4)", async () => {
+  await using hosts = await Hosts.started(2);
+  await hosts.host(1).propose(1, Uint8Array.of(4));
+  await hosts.host(1).transferLeadership(1, 2);
+  await hosts.host(2).removeNode(1, { nodeId: 2 });
+  await assert.rejects(
+    hosts.host(2).propose(1, Uint8Array.of(1)),
+    isRaftError("nodeRemoved"),
+  );
+  await assert.rejects(
+    hosts.host(2).read(1, "total"),
+    isRaftError("nodeRemoved"),
+  );
+  await hosts.host(1).waitReady(1);
+  assert.equal((await hosts.host(1).propose(1, Uint8Array.of(1))).value, 5);
+  // Told so by the one that is left, it lets go of its state machine.
+  const machine = hosts.machines.get("1/2")!;
+  while (!machine.isClosed) await hosts.host(1).read(1, "total");
+});
+
+Deno.test("A node that was removed and started again says so, and still votes where it is counted", async () => {
+  await using hosts = await Hosts.started(2);
+  await hosts.host(1).transferLeadership(1, 2);
+  await hosts.close(1);
+  // Not committed: the other is away. It will be once that is back.
+  const removal = hosts.host(2).removeNode(1, { nodeId: 2 }, {
+    timeoutMs: 60_000,
+  }).catch(() => {});
+  await hosts.open(1);
+  await hosts.host(1).startCluster(hosts.cluster(1, 2));
+  await removal;
+  await hosts.close(2);
+  await hosts.open(2);
+  await hosts.host(2).startCluster(hosts.cluster(2, 2)).catch((error) =>
+    isRaftError("nodeRemoved")(error)
+  );
+  await hosts.host(1).waitReady(1);
+  const { members } = await hosts.host(1).getMembership(1);
+  assert.deepEqual(members.map((member) => member.nodeId), [1]);
+});
