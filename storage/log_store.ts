@@ -32,7 +32,10 @@ export interface PeerIdentity {
   readonly incarnation: number;
 }
 
-/** One node's part of a group of writes. Everything in it becomes durable together with the group. */
+/**
+ * One node's part of a group of writes. It becomes durable as a whole, together with the group. What it says is done in
+ * this order: removal, or else snapshot, batches, compaction.
+ */
 export interface NodeWrite {
   readonly clusterId: number;
   readonly nodeId: number;
@@ -93,7 +96,8 @@ export interface LogStore {
    * Writes one group and, if `sync`, makes it and everything before it durable. Writes are in place, and readable
    * through `node()`, when the promise settles. At most one call may be outstanding.
    *
-   * @throws {RaftError} `diskFailed` (outcome `unknown`): the log is closed for good; or `closed`.
+   * @throws {RaftError} `diskFailed` (outcome `unknown`): the log is closed for good; `diskFull` (outcome `notApplied`):
+   * there is no room for the group, and nothing of it was written; or `closed`.
    */
   commitGroup(
     writes: readonly NodeWrite[],

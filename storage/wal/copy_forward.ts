@@ -67,21 +67,24 @@ export class CopyForward {
       2 * victim.liveBytes < this.#context.writer.roomBytes - bytesPerGroupMin;
   }
 
-  /** Copies up to `budget` bytes of batches into the group that is being built, as far as they fit beside it. */
-  step(budget: number, groupBytes: number): void {
+  /**
+   * Copies up to `budget` bytes of batches into the group that is being built, as far as they fit beside it. Returns how
+   * many it copied.
+   */
+  step(budget: number, groupBytes: number): number {
     const { nodes, writer } = this.#context;
     let left = budget;
     let room = writer.roomBytes - groupBytes;
     while (left > 0) {
       const victim = this.#findVictim();
-      if (victim === undefined) return;
+      if (victim === undefined) break;
       if (victim.number !== this.#victim) this.#start(victim.number);
       const { clusterId, nodeId } = this.#next;
       const node = nodes.all[nodes.placeOf(clusterId, nodeId)];
       if (node === undefined) {
         // Through; what was not found is found in the next round.
         this.#start(victim.number);
-        return;
+        break;
       }
       const row = this.#firstRow(node);
       if (row < 0) {
@@ -89,11 +92,12 @@ export class CopyForward {
         continue;
       }
       room -= slackBytes;
-      if (node.index.lengthOf(row) > room) return; // It will fit into the next segment.
+      if (node.index.lengthOf(row) > room) break; // It will fit into the next segment.
       const copied = this.#copy(victim, node, row, Math.min(left, room));
       left -= copied;
       room -= copied;
     }
+    return budget - left;
   }
 
   /** The oldest segment with live batches, unless that has to stay: segments go in order. */

@@ -156,6 +156,8 @@ function decodeBootstrap(bytes: Uint8Array): Bootstrap | undefined {
 }
 
 const noBytes = new Uint8Array(0);
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 
 /** Collects fields; profiles are written seldom, so it may grow by copying. */
 class Writer {
@@ -185,7 +187,7 @@ class Writer {
   }
 
   text(text: string): void {
-    this.block(new TextEncoder().encode(text));
+    this.block(encoder.encode(text));
   }
 
   finish(): Uint8Array {
@@ -247,7 +249,7 @@ class Reader {
   }
 
   text(): string {
-    return new TextDecoder().decode(this.block());
+    return decoder.decode(this.block());
   }
 
   #take(count: number): boolean {

@@ -12,8 +12,9 @@ import type { Segment } from "./segment.ts";
 /** A sync of more than this at once would stall that of the log, which shares the disk. */
 const syncEveryBytes = 4 * 1024 * 1024;
 const chunkBytes = 1024 * 1024;
-/** After a failure every so many chances are taken: each may fill the disk and empty it again. */
-const chancesPerAttempt = 8;
+/** After failures only every so many chances are taken: each may fill the disk and empty it again. */
+const chancesPerAttemptMin = 4;
+const chancesPerAttemptMax = 64;
 /** Name of a segment that is being made. */
 export const temporaryName = "new.tmp";
 
@@ -43,7 +44,9 @@ export class SpareSegment {
   #making: Promise<void> | undefined = undefined;
   #makingBytes = 0;
   #failure: unknown = undefined;
-  #chances = 0;
+  /** Chances to let pass before the next attempt, and how many that were after the last one. */
+  #chancesLeft = 0;
+  #chancesPerAttempt = chancesPerAttemptMin;
   #isClosed = false;
 
   /** Touches no file. */
@@ -150,7 +153,7 @@ export class SpareSegment {
   }
 
   #isChanceTaken(): boolean {
-    return !this.isMissing || this.#chances++ % chancesPerAttempt === 0;
+    return !this.isMissing || --this.#chancesLeft <= 0;
   }
 
   #start(number: number, bytes: number): void {
@@ -214,7 +217,7 @@ export class SpareSegment {
       this.#options.logger?.info("the log has space again");
     }
     this.#failure = undefined;
-    this.#chances = 0;
+    this.#chancesPerAttempt = chancesPerAttemptMin;
   }
 
   #fail(error: unknown): void {
@@ -222,8 +225,12 @@ export class SpareSegment {
       this.#options.logger?.warn("cannot make another segment of the log", {
         error: String(error),
       });
-      this.#chances = 1;
     }
     this.#failure = error;
+    this.#chancesLeft = this.#chancesPerAttempt;
+    this.#chancesPerAttempt = Math.min(
+      2 * this.#chancesPerAttempt,
+      chancesPerAttemptMax,
+    );
   }
 }

@@ -1,13 +1,13 @@
 /**
  * The write-ahead log: one for all nodes of a NodeHost, so that all of them share one write and one sync (rules L1 to
- * L5). `format.ts` draws it; this file decides when what is written, synced, begun and let go.
+ * L5). `format.ts` draws it; this file decides what is written when, and what an error means.
  */
 import { assert, AssertionError } from "../../raft/core/assert.ts";
 import type { Crc32 } from "../../raft/core/types.ts";
 import { RaftError } from "../../raft/errors.ts";
 import type { Logger, Random } from "../../raft/ports.ts";
 import { makeDurableDirectory } from "../directories.ts";
-import type { FileSystem, StoredFile } from "../file_system.ts";
+import type { FileSystem } from "../file_system.ts";
 import type {
   LogStore,
   NodeLog,
@@ -15,22 +15,17 @@ import type {
   RecoveryReport,
 } from "../log_store.ts";
 import { CopyForward } from "./copy_forward.ts";
-import {
-  firstRecordOffset,
-  recordKind,
-  type Salt,
-  type SegmentHeader,
-  segmentSizeFor,
-} from "./format.ts";
+import { recordKind } from "./format.ts";
 import { NodeTable } from "./node_table.ts";
-import { recover, type Recovered } from "./recovery.ts";
+import { recover } from "./recovery.ts";
+import { SegmentRoll } from "./roll.ts";
 import { SegmentList } from "./segment.ts";
-import { type SpareFile, SpareSegment, temporaryName } from "./spare.ts";
+import { SpareSegment, temporaryName } from "./spare.ts";
 import {
+  batchBytesOf,
   type EmptyKind,
   groupBytesMax,
   LogWriter,
-  segmentOverheadBytes,
 } from "./writer.ts";
 
 /** How a log is opened. */
@@ -48,33 +43,30 @@ export interface WalOptions {
   readonly logger?: Logger;
 }
 
-/** A checkpoint takes at most a quarter of a segment, so that checkpoints do not dominate the log. */
-const checkpointParts = 4;
 /** While the disk is full, a quarter of the last segment is kept for groups with less than this of batches (rule L5). */
 const smallBatchBytes = 4 * 1024;
 const reserveParts = 4;
 /** Bytes copied forward when nothing else is to do. */
 const idleCopyBytes = 1024 * 1024;
-/** The first segment of a run has at least this part of one free, beside its checkpoint. */
-const freeParts = 8;
-
 /** A write-ahead log in a folder. */
 export class Wal implements LogStore {
   /** What `open` found. */
   readonly recovery: RecoveryReport;
   readonly #options: WalOptions;
+  readonly #yield: () => Promise<void>;
   readonly #segments: SegmentList;
   readonly #nodes: NodeTable;
   readonly #writer: LogWriter;
   readonly #spare: SpareSegment;
+  readonly #roll: SegmentRoll;
   readonly #copyForward: CopyForward;
   #failure: Error | undefined = undefined;
   #isClosed = false;
   #isCommitting = false;
   /** Ends when the operation under way, which is the only one, has ended. */
   #running: Promise<void> | undefined = undefined;
-  /** Bytes of the nodes' checkpoint. */
-  #stateBytes = 0;
+  /** Operations that wait for it. */
+  #waiting = 0;
 
   private constructor(parts: {
     options: WalOptions;
@@ -85,6 +77,7 @@ export class Wal implements LogStore {
   }) {
     const { options, segments, nodes, spare, recovery } = parts;
     this.#options = options;
+    this.#yield = options.yield ?? noTurn;
     this.#segments = segments;
     this.#nodes = nodes;
     this.#spare = spare;
@@ -92,6 +85,13 @@ export class Wal implements LogStore {
     const { crc32, logger } = options;
     const writer = new LogWriter({ segments, nodes, crc32 });
     this.#writer = writer;
+    this.#roll = new SegmentRoll({
+      ...options,
+      segments,
+      nodes,
+      writer,
+      spare,
+    });
     this.#copyForward = new CopyForward({ segments, nodes, writer, logger });
   }
 
@@ -102,7 +102,7 @@ export class Wal implements LogStore {
    */
   static async open(options: WalOptions): Promise<Wal> {
     const { fileSystem, dir, segmentBytes, crc32, logger } = options;
-    const turn = options.yield ?? (() => Promise.resolve());
+    const turn = options.yield ?? noTurn;
     const segments = new SegmentList();
     const nodes = new NodeTable({ segments, crc32 });
     const spare = new SpareSegment({
@@ -119,7 +119,7 @@ export class Wal implements LogStore {
       const recovered = await recover(context);
       const recovery = recovered.report;
       const wal = new Wal({ options, segments, nodes, spare, recovery });
-      await wal.#begin(recovered);
+      await wal.#roll.begin(recovered);
       return wal;
     } catch (error) {
       segments.close();
@@ -213,7 +213,9 @@ export class Wal implements LogStore {
 
   /** Runs one operation at a time. */
   async #exclusively(work: () => Promise<void>): Promise<void> {
+    this.#waiting++;
     while (this.#running !== undefined) await this.#running;
+    this.#waiting--;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#running = promise;
     try {
@@ -222,67 +224,6 @@ export class Wal implements LogStore {
     } finally {
       this.#running = undefined;
       resolve();
-    }
-  }
-
-  /** Makes the first segment of this run, and writes what may not be durable into it. */
-  async #begin(recovered: Recovered): Promise<void> {
-    const { provenTo, others } = recovered;
-    const { dir, fileSystem } = this.#options;
-    const segments = this.#segments;
-    const last = segments.count === 0 ? undefined : segments.active;
-    const number = (last?.number ?? 0) + 1;
-    const doubtful = last === undefined
-      ? 0
-      : Math.max(0, last.base + last.end - provenTo);
-    if (last !== undefined && !recovered.isHeaderProven) {
-      await rewriteHeader(last.file);
-    }
-    this.#adoptSpare(others, number);
-    const bytes = this.#checkpointBytes() + 2 * doubtful +
-      this.#options.segmentBytes / freeParts;
-    const file = await this.#obtainSegment(number, bytes);
-    const header = this.#headerFor(file, {
-      number,
-      base: last === undefined ? 0 : last.base + last.size,
-      previousEnd: provenTo,
-    });
-    const writer = this.#writer;
-    writer.beginRecoverySegment(file.path, file.file, header);
-    if (last !== undefined) {
-      this.#rewriteFrom(last.number, provenTo - last.base);
-    }
-    await writer.completeSegment(header);
-    fileSystem.syncDirectory(dir);
-    for (const other of others) {
-      if (other.number !== number) fileSystem.remove(other.path);
-    }
-    this.#tidy();
-  }
-
-  /** Copies the batches that stand at or behind `offset` of a segment. */
-  #rewriteFrom(segment: number, offset: number): void {
-    const writer = this.#writer;
-    writer.beginGroup();
-    for (const node of this.#nodes.all) {
-      const { index } = node;
-      const isWanted = (row: number) =>
-        index.segmentOf(row) === segment && index.offsetOf(row) >= offset;
-      writer.putMoved(node, 0, isWanted, Number.MAX_SAFE_INTEGER);
-    }
-    writer.finishGroup();
-  }
-
-  /** If a spare was made before, it is still there, written in full. */
-  #adoptSpare(others: Recovered["others"], number: number): void {
-    const known = others.find((other) => other.number === number);
-    if (known === undefined) return;
-    const file = this.#options.fileSystem.open(known.path);
-    const size = file.size();
-    if (size === segmentSizeFor(size)) {
-      this.#spare.adopt({ path: known.path, file, size });
-    } else {
-      this.#spare.discard({ path: known.path, file });
     }
   }
 
@@ -298,7 +239,7 @@ export class Wal implements LogStore {
     } catch (error) {
       throw this.#fail(error);
     }
-    this.#tidy();
+    this.#roll.tidy();
   }
 
   #write(writes: readonly NodeWrite[], groupBytes: number): void {
@@ -312,7 +253,8 @@ export class Wal implements LogStore {
   }
 
   #copyBudget(groupBytes: number): number {
-    const log = { diskBytes: this.#diskBytes, stateBytes: this.#stateBytes };
+    const { stateBytes } = this.#roll;
+    const log = { diskBytes: this.#diskBytes, stateBytes };
     const budget = this.#copyForward.budgetFor(groupBytes, log);
     if (!this.isDiskFull) return budget;
     // Without a further segment to come, only what can be finished is worth its room.
@@ -325,131 +267,57 @@ export class Wal implements LogStore {
     if (!this.isDiskFull) return groupBytes <= room;
     // Votes and removal must go on until there is space again, so bulk leaves them a part of the last segment.
     const { size } = this.#segments.active;
-    const isSmall = batchBytesOf(writes) <= smallBatchBytes;
+    const batchBytes = writes.reduce((sum, one) => sum + batchBytesOf(one), 0);
+    const isSmall = batchBytes <= smallBatchBytes;
     return groupBytes <= (isSmall ? room : room - size / reserveParts);
   }
 
-  /** Goes on in the next segment, which takes the whole group. Nothing is written to it before the last is synced. */
+  /** @throws {RaftError} `diskFull`: nothing was written; `diskFailed`. */
   async #nextSegment(groupBytes: number): Promise<void> {
-    const { active } = this.#segments;
-    const writer = this.#writer;
     try {
-      if (writer.needsSync) await writer.sync();
+      await this.#roll.next(groupBytes);
     } catch (error) {
-      throw this.#fail(error);
+      const isDiskFull = error instanceof RaftError &&
+        error.code === "diskFull";
+      throw isDiskFull ? error : this.#fail(error);
     }
-    const number = active.number + 1;
-    const bytes = this.#checkpointBytes() + groupBytes;
-    this.#tidy();
-    const file = await this.#obtainSegment(number, bytes);
-    const header = this.#headerFor(file, {
-      number,
-      base: active.base + active.size,
-      previousEnd: writer.position,
-    });
-    try {
-      writer.beginSegment(file.path, file.file, header);
-    } catch (error) {
-      throw this.#fail(error);
-    }
-  }
-
-  /** @throws {RaftError} `diskFull`: nothing was written. */
-  async #obtainSegment(number: number, bytes: number): Promise<SpareFile> {
-    const needed = bytes + segmentOverheadBytes;
-    const file = await this.#spare.obtain(number, needed);
-    if (file !== undefined) return file;
-    throw new RaftError(
-      "diskFull",
-      `Cannot write to the log in ${this.#options.dir}: there is no space ` +
-        `for another segment: ${messageOf(this.#spare.failure)}`,
-      { cause: this.#spare.failure },
-    );
-  }
-
-  /** Bytes of the checkpoint that a new segment opens with; sets what depends on that. */
-  #checkpointBytes(): number {
-    const bytes = this.#writer.checkpointBytesMax;
-    this.#stateBytes = bytes;
-    this.#spare.preferredBytes = Math.max(
-      this.#options.segmentBytes,
-      checkpointParts * bytes,
-    );
-    return bytes;
-  }
-
-  #headerFor(
-    file: SpareFile,
-    place: { number: number; base: number; previousEnd: number },
-  ): SegmentHeader {
-    const segments = this.#segments;
-    return {
-      ...place,
-      salt: this.#newSalt(),
-      size: file.size,
-      oldest: segments.count === 0 ? place.number : segments.front.number,
-      syncedTo: place.base,
-    };
-  }
-
-  #newSalt(): Salt {
-    const bytes = new Uint8Array(8);
-    this.#options.random.fill(bytes);
-    const view = new DataView(bytes.buffer);
-    return {
-      headerSeed: view.getUint32(0, true),
-      payloadSeed: view.getUint32(4, true),
-    };
-  }
-
-  /** Lets go of segments that are not needed any more, and sees to it that there is a spare. */
-  #tidy(): void {
-    const segments = this.#segments;
-    const spare = this.#spare;
-    const writer = this.#writer;
-    const number = segments.active.number + 1;
-    let dead = segments.deadCount(writer.syncedCommits);
-    // The next spare costs nothing if it was a segment before, which the next commit will show to be safe.
-    if (dead > 0 && !writer.isSegmentProven) return;
-    for (; dead > 0; dead--) {
-      if (spare.isWanted) spare.recycle(segments.shift(), number);
-      else if (dead > 1) spare.discard(segments.shift());
-    }
-    if (writer.isSegmentDurable) spare.prepare(number);
   }
 
   /** Makes it provable that what was written is durable; copies forward meanwhile, for nothing else is to do. */
   async #prove(): Promise<void> {
-    const writer = this.#writer;
-    if (this.#copyBudget(0) > 0) await this.#copyWhenIdle();
+    await this.#copyWhileIdle();
     try {
       await this.#proveWith(recordKind.proof);
     } catch (error) {
       throw this.#fail(error);
     }
-    this.#tidy();
-    if (this.isDiskFull && writer.isSegmentDurable) {
-      this.#spare.prepare(this.#segments.active.number + 1, true);
-    }
+    this.#roll.tidy();
+    if (this.isDiskFull) this.#roll.retry();
   }
 
-  async #copyWhenIdle(): Promise<void> {
-    const { active } = this.#segments;
-    if (this.#writer.roomBytes < active.size / 2 && !this.isDiskFull) {
-      try {
-        await this.#nextSegment(0);
-      } catch (error) {
-        if (this.#failure !== undefined) throw error;
-        return; // No space for it: that is for whoever writes to hear.
+  async #copyWhileIdle(): Promise<void> {
+    while (this.#waiting === 0 && this.#copyBudget(0) > 0) {
+      const { active } = this.#segments;
+      if (this.#writer.roomBytes < active.size / 2 && !this.isDiskFull) {
+        try {
+          await this.#nextSegment(0);
+        } catch (error) {
+          if (this.#failure !== undefined) throw error;
+          return; // No space for it: that is for whoever writes to hear.
+        }
       }
-    }
-    try {
-      this.#segments.commitCount++;
-      this.#writer.beginGroup();
-      this.#copyForward.step(idleCopyBytes, 0);
-      this.#writer.finishGroup();
-    } catch (error) {
-      throw this.#fail(error);
+      try {
+        this.#segments.commitCount++;
+        this.#writer.beginGroup();
+        const copied = this.#copyForward.step(idleCopyBytes, 0);
+        this.#writer.finishGroup();
+        await this.#writer.sync();
+        if (copied === 0) return;
+      } catch (error) {
+        throw this.#fail(error);
+      }
+      this.#roll.tidy();
+      await this.#yield();
     }
   }
 
@@ -479,23 +347,9 @@ export class Wal implements LogStore {
   }
 }
 
-/**
- * Writes a segment's header again and syncs it. Segments are found one by one, from the newest down, so those before
- * the newest must be there after a power cut; a sync alone would not write what an earlier one failed to write.
- */
-async function rewriteHeader(file: StoredFile): Promise<void> {
-  const bytes = new Uint8Array(firstRecordOffset);
-  file.readAt(bytes, 0);
-  file.writeAt(bytes, 0);
-  await file.sync();
-}
-
-function batchBytesOf(writes: readonly NodeWrite[]): number {
-  let bytes = 0;
-  for (const write of writes) {
-    for (const batch of write.batches ?? []) bytes += batch.bytes.length;
-  }
-  return bytes;
+/** For whoever has no event loop to care for. */
+function noTurn(): Promise<void> {
+  return Promise.resolve();
 }
 
 function messageOf(error: unknown): string {

@@ -55,8 +55,7 @@ export function groupBytesMax(
 ): number {
   let bytes = recordHeaderBytes + 8;
   for (const write of writes) {
-    bytes += sectionFixedBytesMax;
-    for (const batch of write.batches ?? []) bytes += batch.bytes.length;
+    bytes += sectionFixedBytesMax + batchBytesOf(write);
     const { snapshot, bootstrap, peers } = write;
     if (snapshot ?? bootstrap ?? peers) {
       const known = nodes.obtain(write.clusterId, write.nodeId).profileBytes;
@@ -65,6 +64,14 @@ export function groupBytesMax(
     }
   }
   return bytes + Math.ceil(bytes / recordBytesMax) * (recordHeaderBytes + 8);
+}
+
+/** Bytes of the batches in a write. */
+export function batchBytesOf({ batches }: NodeWrite): number {
+  let bytes = 0;
+  if (batches === undefined) return bytes;
+  for (const batch of batches) bytes += batch.bytes.length;
+  return bytes;
 }
 
 /** Appends records to the newest segment, and syncs it. Errors of the file are thrown as they come. */

@@ -261,12 +261,22 @@ Deno.test("Wal refuses a segment of an unknown version by name (rule L8)", async
 });
 
 Deno.test("Wal writes one group at a time, and refuses batches that leave a gap", async () => {
-  const log = await openLog(new MemoryFileSystem());
+  const disk = new MemoryFileSystem();
+  const log = await openLog(disk);
   const first = append(log);
   await assert.rejects(append(log), { name: "AssertionError" });
   await first;
   assert.equal(log.failure, undefined);
+  // A gap would be a bug of ours. It must not reach the disk, nor anything after it.
+  const write = { clusterId: 1, nodeId: 1, batches: [batch(3)] };
+  await assert.rejects(log.commitGroup([write], { sync: true }), {
+    message: /a batch must follow the log without a gap/,
+  });
+  assert.ok(log.failure !== undefined);
   await log.close();
+  const again = await openLog(disk);
+  assert.equal(again.node(1, 1).lastIndex(), 1);
+  await again.close();
 });
 
 Deno.test("A full disk leaves room for votes and removal, and bulk is refused (rule L5)", async () => {

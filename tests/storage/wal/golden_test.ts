@@ -1,0 +1,32 @@
+import { MemoryFileSystem } from "../../../storage/memory_file_system.ts";
+import { assert } from "../../deps.ts";
+import { contentsOf, dir, openLog, readFile, writeFile } from "./fixture.ts";
+import { writeSmallGoldenLog } from "./golden.ts";
+
+const golden = new URL("../../golden/", import.meta.url);
+
+Deno.test("A log of format version 1 is read for ever (rule L8)", async () => {
+  const folder = new URL("wal_v1/", golden);
+  const disk = new MemoryFileSystem();
+  for (const { name } of Deno.readDirSync(folder)) {
+    if (!name.endsWith(".bin")) continue; // Git ignores `*.log`.
+    const bytes = Deno.readFileSync(new URL(name, folder));
+    await writeFile(disk, `${dir}/${name.replace(".bin", ".log")}`, bytes);
+  }
+  const log = await openLog(disk, { segmentBytes: 4096 });
+  const contents = Deno.readTextFileSync(new URL("contents.json", folder));
+  assert.deepEqual(
+    JSON.parse(JSON.stringify(contentsOf(log))),
+    JSON.parse(contents),
+  );
+  assert.equal(log.recovery.tornAt, undefined);
+  await log.close();
+});
+
+Deno.test("What the log writes is format version 1 to the byte (rule L8)", async () => {
+  const disk = await writeSmallGoldenLog();
+  assert.deepEqual(
+    readFile(disk, `${dir}/00000001.log`),
+    Deno.readFileSync(new URL("wal_v1_small/00000001.bin", golden)),
+  );
+});
