@@ -22,6 +22,8 @@ export interface ClusterStatus {
   applied: number;
   /** Last index of the node's log. */
   lastIndex: number;
+  /** Term of the last durable entry of the node's log, or 0. */
+  lastTerm: number;
   /** Index of the latest snapshot, or 0. */
   snapshotIndex: number;
   /** The node knows a leader and has applied all that it knows to be committed. */
@@ -93,6 +95,7 @@ export function clusterStatus(node: Node): ClusterStatus {
     commit: peer.commit,
     applied: applier.applied,
     lastIndex: peer.lastIndex,
+    lastTerm: node.log.termOf(node.log.lastIndex()) ?? 0,
     snapshotIndex: node.log.snapshot()?.index ?? 0,
     isReady: node.refusal === undefined && peer.leaderId !== 0 &&
       applier.applied >= peer.commit,

@@ -737,6 +737,12 @@ export class Node implements EngineNode {
       return this.#greetings.refuse(link, message.from, removedReason);
     }
     if (message.type === "snapshot") return; // Comes over a connection of its own, never like this.
+    if (
+      message.type === "append" && message.batches.length > 0 &&
+      this.host.log.isDiskFull
+    ) {
+      return; // There is no room, and votes must not wait behind it (L5). The leader sends it again.
+    }
     this.peer.step(message);
     this.#engine.schedule(this);
   }

@@ -110,3 +110,29 @@ Deno.test("A log with damage below what was synced refuses to open, by name and 
       error.message.includes(name) && /offset \d+|\d+/.test(error.message),
   );
 });
+
+Deno.test("A follower whose disk is full takes no entries, goes on voting, and catches up when there is space (rule L5)", async () => {
+  await using hosts = await Hosts.started(3, { snapshotEntries: 0 });
+  const leader = hosts.leader();
+  const full = leader === 1 ? 2 : 1;
+  let isFull = true;
+  hosts.disk(full).faults = {
+    beforeCreate: () => {
+      if (isFull) {
+        throw Object.assign(new Error("no space left"), { code: "ENOSPC" });
+      }
+    },
+  };
+  const command = new Uint8Array(60_000);
+  for (let i = 0; i < 60; i++) await hosts.host(leader).propose(1, command);
+  assert.ok(hosts.host(full).info().storage.isDiskFull);
+  // It still votes: the third becomes the leader only with a vote of it or of the old leader.
+  const third = [1, 2, 3].find((n) => n !== leader && n !== full)!;
+  await hosts.host(third).transferLeadership(1, third);
+  await hosts.host(third).propose(1, command);
+  isFull = false;
+  while (hosts.host(full).info().clusters[0]!.applied < 61) {
+    await hosts.host(third).propose(1, Uint8Array.of(1));
+  }
+  assert.equal(hosts.host(full).info().storage.isDiskFull, false);
+});
