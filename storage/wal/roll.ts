@@ -17,6 +17,12 @@ import type { SegmentList } from "./segment.ts";
 import type { SpareFile, SpareSegment } from "./spare.ts";
 import { type LogWriter, segmentOverheadBytes } from "./writer.ts";
 
+/**
+ * Segments that nobody needs and that are kept all the same, to be the next spares. How many are free changes from
+ * second to second; with too few kept, files are removed and written in full again, and the disk's use jumps.
+ */
+const keptDeadMax = 2;
+
 /** A checkpoint takes at most a quarter of a segment, so that checkpoints do not dominate the log. */
 const checkpointParts = 4;
 /** The first segment of a run has at least this part of one free, beside what it opens with. */
@@ -116,7 +122,7 @@ export class SegmentRoll {
     if (dead > 0 && !writer.isSegmentProven) return;
     for (; dead > 0; dead--) {
       if (spare.isWanted) spare.recycle(segments.shift(), number);
-      else if (dead > 1) spare.discard(segments.shift());
+      else if (dead > keptDeadMax) spare.discard(segments.shift());
     }
     if (writer.isSegmentDurable) spare.prepare(number);
   }
