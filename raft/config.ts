@@ -86,7 +86,10 @@ export interface ClusterConfig {
   snapshotEntries?: number;
   /** Entries kept behind a snapshot for slow followers, 5,000 by default. */
   compactionOverhead?: number;
-  /** Bytes of proposals that may wait to be applied before new ones are refused with `busy`; 64 MiB by default. */
+  /**
+   * Bytes of proposals that may wait to be applied before new ones are refused with `busy`; 64 MiB by default. Each
+   * proposal counts 3 KiB beside its command.
+   */
   maxInMemLogBytes?: number;
 }
 
