@@ -11,6 +11,9 @@ import { requestError, settleError } from "./requests.ts";
 import type { Settle } from "./requests.ts";
 import type { WireRecord } from "./transport/link_pool.ts";
 
+/** They come one at a time; who asks for so many at once is out of control. */
+const pendingMax = 64;
+
 /** Counters of changes and transfers begin here, so that no answer is taken for that of a proposal. */
 export const firstChangeCounter = 2 ** 52;
 
@@ -102,6 +105,11 @@ export class ChangeTable {
   /** An empty table. */
   constructor(owner: ChangesOwner) {
     this.#owner = owner;
+  }
+
+  /** Whether so many wait that another is refused. */
+  get isFull(): boolean {
+    return this.#changes.length + this.#transfers.length >= pendingMax;
   }
 
   /** Whether anything waits. */

@@ -36,6 +36,12 @@ import { Wal } from "../storage/wal/wal.ts";
 
 const maxQueuedBytes = 64 * 1024 * 1024;
 
+/** How long to wait for a master. */
+export interface OpenWait {
+  readonly signal: AbortSignal | undefined;
+  readonly timeoutMs: number;
+}
+
 /** What a {@link HostRuntime} needs of its NodeHost. */
 export interface RuntimeOwner {
   /** Makes the client that talks to masters. */
@@ -103,7 +109,7 @@ export class HostRuntime {
   }
 
   /** Opens everything; on failure {@link release} undoes what was opened. */
-  async open(): Promise<void> {
+  async open(wait?: OpenWait): Promise<void> {
     const config = this.config;
     const { fileSystem, random } = this.ports;
     const isManaged = config.masterServers.length > 0;
@@ -116,7 +122,7 @@ export class HostRuntime {
       deploymentId: isManaged ? undefined : config.deploymentId,
       random,
     });
-    if (isManaged) await this.#joinDeployment();
+    if (isManaged) await this.#joinDeployment(wait);
     await this.#openLog();
     await this.#listen();
     this.#engine!.start();
@@ -125,7 +131,7 @@ export class HostRuntime {
   }
 
   /** Learns the deployment id of a new folder from a master (rule I5). */
-  async #joinDeployment(): Promise<void> {
+  async #joinDeployment(wait: OpenWait | undefined): Promise<void> {
     const { masterServers, reportPeriodMs } = this.config;
     this.#masterClient = this.#owner.makeMasterClient();
     this.#reporter = new Reporter({
@@ -138,8 +144,33 @@ export class HostRuntime {
       nodeHostInfo: (includeLog) => this.#owner.report(includeLog),
     });
     if (this.#identity!.deploymentId !== undefined) return;
-    const id = await this.#reporter.getDeploymentId();
+    const id = await this.#askForDeployment(this.#reporter, wait);
     await this.#identity!.record(id);
+  }
+
+  async #askForDeployment(
+    reporter: Reporter,
+    wait: OpenWait | undefined,
+  ): Promise<bigint> {
+    if (wait === undefined) return await reporter.getDeploymentId();
+    const { signal, timeoutMs } = wait;
+    const controller = new AbortController();
+    const onAbort = () => controller.abort(signal?.reason);
+    if (signal?.aborted === true) onAbort();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const timer = this.ports.clock.setTimer(timeoutMs, () =>
+      controller.abort(
+        new RaftError(
+          "timeout",
+          `Cannot open the NodeHost in time: none of its masters told the deployment id`,
+        ),
+      ));
+    try {
+      return await reporter.getDeploymentId(controller.signal);
+    } finally {
+      timer.cancel();
+      signal?.removeEventListener("abort", onAbort);
+    }
   }
 
   async #openLog(): Promise<void> {

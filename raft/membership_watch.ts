@@ -102,7 +102,7 @@ export class MembershipWatch {
         nodeId: member.nodeId,
         address: "",
         nodeHostId,
-        expectedConfigChangeIndex: 0,
+        expectedConfigChangeIndex: undefined,
       }, proposerKey(0, 0));
       if (typeof taken === "string") break; // Tried again at the next turn.
     }

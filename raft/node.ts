@@ -24,7 +24,12 @@ import { Greetings } from "./greetings.ts";
 import type { HostContext } from "./host_context.ts";
 import { MembershipWatch, removedError } from "./membership_watch.ts";
 import { ProposalTable } from "./proposals.ts";
-import { abortable, ReadTable, requestError } from "./requests.ts";
+import {
+  abortable,
+  ReadTable,
+  requestError,
+  requestOverheadBytes,
+} from "./requests.ts";
 import type { PendingRead, ProposalGroup, Settle } from "./requests.ts";
 import { removedReason, Routes } from "./routes.ts";
 import { NodeSnapshots } from "./node_snapshots.ts";
@@ -138,7 +143,7 @@ export class Node implements EngineNode {
     const refusal = this.#refusalOf(command.length);
     if (refusal !== undefined) {
       return refusal === this.#busyError
-        ? this.#busyRejection!
+        ? this.#refuseBusy()
         : Promise.reject(refusal);
     }
     const deadline = this.#deadline(options.timeoutMs);
@@ -164,6 +169,7 @@ export class Node implements EngineNode {
     options: { signal: AbortSignal | undefined; timeoutMs: number },
   ): Promise<T> {
     if (this.refusal !== undefined) return Promise.reject(this.refusal);
+    if (this.#isOverloaded(0)) return this.#refuseBusy();
     const deadline = this.#deadline(options.timeoutMs);
     return abortable<T>(options.signal, (settle) => {
       const read: PendingRead = {
@@ -186,6 +192,7 @@ export class Node implements EngineNode {
     options: { signal: AbortSignal | undefined; timeoutMs: number },
   ): Promise<Membership> {
     if (this.refusal !== undefined) return Promise.reject(this.refusal);
+    if (this.#changes.isFull) return this.#refuseBusy();
     const deadline = this.#deadline(options.timeoutMs);
     return abortable<Membership>(options.signal, (settle) => {
       const forget = this.#changes.addChange(change, settle, deadline);
@@ -200,6 +207,7 @@ export class Node implements EngineNode {
     options: { signal: AbortSignal | undefined; timeoutMs: number },
   ): Promise<void> {
     if (this.refusal !== undefined) return Promise.reject(this.refusal);
+    if (this.#changes.isFull) return this.#refuseBusy();
     const deadline = this.#deadline(options.timeoutMs);
     return abortable<void>(options.signal, (settle) => {
       const forget = this.#changes.addTransfer(target, settle, deadline);
@@ -526,9 +534,7 @@ export class Node implements EngineNode {
 
   /** Why entries of so many bytes are too much for now. */
   overload(bytes: number): RaftError | undefined {
-    if (this.#proposals.bytes + bytes > this.config.maxInMemLogBytes) {
-      return this.#busy();
-    }
+    if (this.#isOverloaded(bytes)) return this.#busy();
     if (this.host.log.isDiskFull) {
       return requestError(
         "diskFull",
@@ -551,6 +557,18 @@ export class Node implements EngineNode {
     this.#forwarding.sealed(taken);
   }
 
+  /** Whether what waits, and `bytes` more, is too much. */
+  #isOverloaded(bytes: number): boolean {
+    const waiting = this.#proposals.bytes +
+      this.#reads.count * requestOverheadBytes;
+    return waiting + bytes > this.config.maxInMemLogBytes;
+  }
+
+  #refuseBusy(): Promise<never> {
+    this.#busy();
+    return this.#busyRejection!;
+  }
+
   /**
    * One error, and one rejected promise, for all refusals of a tick: under overload there are millions a second, and
    * making either is dear. Whoever awaits it gets the error all the same.
@@ -562,7 +580,8 @@ export class Node implements EngineNode {
       this.#busySince = this.#engine.tickNow;
       this.#busyError = requestError(
         "busy",
-        `Cannot propose: ${this.config.maxInMemLogBytes} bytes of proposals wait to be applied`,
+        `Cannot take more work for cluster ${this.clusterId}: proposals and reads of ` +
+          `${this.config.maxInMemLogBytes} bytes wait`,
       );
       this.#busyRejection = Promise.reject(this.#busyError);
       this.#busyRejection.catch(() => {}); // Nobody may be there to handle it.

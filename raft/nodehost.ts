@@ -60,15 +60,21 @@ export class NodeHost implements AsyncDisposable {
    *
    * @param config Where and how; see {@link NodeHostConfig}.
    * @param ports Files, network, time and randomness; those of Deno by default. A simulator gives its own.
+   * @param options How long to wait for a master; without them, for as long as it takes.
    * @throws {TypeError} if a field of the configuration has the wrong type.
    * @throws {RangeError} if a value of it is out of range.
    * @throws {RaftError} `dirLocked`, `dirMismatch`, `deploymentMismatch`, `corruption`, `diskFull`, `diskFailed`; or
    * `rejected` if the port cannot be listened on.
    */
-  static async open(config: NodeHostConfig, ports?: Ports): Promise<NodeHost> {
+  static async open(
+    config: NodeHostConfig,
+    ports?: Ports,
+    options?: WaitOptions,
+  ): Promise<NodeHost> {
     const host = new NodeHost(config, ports ?? denoPorts());
+    const wait = options === undefined ? undefined : host.#wait(options);
     try {
-      await host.#runtime.open();
+      await host.#runtime.open(wait);
     } catch (error) {
       await host.#runtime.release();
       throw error;
@@ -251,7 +257,7 @@ export class NodeHost implements AsyncDisposable {
       nodeId: node.nodeId,
       address: node.address,
       nodeHostId: await this.#nodeHostIdAt(node.address, wait),
-      expectedConfigChangeIndex: node.expectedConfigChangeIndex ?? 0,
+      expectedConfigChangeIndex: node.expectedConfigChangeIndex,
     };
     const timeoutMs = Math.max(1, deadline - clock.now());
     return await member.change(change, { ...wait, timeoutMs });
@@ -276,7 +282,7 @@ export class NodeHost implements AsyncDisposable {
       nodeId: node.nodeId,
       address: "",
       nodeHostId: "",
-      expectedConfigChangeIndex: node.expectedConfigChangeIndex ?? 0,
+      expectedConfigChangeIndex: node.expectedConfigChangeIndex,
     }, wait);
   }
 
@@ -456,7 +462,9 @@ function validateChange(
   }
   validateId("nodeId", node.nodeId);
   const expected = node.expectedConfigChangeIndex;
-  if (expected !== undefined) validateId("expectedConfigChangeIndex", expected);
+  if (expected !== undefined && expected !== 0) {
+    validateId("expectedConfigChangeIndex", expected);
+  }
 }
 
 function notReadyInTime(node: Node): RaftError {

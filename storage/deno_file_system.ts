@@ -29,6 +29,11 @@ import type {
 const fileMode = 0o600;
 const folderMode = 0o700;
 
+/** `Deno.FsFile` as far as every Deno has it: the lock came late. */
+type Lockable = Deno.FsFile & {
+  tryLockSync?: (exclusive?: boolean) => boolean;
+};
+
 /** A {@link FileSystem} over the files of the operating system. */
 export class DenoFileSystem implements FileSystem {
   /** Opens a file; a created one gets its parent folders as well. */
@@ -96,9 +101,13 @@ export class DenoFileSystem implements FileSystem {
     }
   }
 
-  /** Takes an exclusive lock that another process, and another holder in this one, respects. */
+  /**
+   * Takes an exclusive lock that another process, and another holder in this one, respects.
+   *
+   * @throws {Error} on a Deno that is too old to lock files.
+   */
   tryLock(path: string): FileLock | undefined {
-    const file = withParents(
+    const file: Lockable = withParents(
       path,
       () =>
         Deno.openSync(path, {
@@ -110,6 +119,11 @@ export class DenoFileSystem implements FileSystem {
     );
     let isLocked = false;
     try {
+      if (file.tryLockSync === undefined) {
+        throw new Error(
+          `Cannot lock ${path}: Deno ${Deno.version.deno} has no Deno.FsFile.tryLockSync; use Deno 2.9 or newer`,
+        );
+      }
       isLocked = file.tryLockSync(true);
     } finally {
       if (!isLocked) file.close();

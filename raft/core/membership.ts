@@ -5,7 +5,7 @@
  *
  * ```text
  * change:      version (1B) = 1, type (1B): 1 addNode, 2 removeNode, 3 identify
- *              node id (8B), expected change index (8B), address (2B + text), nodeHostId (2B + text)
+ *              node id (8B), expected change index plus one (8B; 0 for any), address (2B + text), nodeHostId (2B + text)
  * membership:  version (1B) = 1, change index (8B), member count (4B), removed count (4B)
  *              members, ascending: node id (8B), address (2B + text), nodeHostId (2B + text)
  *              removed ids, ascending: node id (8B)
@@ -108,7 +108,7 @@ function refusalReason(membership: Membership, change: ConfigChange): string {
       : `node ${nodeId} belongs to NodeHost ${member.nodeHostId}`;
   }
   const expected = change.expectedConfigChangeIndex;
-  if (expected !== 0 && expected !== membership.configChangeIndex) {
+  if (expected !== undefined && expected !== membership.configChangeIndex) {
     return `the membership changed at index ${membership.configChangeIndex}, not ${expected}`;
   }
   if (membership.removed.includes(nodeId)) {
@@ -203,7 +203,7 @@ export function encodeConfigChange(change: ConfigChange): Uint8Array {
   view.setUint8(0, formatVersion);
   view.setUint8(1, changeTypes.indexOf(change.type) + 1);
   setUint64(view, 2, change.nodeId);
-  setUint64(view, 10, change.expectedConfigChangeIndex);
+  setUint64(view, 10, (change.expectedConfigChangeIndex ?? -1) + 1);
   writeText(bytes, writeText(bytes, 18, address), nodeHostId);
   return bytes;
 }
@@ -216,12 +216,18 @@ export function decodeConfigChange(
   const version = reader.uint8();
   const type = changeTypes[reader.uint8() - 1];
   const nodeId = reader.id();
-  const expectedConfigChangeIndex = reader.integer();
+  const expected = reader.integer();
   const address = reader.text();
   const nodeHostId = reader.text();
   if (version !== formatVersion || type === undefined) return undefined;
   if (!reader.isAtEnd()) return undefined;
-  return { type, nodeId, address, nodeHostId, expectedConfigChangeIndex };
+  return {
+    type,
+    nodeId,
+    address,
+    nodeHostId,
+    expectedConfigChangeIndex: expected === 0 ? undefined : expected - 1,
+  };
 }
 
 /** Encodes a membership as drawn above. */

@@ -62,8 +62,8 @@ export interface ConfigChange {
   readonly address: string;
   /** For `identify`, and for `addNode` where known: the id of its NodeHost. `""` otherwise. */
   readonly nodeHostId: string;
-  /** Apply only if the membership's `configChangeIndex` is still this; 0 for any. Ignored by `identify`. */
-  readonly expectedConfigChangeIndex: number;
+  /** Apply only if the membership's `configChangeIndex` is still this; undefined for any. Ignored by `identify`. */
+  readonly expectedConfigChangeIndex: number | undefined;
 }
 
 /** Where a snapshot stands in the log, and who the members were there. */

@@ -5,6 +5,9 @@ import type { Machine } from "./machine.ts";
 import type { SimRandom } from "./random.ts";
 import type { World } from "./world.ts";
 
+/** In a cluster of two, both must hear of a removal before one may leave; no simulation counts on that. */
+const minMembersToRemove = 3;
+
 /** Who carries which node, and what is being changed. */
 export class MembershipChurn {
   /** Changes that were made, for the report. */
@@ -14,6 +17,8 @@ export class MembershipChurn {
   /** The next node id by cluster: none is ever used twice. */
   readonly #nextNodeId = new Map<number, number>();
   readonly #busy = new Set<number>();
+  /** Clusters of which a removal was asked for: the first membership cannot be named as the expected one. */
+  readonly #hasRemoved = new Set<number>();
   /** Nodes whose removal was asked for, as `cluster/node`. */
   readonly #condemned = new Set<string>();
 
@@ -23,28 +28,22 @@ export class MembershipChurn {
     this.#random = random;
   }
 
-  /** Begins one change, or two in a row (rule C4); false if that is not possible now. */
+  /** Begins one change; false if that is not possible now. */
   change(clusterId: number): boolean {
     if (this.#busy.has(clusterId)) return false;
-    const carriers = this.#world.machines.filter((machine) =>
-      machine.isUp && machine.startedClusters.has(clusterId)
-    );
-    if (carriers.length === 0) return false;
-    const free = this.#world.machines.filter((machine) =>
-      !machine.placements.has(clusterId)
-    );
-    const placed = this.#world.machines.filter((machine) =>
-      machine.placements.has(clusterId)
-    );
-    const mayAdd = free.length > 0;
-    const mayRemove = placed.length > 3 ||
-      (placed.length > 2 && this.#random.chance(0.3));
-    if (!mayAdd && !mayRemove) return false;
+    const { machines } = this.#world;
+    const asked = this.#pickCarrier(clusterId);
+    const membership = asked?.info()?.clusters
+      .find((one) => one.clusterId === clusterId)?.membership;
+    if (asked === undefined || membership === undefined) return false;
+    const free = machines.filter((one) => !one.placements.has(clusterId));
+    const mayRemove = membership.members.length >= minMembersToRemove &&
+      !(membership.configChangeIndex === 0 && this.#hasRemoved.has(clusterId));
+    if (free.length === 0 && !mayRemove) return false;
     this.#busy.add(clusterId);
-    const asked = this.#random.pick(carriers);
-    const isAdd = mayAdd && (!mayRemove || this.#random.chance(0.5));
+    const isAdd = free.length > 0 && (!mayRemove || this.#random.chance(0.5));
     if (isAdd) this.#add(asked, clusterId, this.#random.pick(free));
-    else this.#remove(asked, clusterId, this.#random.pick(placed));
+    else this.#remove(asked, clusterId, membership);
     return true;
   }
 
@@ -86,17 +85,33 @@ export class MembershipChurn {
     );
   }
 
-  #remove(asked: Machine, clusterId: number, where: Machine): void {
-    const { nodeId } = where.placements.get(clusterId)!;
+  /** Only from the membership that was seen, lest two removals take more than is left to lose. */
+  #remove(asked: Machine, clusterId: number, membership: Membership): void {
+    const { nodeId } = this.#random.pick(membership.members);
+    this.#hasRemoved.add(clusterId);
+    const { configChangeIndex } = membership;
+    const expected = { expectedConfigChangeIndex: configChangeIndex };
     this.#condemned.add(`${clusterId}/${nodeId}`);
     this.#ask(
       asked,
       clusterId,
-      (host) => host.removeNode(clusterId, { nodeId }, { timeoutMs: 2_000 }),
+      (host) =>
+        host.removeNode(clusterId, { nodeId, ...expected }, {
+          timeoutMs: 2_000,
+        }),
       (_isPossible, isSure) => {
-        if (isSure) where.dropPlacement(clusterId);
+        if (isSure) {
+          this.#world.machineOf(clusterId, nodeId)?.dropPlacement(clusterId);
+        }
       },
     );
+  }
+
+  #pickCarrier(clusterId: number): Machine | undefined {
+    const carriers = this.#world.machines.filter((machine) =>
+      machine.isUp && machine.startedClusters.has(clusterId)
+    );
+    return carriers.length === 0 ? undefined : this.#random.pick(carriers);
   }
 
   #ask(

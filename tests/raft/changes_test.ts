@@ -16,7 +16,7 @@ const change: ConfigChange = {
   nodeId: 4,
   address: "d:1",
   nodeHostId: "",
-  expectedConfigChangeIndex: 0,
+  expectedConfigChangeIndex: undefined,
 };
 const membership: Membership = {
   configChangeIndex: 8,

@@ -8,6 +8,7 @@ import {
 } from "../../raft/config.ts";
 import type { ClusterConfig, NodeHostConfig } from "../../raft/config.ts";
 import { NodeHost } from "../../raft/nodehost.ts";
+import { Hosts } from "../support/hosts.ts";
 
 const host: NodeHostConfig = { dir: "data", raftAddress: "127.0.0.1:7001" };
 const cluster: ClusterConfig = {
@@ -142,11 +143,12 @@ for (const [field, values] of Object.entries(wrongHost)) {
 }
 
 for (const [field, values] of Object.entries(wrongCluster)) {
-  Deno.test(`startCluster() refuses a wrong ${field}, naming it`, () => {
+  Deno.test(`startCluster() refuses a wrong ${field}, naming it`, async () => {
+    await using hosts = new Hosts();
+    const opened = await hosts.open(1);
     for (const [value, expected] of values) {
-      assert.throws(
-        () =>
-          resolveClusterConfig({ ...cluster, [field]: value } as ClusterConfig),
+      await assert.rejects(
+        opened.startCluster({ ...cluster, [field]: value } as ClusterConfig),
         (error) => {
           assert.ok(error instanceof expected, `${field}: ${value}: ${error}`);
           assert.match(
@@ -161,6 +163,7 @@ for (const [field, values] of Object.entries(wrongCluster)) {
         },
       );
     }
+    assert.deepEqual(opened.info().clusters, []);
   });
 }
 
@@ -189,20 +192,40 @@ Deno.test("The configurations fill in the documented defaults, also for fields t
   const resolved = resolveNodeHostConfig(
     { ...host, tickMs: undefined } as unknown as NodeHostConfig,
   );
-  assert.equal(resolved.tickMs, 50);
-  assert.equal(resolved.deploymentId, 1n);
-  assert.equal(resolved.reportPeriodMs, 20_000);
-  assert.equal(resolved.segmentBytes, 64 * 1024 * 1024);
-  assert.equal(resolved.maxPayloadBytes, 8 * 1024 * 1024);
-  assert.equal(resolved.listenAddress, host.raftAddress);
+  assert.deepEqual(resolved, {
+    ...host,
+    listenAddress: host.raftAddress,
+    raftAddressChanged: false,
+    adoptCopiedDir: false,
+    tickMs: 50,
+    deploymentId: 1n,
+    region: "",
+    apiAddress: "",
+    masterServers: [],
+    masterClientFactory: undefined,
+    reportPeriodMs: 20_000,
+    stateMachines: {},
+    logger: undefined,
+    segmentBytes: 64 * 1024 * 1024,
+    maxPayloadBytes: 8 * 1024 * 1024,
+    storage: undefined,
+  });
   const small = resolveNodeHostConfig({ ...host, segmentBytes: 1024 * 1024 });
   assert.equal(small.maxPayloadBytes, 128 * 1024);
-  const ofCluster = resolveClusterConfig(cluster);
-  assert.equal(ofCluster.electionTimeoutTicks, 10);
-  assert.equal(ofCluster.heartbeatTicks, 1);
-  assert.equal(ofCluster.snapshotEntries, 10_000);
-  assert.equal(ofCluster.compactionOverhead, 5_000);
-  assert.equal(ofCluster.maxInMemLogBytes, 64 * 1024 * 1024);
+  assert.deepEqual(
+    resolveClusterConfig(
+      { ...cluster, join: undefined } as unknown as ClusterConfig,
+    ),
+    {
+      ...cluster,
+      join: false,
+      electionTimeoutTicks: 10,
+      heartbeatTicks: 1,
+      snapshotEntries: 10_000,
+      compactionOverhead: 5_000,
+      maxInMemLogBytes: 64 * 1024 * 1024,
+    },
+  );
 });
 
 Deno.test("masterServers without a factory is the seed's error, word for word", () => {

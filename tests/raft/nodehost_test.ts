@@ -1,6 +1,7 @@
 import { assert } from "../deps.ts";
 import { isRetryable, RaftError } from "../../raft/errors.ts";
 import type { RaftErrorCode } from "../../raft/errors.ts";
+import { requestOverheadBytes } from "../../raft/requests.ts";
 import { Counter, Hosts } from "../support/hosts.ts";
 
 function isRaftError(code: RaftErrorCode, text?: RegExp) {
@@ -291,7 +292,8 @@ Deno.test("A closed NodeHost ends what waits with closed, and stays closed", asy
 });
 
 Deno.test("Overload gives busy and bounded memory, and passes (rule R1)", async () => {
-  await using hosts = await Hosts.started(3, { maxInMemLogBytes: 64 * 1024 });
+  const maxInMemLogBytes = 64 * 1024;
+  await using hosts = await Hosts.started(3, { maxInMemLogBytes });
   const host = hosts.host(hosts.leader());
   const outcomes = await Promise.all(
     Array.from(
@@ -308,6 +310,9 @@ Deno.test("Overload gives busy and bounded memory, and passes (rule R1)", async 
   assert.equal(applied + busy, 2_000);
   assert.ok(busy > 0);
   assert.ok(applied > 0);
+  // They were made in one turn, in which nothing is applied: what was taken is what the limit holds.
+  const most = Math.floor(maxInMemLogBytes / requestOverheadBytes);
+  assert.ok(applied <= most, `${applied} were taken, ${most} fit`);
   assert.equal(await host.read(1, "count"), applied);
 });
 
@@ -553,4 +558,52 @@ Deno.test("A node that was removed and started again says so, and still votes wh
   await hosts.host(1).waitReady(1);
   const { members } = await hosts.host(1).getMembership(1);
   assert.deepEqual(members.map((member) => member.nodeId), [1]);
+});
+
+Deno.test("Too many reads and membership changes at once are busy, and the next ones are answered (rule R1)", async () => {
+  const maxInMemLogBytes = 64 * 1024;
+  await using hosts = await Hosts.started(3, { maxInMemLogBytes });
+  const host = hosts.host(hosts.leader());
+  const outcomes = await Promise.all(
+    Array.from(
+      { length: 2_000 },
+      () =>
+        host.read(1, "count").then(() => "answered", (error) => {
+          assert.ok(isRetryable(error));
+          return error.code;
+        }),
+    ),
+  );
+  assert.ok(outcomes.includes("busy"));
+  assert.ok(outcomes.includes("answered"));
+  assert.equal(await host.read(1, "count"), 0);
+  const changes = await Promise.all(
+    Array.from(
+      { length: 100 },
+      () =>
+        host.removeNode(1, { nodeId: 99 }).then(
+          () => "removed",
+          (error) => error.code,
+        ),
+    ),
+  );
+  assert.ok(changes.includes("busy"));
+  assert.ok(changes.includes("rejected"));
+});
+
+Deno.test("A membership change may expect the membership that the cluster began with", async () => {
+  await using hosts = await Hosts.started(3);
+  const { configChangeIndex } = await hosts.host(1).getMembership(1);
+  assert.equal(configChangeIndex, 0);
+  await hosts.host(1).removeNode(1, {
+    nodeId: 3,
+    expectedConfigChangeIndex: configChangeIndex,
+  });
+  await assert.rejects(
+    hosts.host(1).removeNode(1, {
+      nodeId: 2,
+      expectedConfigChangeIndex: configChangeIndex,
+    }),
+    isRaftError("rejected", /changed at index/),
+  );
 });

@@ -96,7 +96,7 @@ export function change(
     nodeId,
     address: type === "addNode" ? `host-${nodeId}` : "",
     nodeHostId: type === "identify" ? `nodehost-${nodeId}` : "",
-    expectedConfigChangeIndex: 0,
+    expectedConfigChangeIndex: undefined,
   };
 }
 

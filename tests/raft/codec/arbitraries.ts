@@ -80,7 +80,10 @@ const change: fc.Arbitrary<ConfigChange> = object({
   nodeId: id,
   address: text,
   nodeHostId: text,
-  expectedConfigChangeIndex: integer,
+  expectedConfigChangeIndex: fc.option(
+    integer.filter((value) => value < Number.MAX_SAFE_INTEGER),
+    { nil: undefined },
+  ),
 });
 
 const context: fc.Arbitrary<ReadContext> = object({
