@@ -11,6 +11,8 @@ import type {
 } from "./protocol.ts";
 import { pause } from "./system.ts";
 
+/** A proposer whose call failed waits so long before the next. */
+const busyPauseMs = 5;
 /** An open loop offers for so long at the most before it lets the event loop turn. */
 const floodSliceMs = 5;
 
@@ -101,7 +103,7 @@ async function proposeLoop(
     } catch (error) {
       left.count++;
       tally.fail(error);
-      await pause(1);
+      await pause(busyPauseMs);
     }
   }
 }
@@ -133,7 +135,7 @@ async function readLoop(
       }
     } catch (error) {
       tally.fail(error);
-      await pause(1);
+      await pause(busyPauseMs);
     }
   }
 }

@@ -60,10 +60,9 @@ async function run(options: BenchOptions, from: string): Promise<number> {
       console.log(text);
       return isMet ? 0 : 1;
     }
-    console.log(
-      JSON.stringify(await measures[options.mode](makeDir, options)),
-    );
-    return 0;
+    const result = await measures[options.mode](makeDir, options);
+    console.log(JSON.stringify(result));
+    return result.is_flat === false ? 1 : 0;
   } finally {
     clean();
     Deno.removeSignalListener("SIGINT", interrupt);

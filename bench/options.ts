@@ -40,6 +40,36 @@ export interface BenchOptions {
   readonly isHelp: boolean;
 }
 
+const throughputFlags = [
+  "clusters",
+  "payload",
+  "outstanding",
+  "seconds",
+  "repeat",
+  "snapshot-entries",
+];
+
+/** What may be chosen for each mode, and for the suite, which is none; the rest would be read and ignored. */
+const flagsOf: Readonly<Record<Mode | "suite", readonly string[]>> = {
+  write: throughputFlags,
+  read: throughputFlags,
+  failover: ["payload", "outstanding", "seconds", "repeat", "snapshot-entries"],
+  recovery: [
+    "clusters",
+    "payload",
+    "outstanding",
+    "count",
+    "repeat",
+    "snapshot-entries",
+  ],
+  soak: ["clusters", "payload", "outstanding", "seconds", "snapshot-entries"],
+  overload: ["payload", "outstanding", "seconds", "snapshot-entries"],
+  suite: ["payload", "seconds", "repeat", "snapshot-entries"],
+};
+
+/** What may be given with everything. */
+const commonFlags: readonly string[] = ["dir", "help"];
+
 /** What `--help` prints. */
 export const usage = `Usage: deno task bench [options]
 
@@ -49,13 +79,25 @@ Three NodeHosts as three processes on loopback, every write synced to disk. Prin
   --clusters N           clusters over the three NodeHosts, leaders spread evenly (1)
   --payload N            bytes of a command (16)
   --outstanding N        operations under way for each cluster (4096; failover: 64)
-  --seconds N            seconds measured (5; soak: 300; overload: 30)
-  --count N              recovery: entries written before the restart (5000000)
-  --repeat N             measurements, of which the median is printed (1; failover: kills, 20)
+  --seconds N            seconds measured (5; soak: 300; overload: 30; failover: load before each kill, 1)
+  --count N              entries written before the restart (5000000)
+  --repeat N             measurements, of which the median is printed (1); recovery: restarts; failover: kills (20)
   --snapshot-entries N   entries between snapshots, 0 for none (the library's default; recovery: 0)
   --dir DIR              where to write; not on a tmpfs (the system's temporary folder)
   --suite                a table with ratios to the raw pipeline instead; --repeat is the number of pairs (5)
   --help                 this text
+
+What cannot be chosen for a measurement is refused:
+
+${
+  Object.entries(flagsOf).map(([name, flags]) =>
+    `  ${name.padEnd(10)} ${flags.map((flag) => `--${flag}`).join(" ")}`
+  ).join("\n")
+}
+  all        --dir
+
+Exit status: 0 if everything that was acknowledged is there, no target of the suite was missed, and a soak was flat;
+2 for a wrong command line; else 1.
 `;
 
 /** A command line that cannot be used; the message says why. */
@@ -105,7 +147,7 @@ function parseFlags(args: string[]) {
     return parseArgs({
       args,
       options: {
-        mode: { type: "string", default: "write" },
+        mode: { type: "string" },
         clusters: { type: "string" },
         payload: { type: "string" },
         outstanding: { type: "string" },
@@ -123,19 +165,39 @@ function parseFlags(args: string[]) {
   }
 }
 
+/** Refuses what the measurement would ignore. */
+function checkFlags(mode: Mode, flags: ReturnType<typeof parseFlags>): void {
+  const known = flags.suite
+    ? ["suite", ...flagsOf.suite]
+    : ["mode", ...flagsOf[mode]];
+  const given = Object.entries(flags)
+    .filter(([, value]) => value !== undefined && value !== false)
+    .map(([name]) => name);
+  for (const name of given) {
+    if (!known.includes(name) && !commonFlags.includes(name)) {
+      throw new UsageError(
+        `Cannot use --${name}: ${
+          flags.suite ? "--suite" : `--mode ${mode}`
+        } has no use for it`,
+      );
+    }
+  }
+}
+
 /**
  * Reads the command line. A relative `--dir` counts from `from`.
  *
- * @throws {UsageError} if an option is unknown or out of range.
+ * @throws {UsageError} if an option is unknown, out of range, or of no use for what is to be measured.
  */
 export function parseOptions(args: string[], from: string): BenchOptions {
   const flags = parseFlags(args);
-  const mode = flags.mode;
+  const mode = flags.mode ?? "write";
   if (!isMode(mode)) {
     throw new UsageError(
       `Cannot use --mode: "${mode}" is none of ${modes.join(", ")}`,
     );
   }
+  checkFlags(mode, flags);
   const otherwise = defaults[mode];
   const integer = parseInteger;
   const snapshotEntries = flags["snapshot-entries"] === undefined

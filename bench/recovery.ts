@@ -55,6 +55,7 @@ export async function measureRecovery(
       restarts.push(await restart(trio, options.clusters));
     }
     await trio.verify();
+    await trio.reopenAndVerify();
     await trio.close();
     return makeResult(options, { reports, before, after }, {
       count: options.count,

@@ -11,6 +11,8 @@ export interface BenchResult {
   readonly ops: number;
   /** Median latency. */
   readonly "p50_ms": number;
+  /** Mode `soak`: whether nothing grew; if something did, the benchmark has failed. */
+  readonly "is_flat"?: boolean;
 }
 
 /** Everything that a load and its processes gave. */

@@ -4,7 +4,7 @@
  */
 import type { WaitOptions } from "../raft/config.ts";
 import { RaftError } from "../raft/errors.ts";
-import { withDeadline } from "./deadline.ts";
+import { ClientCalls } from "./client_calls.ts";
 import { KnownMemberships } from "./known_memberships.ts";
 import type {
   IMasterClient,
@@ -61,16 +61,18 @@ interface Call {
 export class HttpMasterClient implements IMasterClient {
   readonly #token: string | undefined;
   readonly #fetch: (request: Request) => Response | Promise<Response>;
-  readonly #clock: MasterClock;
+  readonly #calls: ClientCalls;
   readonly #known = new KnownMemberships();
-  readonly #lifetime = new AbortController();
 
   /** Makes a client; it connects when it is called. */
   constructor(options: HttpMasterClientOptions = {}) {
     checkToken(options.token);
     this.#token = options.token;
     this.#fetch = options.fetch ?? ((request) => fetch(request));
-    this.#clock = options.clock ?? systemClock;
+    this.#calls = new ClientCalls(
+      "the master",
+      options.clock ?? systemClock,
+    );
   }
 
   /** Names the client in logs. */
@@ -80,11 +82,7 @@ export class HttpMasterClient implements IMasterClient {
 
   /** Ends the client; pending calls reject with code `closed`. */
   stop(): Promise<void> {
-    this.#lifetime.abort(
-      new RaftError("closed", "Cannot reach the master: the client stopped", {
-        outcome: "unknown",
-      }),
-    );
+    this.#calls.end();
     return Promise.resolve();
   }
 
@@ -96,7 +94,7 @@ export class HttpMasterClient implements IMasterClient {
    */
   getDeploymentId(url: string, options?: WaitOptions): Promise<bigint> {
     const what = "get the deployment id";
-    return this.#bounded(what, options, async (signal) => {
+    return this.#calls.run(what, options, async (signal) => {
       const path = "v1/deployment";
       const answer = await this.#call({
         what,
@@ -124,7 +122,7 @@ export class HttpMasterClient implements IMasterClient {
     options?: WaitOptions,
   ): Promise<void> {
     const what = "report";
-    return this.#bounded(what, options, async (signal) => {
+    return this.#calls.run(what, options, async (signal) => {
       if (this.#known.isBehind(info)) {
         this.#known.learn(await this.#getIndexes(url, signal));
       }
@@ -144,20 +142,7 @@ export class HttpMasterClient implements IMasterClient {
 
   /** Masters of this version watch and ask for nothing, so there is nothing to carry out. */
   handleMasterRequests(options?: WaitOptions): Promise<void> {
-    return this.#bounded(
-      "handle requests",
-      options,
-      () => Promise.resolve(),
-    );
-  }
-
-  #bounded<T>(
-    what: string,
-    options: WaitOptions | undefined,
-    work: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    const lifetime = this.#lifetime.signal;
-    return withDeadline({ what, options, lifetime, clock: this.#clock }, work);
+    return this.#calls.handleRequests(options);
   }
 
   async #getIndexes(

@@ -3,8 +3,7 @@
  * store's token and may do everything there: over a network, and on Deno Deploy, prefer HTTP.
  */
 import type { WaitOptions } from "../raft/config.ts";
-import { RaftError } from "../raft/errors.ts";
-import { withDeadline } from "./deadline.ts";
+import { ClientCalls } from "./client_calls.ts";
 import { KnownMemberships } from "./known_memberships.ts";
 import { type KvOpener, openDenoKv, requireDenoKv } from "./kv.ts";
 import { KvStore } from "./kv_store.ts";
@@ -41,15 +40,16 @@ export function kvMasterClient(
 export class KvMasterClient implements IMasterClient {
   readonly #openKv: KvOpener;
   readonly #clock: MasterClock;
+  readonly #calls: ClientCalls;
   readonly #stores = new Map<string, Promise<KvStore>>();
   readonly #known = new KnownMemberships();
-  readonly #lifetime = new AbortController();
 
   /** Makes a client; it opens a store when that is first used. */
   constructor(options: KvMasterClientOptions = {}) {
     if (options.openKv === undefined) requireDenoKv();
     this.#openKv = options.openKv ?? openDenoKv;
     this.#clock = options.clock ?? systemClock;
+    this.#calls = new ClientCalls("the store", this.#clock);
   }
 
   /** Names the client in logs. */
@@ -59,11 +59,7 @@ export class KvMasterClient implements IMasterClient {
 
   /** Ends the client; pending calls reject with code `closed`, and the stores are closed. */
   async stop(): Promise<void> {
-    this.#lifetime.abort(
-      new RaftError("closed", "Cannot reach the store: the client stopped", {
-        outcome: "unknown",
-      }),
-    );
+    this.#calls.end();
     const stores = [...this.#stores.values()];
     this.#stores.clear();
     for (const result of await Promise.allSettled(stores)) {
@@ -77,7 +73,7 @@ export class KvMasterClient implements IMasterClient {
    * @throws {RaftError} `notReady` if the store cannot be reached, `timeout`, `closed`.
    */
   getDeploymentId(url: string, options?: WaitOptions): Promise<bigint> {
-    return this.#bounded("get the deployment id", options, async () => {
+    return this.#calls.run("get the deployment id", options, async () => {
       const store = await this.#storeAt(url);
       return await store.deploymentId();
     });
@@ -94,7 +90,7 @@ export class KvMasterClient implements IMasterClient {
     info: NodeHostInfo,
     options?: WaitOptions,
   ): Promise<void> {
-    return this.#bounded("report", options, async () => {
+    return this.#calls.run("report", options, async () => {
       const store = await this.#storeAt(url);
       if (this.#known.isBehind(info)) {
         this.#known.learn(await store.configChangeIndexes());
@@ -108,20 +104,7 @@ export class KvMasterClient implements IMasterClient {
 
   /** Stores of this version hold no requests, so there is nothing to carry out. */
   handleMasterRequests(options?: WaitOptions): Promise<void> {
-    return this.#bounded(
-      "handle requests",
-      options,
-      () => Promise.resolve(),
-    );
-  }
-
-  #bounded<T>(
-    what: string,
-    options: WaitOptions | undefined,
-    work: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    const lifetime = this.#lifetime.signal;
-    return withDeadline({ what, options, lifetime, clock: this.#clock }, work);
+    return this.#calls.handleRequests(options);
   }
 
   /** The store at `url`, opened once; after a failure the next call tries again. */

@@ -88,7 +88,12 @@ export function createMaster(options: MasterOptions): Master {
   for (const path of ["/", "/style.css", "/healthz"]) {
     app.all(path, () => methodNotAllowed("GET, HEAD"));
   }
-  return app;
+  // Hono's own `request` has other types under older versions of Deno, so this one is made of `fetch`.
+  return {
+    fetch: (request) => app.fetch(request),
+    request: (path, init) =>
+      app.fetch(new Request(new URL(path, "http://localhost/"), init)),
+  };
 }
 
 function addApi(app: Hono, store: KvStore): void {

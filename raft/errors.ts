@@ -5,27 +5,49 @@
 
 /** What went wrong. */
 export type RaftErrorCode =
+  /** No answer within `timeoutMs`; `outcome` says whether it may still come to pass. */
   | "timeout"
+  /** Not thrown yet: for snapshots of a later version. An aborted call rejects with the reason of its signal. */
   | "aborted"
+  /** Too much is under way already, here or on the leader; try again a little later. */
   | "busy"
+  /** Leadership changed or is being handed over, so that the request was not taken, or another took its place. */
   | "dropped"
+  /** No leader is in reach now, the node here is being restored, or no master can answer. */
   | "notReady"
+  /** Refused for a reason that does not pass by itself; the message says which. */
   | "rejected"
+  /** This NodeHost has no node of the cluster. */
   | "clusterNotFound"
+  /** This NodeHost already runs a node of the cluster. */
   | "clusterExists"
+  /** The cluster's node on this NodeHost was stopped, by `stopCluster` or by a failure of its state machine. */
   | "clusterClosed"
+  /** The node was removed from its cluster; its id never comes back. */
   | "nodeRemoved"
+  /** A cluster without data here was started with neither `initialMembers` nor `join`. */
   | "notBootstrapped"
+  /** The command is longer than `maxPayloadBytes`. */
   | "payloadTooBig"
+  /** Not thrown yet: for sessions of a later version. */
   | "invalidSession"
+  /** Not thrown yet: for sessions of a later version. */
   | "alreadyAcknowledged"
+  /** Leadership cannot go there: the target is not another voting member. */
   | "invalidTarget"
+  /** Another NodeHost, of this process or another, has the folder open. */
   | "dirLocked"
+  /** The folder was used under another address, or is a copy. */
   | "dirMismatch"
+  /** There is no room for more; service resumes by itself when there is. */
   | "diskFull"
+  /** A write or a sync failed; the NodeHost is of no more use and must be opened again. */
   | "diskFailed"
+  /** What is on disk is damaged, or of an unknown version; the message says where. */
   | "corruption"
+  /** The folder, or a master, belongs to another deployment. */
   | "deploymentMismatch"
+  /** The NodeHost, or the client of a master, was closed. */
   | "closed";
 
 /**

@@ -1,15 +1,18 @@
-/** Runs the programs of the README as they stand there, but for what must differ on another machine. */
+/** Runs the programs of the README as they stand there, but for addresses, which must differ on another machine. */
+import { type NodeHost, RaftError } from "../mod.ts";
 import { assert } from "./deps.ts";
+import { Hosts } from "./support/hosts.ts";
 
 const projectDir = new URL("..", import.meta.url);
 const publishedAt = "https://raw.githubusercontent.com/OWNER/drakkar/v0.1.0/";
 const patienceMs = 60_000;
 
+const readme = Deno.readTextFileSync(new URL("README.md", projectDir));
+
 /** Blocks of TypeScript by the file name in their first line. */
 function readPrograms(): Map<string, string> {
-  const text = Deno.readTextFileSync(new URL("README.md", projectDir));
   const programs = new Map<string, string>();
-  for (const [, code] of text.matchAll(/^```ts.*\n([^]*?)^```$/gm)) {
+  for (const [, code] of readme.matchAll(/^```ts.*\n([^]*?)^```$/gm)) {
     const name = /^\/\/ (\w+\.ts)\n/.exec(code!)?.[1];
     assert.ok(name !== undefined, `a block without a name:\n${code}`);
     programs.set(name, code!.replaceAll(publishedAt, projectDir.href));
@@ -19,19 +22,31 @@ function readPrograms(): Map<string, string> {
 
 const programs = readPrograms();
 
+/** The permissions in the README's own command line, behind the `mkdir` that they need. */
+function readPermissions(): string[] {
+  const command = /^mkdir -p data\ndeno run ((?:--allow-\S+ )+)counter\.ts 1$/m;
+  const permissions = command.exec(readme)?.[1]?.trim().split(" ");
+  assert.ok(permissions !== undefined, "how to run the first program");
+  return permissions;
+}
+
+const permissions = readPermissions();
+
+/** A folder to run programs in, after the README's `mkdir`. */
 async function withFolder(test: (dir: string) => Promise<void>): Promise<void> {
   const dir = await Deno.makeTempDir({ prefix: "drakkar-readme-" });
   try {
+    await Deno.mkdir(`${dir}/data`);
     await test(dir);
   } finally {
     await Deno.remove(dir, { recursive: true });
   }
 }
 
-/** Three free ports below those that the system gives to outgoing connections, which could take one in between. */
-function freePorts(): number[] {
+/** Some free ports below those that the system gives to outgoing connections, which could take one in between. */
+function freePorts(count = 3): number[] {
   const ports = new Set<number>();
-  while (ports.size < 3) {
+  while (ports.size < count) {
     const port = 10_000 + Math.floor(Math.random() * 20_000);
     try {
       Deno.listen({ hostname: "127.0.0.1", port }).close();
@@ -50,17 +65,14 @@ interface Program {
   end(): Promise<void>;
 }
 
-/** Starts a program with the permissions that the README gives it. */
-function start(dir: string, args: string[]): Program {
+/** Starts a program, with the permissions that the README gives it unless it says otherwise. */
+function start(
+  dir: string,
+  args: string[],
+  allowed: readonly string[] = permissions,
+): Program {
   const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--no-prompt",
-      "--allow-net=127.0.0.1",
-      "--allow-read=.",
-      "--allow-write=data",
-      ...args,
-    ],
+    args: ["run", "--no-prompt", ...allowed, ...args],
     cwd: dir,
     env: { NO_COLOR: "1" },
     stdin: "null",
@@ -177,3 +189,68 @@ Deno.test("README: the counter in the simulator", () =>
     }).output();
     assert.ok(success, new TextDecoder().decode(stdout));
   }));
+
+Deno.test("README: a proposal is made again until it is known what became of it", () =>
+  withFolder(async (dir) => {
+    const name = "retry.ts";
+    Deno.writeTextFileSync(`${dir}/${name}`, programs.get(name)!);
+    const { proposeAgain }: {
+      proposeAgain(host: NodeHost, command: Uint8Array): Promise<unknown>;
+    } = await import(`file://${dir}/${name}`);
+    await using hosts = new Hosts();
+    const host = await hosts.open(1, { maxPayloadBytes: 1_000 });
+    await host.startCluster(hosts.cluster(1, 1));
+    // Nobody leads yet, so that the first attempt fails, and certainly was not applied.
+    await assert.rejects(
+      host.propose(1, new Uint8Array([7])),
+      (error) => error instanceof RaftError && error.code === "notReady",
+    );
+    assert.deepEqual(await proposeAgain(host, new Uint8Array([7])), {
+      value: 7,
+    });
+    await assert.rejects(
+      proposeAgain(host, new Uint8Array(1_001)),
+      (error) => error instanceof RaftError && error.code === "payloadTooBig",
+    );
+  }));
+
+Deno.test("README: a NodeHost reports to a master", () =>
+  withFolder(async (dir) => {
+    const [raftPort, masterPort] = freePorts(2);
+    const url = `http://127.0.0.1:${masterPort}`;
+    const master = start(dir, [
+      "--unstable-kv",
+      new URL("master/main.ts", projectDir).href,
+      `--port=${masterPort}`,
+      "--kv=:memory:",
+    ], ["--allow-net=127.0.0.1", "--allow-env=DRAKKAR_KV,DRAKKAR_TOKEN"]);
+    const name = "reporting_host.ts";
+    const code = programs.get(name)!
+      .replace("127.0.0.1:7001", `127.0.0.1:${raftPort}`)
+      .replace("http://127.0.0.1:8080", url);
+    Deno.writeTextFileSync(`${dir}/${name}`, code);
+    const running = [master];
+    try {
+      await master.firstLine;
+      const host = start(dir, ["--minimum-dependency-age=P30D", name]);
+      running.push(host);
+      const { deploymentId } = await ask(`${url}/v1/deployment`);
+      assert.equal(await host.firstLine, `deployment ${deploymentId}`);
+      let addresses: string[] = [];
+      while (addresses.length === 0) { // The program's own patience ends this too: the master is killed then.
+        const { nodeHosts } = await ask(`${url}/v1/nodehosts`);
+        addresses = nodeHosts.map((known: { nodeHostAddress: string }) =>
+          known.nodeHostAddress
+        );
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      assert.deepEqual(addresses, [`127.0.0.1:${raftPort}`]);
+    } finally {
+      await Promise.all(running.map((program) => program.end()));
+    }
+  }));
+
+// deno-lint-ignore no-explicit-any -- whatever the master answers is compared with what it must be
+async function ask(url: string): Promise<any> {
+  return await (await fetch(url)).json();
+}

@@ -51,17 +51,18 @@ const ignored: ReadonlySet<string> = new Set([
   "node_modules",
 ]);
 
-function sourcesBelow(dir: string): Source[] {
-  const sources: Source[] = [];
+/** Files with this ending, by their paths. */
+function filesBelow(dir: string, ending: string): string[] {
+  const paths: string[] = [];
   for (const entry of Deno.readDirSync(projectDir + dir)) {
     const path = dir === "" ? entry.name : `${dir}/${entry.name}`;
     if (entry.isDirectory && !ignored.has(path)) {
-      sources.push(...sourcesBelow(path));
-    } else if (entry.isFile && path.endsWith(".ts")) {
-      sources.push(readSource(path));
+      paths.push(...filesBelow(path, ending));
+    } else if (entry.isFile && path.endsWith(ending)) {
+      paths.push(path);
     }
   }
-  return sources.sort((a, b) => a.path < b.path ? -1 : 1);
+  return paths.sort();
 }
 
 function readSource(path: string): Source {
@@ -108,7 +109,7 @@ function importsOf(code: string): Import[] {
   return found;
 }
 
-const sources = sourcesBelow("");
+const sources = filesBelow("", ".ts").map(readSource);
 const byPath = new Map(sources.map((source) => [source.path, source]));
 
 function targetOf(source: Source, specifier: string): string {
@@ -391,11 +392,16 @@ Deno.test("Files are short enough to be read, and named in snake case", () => {
   assertNone(problems, "a file is one idea of 100 to 400 lines, 800 at most");
 });
 
-Deno.test("No source promises what is not there", () => {
+Deno.test("No source and no document promises what is not there", () => {
   const unfinished = /\b(TODO|FIXME|XXX|HACK|not implemented|unimplemented)\b/;
   const problems = sources
     .filter(({ path, text }) => path !== ownName && unfinished.test(text))
     .map(({ path }) => path);
+  for (const path of filesBelow("", ".md")) {
+    const text = Deno.readTextFileSync(projectDir + path);
+    // A reader does not see a comment: it is a note about what is still to be written.
+    if (unfinished.test(text) || text.includes("<!--")) problems.push(path);
+  }
   assertNone(problems, "what is not there is not there");
 });
 
@@ -427,9 +433,7 @@ Deno.test("deno.json exports files that exist, and maps no names", () => {
 
 Deno.test("Documents name files that exist", () => {
   const problems: string[] = [];
-  for (
-    const document of ["README.md", "CHANGELOG.md", "docs/ARCHITECTURE.md"]
-  ) {
+  for (const document of filesBelow("", ".md")) {
     const text = Deno.readTextFileSync(projectDir + document);
     const named =
       /\b((?:raft|storage|master|testing|tests|examples|bench|docs)\/[\w/]+\.(?:ts|md))\b/g;

@@ -52,10 +52,11 @@ async function run(options: Options): Promise<number> {
     removeTempDir(dir);
   });
   try {
-    console.log(JSON.stringify(await tellStory(fleet, options, stop.signal)));
+    const summary = await tellStory(fleet, options, stop.signal);
+    console.log(JSON.stringify(summary));
     isKeeping = options.keep;
     if (isKeeping) await aborted(stop.signal);
-    return 0;
+    return summary.demo === "ok" ? 0 : 3;
   } catch (failure) {
     // Whatever failed because of the abort, the reason of the abort is what happened.
     const error = stop.signal.aborted ? stop.signal.reason : failure;

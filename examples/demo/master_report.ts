@@ -3,34 +3,54 @@ import { DemoFailure } from "./failure.ts";
 import { say } from "./progress.ts";
 
 /** A NodeHost as `GET /v1/nodehosts` shows it; the part that the demo prints. */
-interface KnownHost {
+export interface KnownHost {
+  /** Its identity. */
   readonly nodeHostId: string;
+  /** Where it talks to the others. */
   readonly nodeHostAddress: string;
+  /** Where it runs. */
   readonly region: string;
+  /** How old its last report is. */
   readonly ageMs: number;
+  /** The clusters it carries. */
   readonly clusters: readonly number[];
+  /** Those of them that it leads. */
   readonly leaders: readonly number[];
 }
 
 /** A cluster as `GET /v1/clusters` shows it; the part that the demo prints. */
-interface KnownCluster {
+export interface KnownCluster {
+  /** Its id. */
   readonly clusterId: number;
-  readonly members: Record<string, string>;
-  readonly leader: { readonly nodeId: number } | null;
+  /** Addresses by node id. */
+  readonly members: Readonly<Record<string, string>>;
+  /** Who leads it. */
+  readonly leader: {
+    readonly nodeId: number;
+    readonly nodeHostId: string;
+  } | null;
 }
 
-/** Reports come each second; this many are waited for until every cluster's new leader is known. */
+/** What the master must know in the end. */
+export interface Expected {
+  /** How many NodeHosts. */
+  readonly hosts: number;
+  /** The clusters that each of them carries. */
+  readonly clusterIds: readonly number[];
+}
+
+/** Reports come each second; some are waited for, since one that was just started tells all only in its next. */
 const attempts = 10;
 const attemptPauseMs = 500;
 
 /**
  * Prints NodeHosts, clusters and leaders. Waits a few report periods for news that is on its way.
  *
- * @throws {DemoFailure} if the master does not know every NodeHost and every cluster's leader by then.
+ * @throws {DemoFailure} if by then the master does not know every NodeHost with all it carries, and every leader.
  */
 export async function tellWhatTheMasterKnows(
   masterUrl: string,
-  expected: { readonly hosts: number; readonly clusters: number },
+  expected: Expected,
   signal: AbortSignal,
 ): Promise<void> {
   for (let attempt = 1;; attempt++) {
@@ -42,19 +62,58 @@ export async function tellWhatTheMasterKnows(
       `${masterUrl}/v1/clusters`,
       signal,
     );
-    const led = clusters.filter((cluster) => cluster.leader !== null);
-    const isComplete = nodeHosts.length === expected.hosts &&
-      led.length === expected.clusters;
-    if (isComplete || attempt === attempts) print(nodeHosts, clusters);
-    if (isComplete) return;
+    const missing = missingFrom(nodeHosts, clusters, expected);
+    if (missing.length === 0 || attempt === attempts) {
+      print(nodeHosts, clusters);
+    }
+    if (missing.length === 0) return;
     if (attempt === attempts) {
-      throw new DemoFailure(
-        `Stuck: the master knows ${nodeHosts.length} of ${expected.hosts} NodeHosts ` +
-          `and ${led.length} of ${expected.clusters} leaders`,
-      );
+      throw new DemoFailure(`Stuck: the master knows ${missing.join("; ")}`);
     }
     await new Promise((resolve) => setTimeout(resolve, attemptPauseMs));
   }
+}
+
+/**
+ * What keeps the answers of a master from being the whole and present truth, for people; empty if they are. A
+ * NodeHost that has just been started may have reported before it had started its clusters, and one that was killed
+ * goes on being known as what it last said.
+ */
+export function missingFrom(
+  hosts: readonly KnownHost[],
+  clusters: readonly KnownCluster[],
+  expected: Expected,
+): string[] {
+  const missing: string[] = [];
+  if (hosts.length !== expected.hosts) {
+    missing.push(`${hosts.length} of ${expected.hosts} NodeHosts`);
+  }
+  const carried = list(expected.clusterIds);
+  for (const host of hosts) {
+    const known = list(host.clusters.toSorted((a, b) => a - b));
+    if (known !== carried) {
+      missing.push(
+        `clusters ${known} of ${carried} on NodeHost ${host.nodeHostId}`,
+      );
+    }
+  }
+  for (const clusterId of expected.clusterIds) {
+    const cluster = clusters.find((one) => one.clusterId === clusterId);
+    const leader = cluster?.leader ?? undefined;
+    const leading = hosts.filter((host) => host.leaders.includes(clusterId));
+    if (
+      leader === undefined || cluster!.members[leader.nodeId] === undefined
+    ) {
+      missing.push(`no member that leads cluster ${clusterId}`);
+    } else if (
+      leading.length !== 1 || leading[0]!.nodeHostId !== leader.nodeHostId
+    ) {
+      missing.push(
+        `${leading.length} NodeHosts that lead cluster ${clusterId}`,
+      );
+    }
+  }
+  return missing;
 }
 
 async function ask<T>(url: string, signal: AbortSignal): Promise<T> {

@@ -13,8 +13,13 @@ starts it again, reads everything back and compares it byte for byte.
   --keep         stay up at the end and print the addresses, until Ctrl-C
   --help         this text
 
-The last line is JSON. Exit status: 0 if nothing was lost, 1 if something was lost, different or stuck,
-2 for a wrong command line, 130 after Ctrl-C.`;
+The last line is JSON. Exit status:
+  0    everything was read back and is equal; with --keep as soon as you press Ctrl-C
+  1    something was lost, different or stuck
+  2    a wrong command line
+  3    nothing was lost, but a file of the input was changed meanwhile: the store holds what was put, and that
+       differs from the file as it is now
+  130  Ctrl-C before the end`;
 
 /** What the user asked for. */
 export interface Options {

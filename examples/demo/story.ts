@@ -14,10 +14,10 @@ import type { Finding } from "./verifier.ts";
 import { Writer } from "./writer.ts";
 import type { Acknowledged } from "./writer.ts";
 
-/** The last line of a demo that went well. */
+/** The last line of a demo that lost nothing. */
 export interface Summary {
-  /** That it went well. */
-  readonly demo: "ok";
+  /** That it went well; `changed` if files of the input are no longer what was put. */
+  readonly demo: "ok" | "changed";
   /** Files of the input. */
   readonly files: number;
   /** Their bytes. */
@@ -26,6 +26,8 @@ export interface Summary {
   readonly proposals: number;
   /** Acknowledged chunks that are missing or different. */
   readonly lost: number;
+  /** Files of the input that were changed meanwhile. */
+  readonly changed: number;
   /** Longest time for which puts waited for a cluster that the killed NodeHost had led. */
   readonly "failover_ms": number;
 }
@@ -77,10 +79,10 @@ export async function tellStory(
   );
   const findings = await readEverything(fleet, client, input, writer);
   sayHashes(hashes);
-  judge(findings, hashes);
+  const changed = judge(findings, hashes);
 
   say("\n5. What the master knows");
-  const expected = { hosts: fleet.hosts.length, clusters: clusterIds.length };
+  const expected = { hosts: fleet.hosts.length, clusterIds };
   await tellWhatTheMasterKnows(fleet.masterUrl, expected, signal);
 
   say(`\nTime without a leader: ${crash.failoverMs} ms`);
@@ -89,11 +91,12 @@ export async function tellStory(
   );
   if (options.keep) sayAddresses(fleet);
   return {
-    demo: "ok",
+    demo: changed === 0 ? "ok" : "changed",
     files: input.files.length,
     bytes: input.bytes,
     proposals,
     lost: 0,
+    changed,
     "failover_ms": crash.failoverMs,
   };
 }
@@ -242,14 +245,18 @@ function incomplete(
       what: `${put.get(file.name) ?? 0} of ${file.bytes} bytes were put: ` +
         "it became shorter meanwhile",
       kind: "inputChanged",
+      path: file.path,
     }));
 }
 
-/** Everything must be there and equal, and the three machines of each cluster must be alike. */
+/**
+ * Everything must be there and equal, and the three machines of each cluster must be alike. Returns how many files of
+ * the input were changed meanwhile.
+ */
 function judge(
   findings: readonly Finding[],
   hashes: ReadonlyMap<number, readonly StateHash[]>,
-): void {
+): number {
   const all = [...findings];
   for (const [clusterId, states] of hashes) {
     if (new Set(states.map((state) => state.hash)).size > 1) {
@@ -270,7 +277,13 @@ function judge(
     say(
       "   Every byte that was put is there, and the state machines are alike",
     );
-    return;
+    const changed = new Set(all.map((finding) => finding.path)).size;
+    if (changed > 0) {
+      say(
+        `   Files of the input that were changed meanwhile, and differ from what was put: ${changed}`,
+      );
+    }
+    return changed;
   }
   const lost = wrong.filter((finding) => finding.kind === "lost").length;
   throw new DemoFailure(

@@ -22,6 +22,8 @@ export interface Finding {
    * returned what was put, but the file holds something else by now, so it is not the store that changed.
    */
   readonly kind: "lost" | "apart" | "inputChanged";
+  /** `inputChanged`: the file. */
+  readonly path?: string;
 }
 
 /** What reading back goes by. */
@@ -82,7 +84,11 @@ async function compare(
   } catch {
     // Gone: as different as can be.
   }
-  return { what: "the file was changed meanwhile", kind: "inputChanged" };
+  return {
+    what: "the file was changed meanwhile",
+    kind: "inputChanged",
+    path: file.path,
+  };
 }
 
 /** The hashes of one cluster's state machines, one for each NodeHost, once all have applied the same. */

@@ -32,6 +32,46 @@ Deno.test("parseOptions() counts a relative --dir from where the command was giv
   assert.equal(parseOptions(["--dir", "/x/y"], "/from").dir, "/x/y");
 });
 
+Deno.test("parseOptions() refuses a flag that the mode would ignore", () => {
+  const values: Record<string, string> = {
+    clusters: "2",
+    payload: "32",
+    outstanding: "8",
+    seconds: "3",
+    count: "1000",
+    repeat: "7",
+    "snapshot-entries": "100",
+    dir: "/x",
+  };
+  const ignored: Record<string, string[]> = {
+    "--mode=write": ["count"],
+    "--mode=read": ["count"],
+    "--mode=failover": ["clusters", "count"],
+    "--mode=recovery": ["seconds"],
+    "--mode=soak": ["count", "repeat"],
+    "--mode=overload": ["clusters", "count", "repeat"],
+    "--suite": ["clusters", "outstanding", "count"],
+  };
+  for (const [what, names] of Object.entries(ignored)) {
+    for (const [name, value] of Object.entries(values)) {
+      const parse = () => parseOptions([what, `--${name}=${value}`], "/from");
+      if (!names.includes(name)) {
+        parse();
+        continue;
+      }
+      const message = `Cannot use --${name}: ${
+        what.replace("=", " ")
+      } has no use for it`;
+      assert.throws(parse, new UsageError(message));
+    }
+  }
+  assert.throws(() => parseOptions(["--count=1"], "/from"), /--mode write has/);
+  assert.throws(
+    () => parseOptions(["--suite", "--mode=write"], "/from"),
+    /^UsageError: Cannot use --mode: --suite has no use for it$/,
+  );
+});
+
 Deno.test("parseOptions() refuses what it cannot use, by name", () => {
   const refused: [string[], RegExp][] = [
     [["--mode", "fly"], /--mode: "fly" is none of write, read/],
@@ -42,7 +82,7 @@ Deno.test("parseOptions() refuses what it cannot use, by name", () => {
     [["--outstanding="], /--outstanding: ""/],
     [["--outstanding", "1e3"], /--outstanding/],
     [["--seconds", "soon"], /--seconds: "soon"/],
-    [["--count=0"], /--count/],
+    [["--mode=recovery", "--count=0"], /--count: "0" is not/],
     [["--repeat=0"], /--repeat/],
     [["--snapshot-entries=-1"], /--snapshot-entries/],
     [["--speed", "11"], /--speed/],

@@ -133,7 +133,33 @@ Deno.test("The demo survives its crash, loses nothing and leaves nothing behind"
     assert.match(said, /left out: .*link: symbolic link/);
     const killed = /with SIGKILL.* (\d+) puts were on their way/.exec(said);
     assert.ok(Number(killed?.[1]) >= 64, said);
-    assert.match(said, /Cluster 3: nodes 1, 2, 3, leader \d/);
+    assert.equal(said.match(/: clusters 1, 2, 3, leads /g)?.length, 3, said);
+    for (const clusterId of [1, 2, 3]) {
+      assert.match(
+        said,
+        RegExp(`Cluster ${clusterId}: nodes 1, 2, 3, leader [123]\n`),
+      );
+    }
+    await assertNothingLeft(lines);
+  }));
+
+Deno.test("The demo says that a file was changed meanwhile, which is no loss, and exits with 3", () =>
+  withInput(async (dir) => {
+    Deno.writeTextFileSync(`${dir}/a`, "what is put");
+    Deno.writeFileSync(`${dir}/b`, new Uint8Array(1024 * 1024));
+    const demo = startDemo(dir, ["--input", "."]);
+    await demo.line(/^ +Killed NodeHost/); // Half of the bytes are put, and `a` is among the first.
+    Deno.writeTextFileSync(`${dir}/a`, "what is read");
+    const { code, lines, errors } = await demo.ended;
+    const said = lines.join("\n");
+    assert.equal(code, 3, `${said}\n${errors}`);
+    assert.match(said, /cluster \d, a#0: the file was changed meanwhile/);
+    const { demo: how, lost, changed } = JSON.parse(lines.at(-1)!);
+    assert.deepEqual({ how, lost, changed }, {
+      how: "changed",
+      lost: 0,
+      changed: 1,
+    });
     await assertNothingLeft(lines);
   }));
 
@@ -195,7 +221,10 @@ Deno.test("What a killed demo leaves behind is cleaned up for it", () =>
 Deno.test("The demo explains itself, and refuses what it does not understand", async () => {
   const help = await startDemo("/", ["--help"]).ended;
   assert.equal(help.code, 0);
-  assert.match(help.lines.join("\n"), /--input PATH[^]*--keep/);
+  assert.match(
+    help.lines.join("\n"),
+    /--input PATH[^]*--keep[^]*0 [^]*1 [^]*2 [^]*3 [^]*130 /,
+  );
   const wrong = await startDemo("/", ["--inptu", "x"]).ended;
   assert.equal(wrong.code, 2);
   assert.match(wrong.errors, /^Unknown option '--inptu'[^]*Usage:/);

@@ -61,6 +61,7 @@ Deno.test("readBack() finds what is missing, different, and changed in the input
           where: "cluster 1, changed",
           what: "the file was changed meanwhile",
           kind: "inputChanged",
+          path: `${dir}/a`,
         },
         {
           where: "cluster 1, different",

@@ -1,0 +1,75 @@
+import { assert } from "../../deps.ts";
+import {
+  type KnownCluster,
+  type KnownHost,
+  missingFrom,
+} from "../../../examples/demo/master_report.ts";
+
+const expected = { hosts: 2, clusterIds: [1, 2] };
+
+function host(id: string, leaders: number[], clusters = [1, 2]): KnownHost {
+  return {
+    nodeHostId: id,
+    nodeHostAddress: `${id}:7000`,
+    region: "",
+    ageMs: 100,
+    clusters,
+    leaders,
+  };
+}
+
+function cluster(
+  clusterId: number,
+  leader: KnownCluster["leader"],
+): KnownCluster {
+  return { clusterId, members: { 1: "a:7000", 2: "b:7000" }, leader };
+}
+
+const ledByA = { nodeId: 1, nodeHostId: "a" };
+const ledByB = { nodeId: 2, nodeHostId: "b" };
+
+Deno.test("missingFrom() finds nothing when the master knows all", () => {
+  assert.deepEqual(
+    missingFrom(
+      [host("a", [1]), host("b", [2], [2, 1])],
+      [cluster(1, ledByA), cluster(2, ledByB)],
+      expected,
+    ),
+    [],
+  );
+});
+
+Deno.test("missingFrom() names what a master knows no longer, or not yet", () => {
+  const clusters = [cluster(1, ledByA), cluster(2, ledByA)];
+  const cases: [KnownHost[], KnownCluster[], string[]][] = [
+    [[host("a", [1, 2])], clusters, ["1 of 2 NodeHosts"]],
+    [
+      [host("a", [1, 2]), host("b", [], [1])], // It was started just now.
+      clusters,
+      ["clusters 1 of 1, 2 on NodeHost b"],
+    ],
+    [
+      [host("a", [1, 2]), host("b", [2])], // It was killed, and has not reported since.
+      clusters,
+      ["2 NodeHosts that lead cluster 2"],
+    ],
+    [
+      [host("a", [1]), host("b", [])],
+      [cluster(1, ledByA), cluster(2, null)],
+      ["no member that leads cluster 2"],
+    ],
+    [
+      [host("a", [1, 2]), host("b", [])],
+      [cluster(1, ledByA), cluster(2, { nodeId: 3, nodeHostId: "a" })],
+      ["no member that leads cluster 2"],
+    ],
+    [
+      [host("a", [1, 2]), host("b", [])],
+      [cluster(1, ledByA)],
+      ["no member that leads cluster 2"],
+    ],
+  ];
+  for (const [hosts, known, missing] of cases) {
+    assert.deepEqual(missingFrom(hosts, known, expected), missing);
+  }
+});
