@@ -26,16 +26,33 @@ interface Settings {
   silentAfterMs: number;
 }
 
+const usage = `Usage: master [options]
+
+  --port N             8080 by default; 0 for any
+  --hostname NAME      127.0.0.1 by default, 0.0.0.0 on Deno Deploy
+  --kv PATH            ":memory:", a file, or the https: URL of a database;
+                       DRAKKAR_KV by default, else the platform's own
+  --silent-after-ms N  when the page shows a NodeHost as silent; 60000
+  --help               this text
+
+DRAKKAR_TOKEN is the bearer token that NodeHosts need; without it everybody may
+report. DENO_KV_ACCESS_TOKEN is that of a database.`;
+
 function readSettings(args: string[]): Settings {
   const { values } = parseArgs({
     args,
     options: {
+      help: { type: "boolean", default: false },
       port: { type: "string", default: "8080" },
       hostname: { type: "string" },
       kv: { type: "string" },
       "silent-after-ms": { type: "string", default: "60000" },
     },
   });
+  if (values.help) {
+    console.log(usage);
+    Deno.exit(0);
+  }
   return {
     port: readNumber("--port", values.port, 0, 65_535),
     hostname: values.hostname ?? (isOnDeploy() ? "0.0.0.0" : "127.0.0.1"),

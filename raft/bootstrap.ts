@@ -41,6 +41,23 @@ export function bootstrapFor(
   };
 }
 
+/**
+ * Checks that a new initial member is where the others will look for it.
+ *
+ * @throws {RangeError} if its own entry in `initialMembers` is not the NodeHost's address.
+ */
+export function requireOwnAddress(
+  config: ResolvedClusterConfig,
+  raftAddress: string,
+): void {
+  const address = config.initialMembers[config.nodeId];
+  if (address === undefined || address === raftAddress) return;
+  throw new RangeError(
+    `Cannot use initialMembers: node ${config.nodeId} is at ${address} there, and this NodeHost's raftAddress is ` +
+      raftAddress,
+  );
+}
+
 /** The configuration with which a node that the log names is started again (rule I5). */
 export function configOf(
   node: { clusterId: number; nodeId: number },
@@ -85,7 +102,9 @@ function checkRestart(
   ) {
     throw new RaftError(
       "rejected",
-      `${what}: it began with other initialMembers`,
+      `${what}: it began with other initialMembers: ${
+        describeMembers(existing.initialMembers)
+      }; give the same, or none`,
     );
   }
   return {
@@ -93,6 +112,11 @@ function checkRestart(
     stateMachineName: nameOf(config.stateMachine),
     settings: settingNames.map((name) => config[name]),
   };
+}
+
+function describeMembers(members: Bootstrap["initialMembers"]): string {
+  return members.map(([nodeId, address]) => `${nodeId} at ${address}`)
+    .join(", ");
 }
 
 function membersOf(

@@ -70,7 +70,8 @@ const passingRefusals: ReadonlySet<string> = new Set<Refusal | "busy">([
 
 const refusalTexts: Record<string, string> = {
   unsafeChange:
-    "the leader has not lately heard from a majority of the members that there would be",
+    "the leader has not lately heard from a majority of the members that there would be (remove a dead member before " +
+    "adding another)",
   invalidTarget: "the target is not another voting member",
   notLeader: "no leader took it",
   transferring: "leadership is being transferred",

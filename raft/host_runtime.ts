@@ -7,7 +7,7 @@ import { Prng } from "./core/prng.ts";
 import { getUint64 } from "./core/entry_batch.ts";
 import { initialMembership } from "./admission.ts";
 import { closeMachine } from "./applier.ts";
-import { bootstrapFor, configOf } from "./bootstrap.ts";
+import { bootstrapFor, configOf, requireOwnAddress } from "./bootstrap.ts";
 import { validateId } from "./config.ts";
 import type {
   ResolvedClusterConfig,
@@ -26,6 +26,7 @@ import { Reporter } from "./reporter.ts";
 import { abortable } from "./requests.ts";
 import { SnapshotPacer } from "./snapshot_pacer.ts";
 import { Snapshotter } from "./snapshotter.ts";
+import { makeMachine } from "./state_machine.ts";
 import type { StateMachine, StateMachineFactory } from "./state_machine.ts";
 import { LinkPool } from "./transport/link_pool.ts";
 import type { Link, WireRecord } from "./transport/link_pool.ts";
@@ -72,6 +73,8 @@ export class HostRuntime {
   #wal: Wal | undefined;
   #masterClient: IMasterClient | undefined;
   #reporter: Reporter | undefined;
+  /** Why other NodeHosts cannot be reached, by address. */
+  readonly #troubles = new Map<string, string>();
   /** What ends each pause. */
   readonly #pauses = new Set<() => void>();
   #failure: RaftError | undefined;
@@ -235,9 +238,11 @@ export class HostRuntime {
       handlers: {
         onRecord: (link, record) => this.#receive(link, record),
         onFrameEnd: () => this.#engine?.requestTurn(),
-        onLinkUp: () => this.#eachNode((node) => node.linkUp()),
-        onLinkDown: (link) =>
-          this.#eachNode((node) => node.linkDown(link.address)),
+        onLinkUp: (link) => {
+          this.#troubles.delete(link.address);
+          this.#eachNode((node) => node.linkUp());
+        },
+        onLinkDown: (link, reason) => this.#linkDown(link.address, reason),
         onSnapshotConnection: (remote, connection) =>
           this.#context?.snapshotter.accept(connection, {
             onOffer: (offer) => {
@@ -290,6 +295,22 @@ export class HostRuntime {
         { cause: error },
       );
     }
+  }
+
+  #linkDown(address: string, reason: string): void {
+    if (!this.#troubles.has(address)) {
+      this.#logger.warn("another NodeHost is out of reach", {
+        address,
+        reason,
+      });
+    }
+    this.#troubles.set(address, reason);
+    this.#eachNode((node) => node.linkDown(address));
+  }
+
+  /** Why the NodeHost at `address` cannot be reached, as far as known; `""` if it can, or was not tried. */
+  troubleWith(address: string): string {
+    return this.#troubles.get(address) ?? "";
   }
 
   /** Starts again the nodes that the log names and whose state machine has a name here (rule I5). */
@@ -480,10 +501,14 @@ export class HostRuntime {
   ): Promise<Node> {
     const { clusterId, nodeId } = config;
     const log = this.#wal!.node(clusterId, nodeId);
-    const bootstrap = bootstrapFor(config, log.bootstrap());
+    const existing = log.bootstrap();
+    if (existing === undefined) {
+      requireOwnAddress(config, this.config.raftAddress);
+    }
+    const bootstrap = bootstrapFor(config, existing);
     await this.#saveBootstrap({ clusterId, nodeId }, bootstrap);
     this.requireOpen();
-    const machine = factory({ clusterId, nodeId });
+    const machine = makeMachine(factory, { clusterId, nodeId });
     try {
       await this.#restore({ clusterId, nodeId }, machine);
       this.requireOpen();

@@ -561,7 +561,8 @@ export class Node implements EngineNode {
   #isOverloaded(bytes: number): boolean {
     const waiting = this.#proposals.bytes +
       this.#reads.count * requestOverheadBytes;
-    return waiting + bytes > this.config.maxInMemLogBytes;
+    return waiting > 0 &&
+      waiting + bytes + requestOverheadBytes > this.config.maxInMemLogBytes;
   }
 
   #refuseBusy(): Promise<never> {

@@ -149,7 +149,7 @@ export class NodeHost implements AsyncDisposable {
       wait.signal?.throwIfAborted();
       if (node.refusal !== undefined) throw node.refusal;
       const timeoutMs = Math.ceil(deadline - clock.now());
-      if (timeoutMs <= 0) throw notReadyInTime(node);
+      if (timeoutMs <= 0) throw notReadyInTime(node, this.#runtime);
       try {
         await node.read(() => undefined, { ...wait, timeoutMs });
         if (!node.isNewcomer()) return;
@@ -467,12 +467,22 @@ function validateChange(
   }
 }
 
-function notReadyInTime(node: Node): RaftError {
+function notReadyInTime(node: Node, runtime: HostRuntime): RaftError {
   const missing = node.admission.missing();
-  const why = missing.length > 0
-    ? `its first start needs an answer of more members, and node ${
-      missing.join(", ")
-    } did not answer`
+  const { members } = node.peer.membership();
+  const describe = (nodeId: number) => {
+    const address = members.find((member) => member.nodeId === nodeId)?.address;
+    const trouble = address === undefined ? "" : runtime.troubleWith(address);
+    return `node ${nodeId} at ${address}${
+      trouble === "" ? "" : ` (${trouble})`
+    }`;
+  };
+  const why = members.length === 0
+    ? `no member has contacted node ${node.nodeId}: was it added by addNode on one of them?`
+    : missing.length > 0
+    ? `its first start needs an answer of more members; none came from ${
+      missing.map(describe).join(", ")
+    }`
     : node.peer.leaderId === 0
     ? "it has no leader"
     : "its leader did not answer";

@@ -164,7 +164,8 @@ export class Routes {
       own.fingerprint !== "" && hello.fingerprint !== "" &&
       own.fingerprint !== hello.fingerprint
     ) {
-      return `its cluster ${hello.clusterId} began with other members than ours`;
+      return `its cluster ${hello.clusterId} began with other members than ours: initialMembers must be the same on ` +
+        `every member`;
     }
     if (
       own.fingerprint !== "" && hello.fingerprint !== "" &&
@@ -176,7 +177,8 @@ export class Routes {
     const known = this.knownNodeHost(hello.from);
     if (known !== "" && known !== remote.nodeHostId) {
       return `node ${hello.from} is known to live on NodeHost ${known}, not on ${remote.nodeHostId}: ` +
-        `a node whose folder was lost cannot come back under its id, remove it and add a new one`;
+        `a node whose folder was lost cannot come back under its id, remove it and add a new one; or two NodeHosts ` +
+        `use node id ${hello.from}`;
     }
     const seen = this.#identities.get(hello.from);
     if (

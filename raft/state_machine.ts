@@ -50,3 +50,48 @@ export interface StateMachine {
 export type StateMachineFactory = (
   node: { clusterId: number; nodeId: number },
 ) => StateMachine;
+
+const requiredMethods = [
+  "update",
+  "lookup",
+  "saveSnapshot",
+  "recoverFromSnapshot",
+] as const;
+
+/**
+ * Calls a factory and checks what it made, so that a mistake shows when the node is started and not with its first
+ * command.
+ *
+ * @throws {TypeError} if it is no state machine; whatever the factory throws.
+ */
+export function makeMachine(
+  factory: StateMachineFactory,
+  node: { clusterId: number; nodeId: number },
+): StateMachine {
+  if (/^class[\s{]/.test(Function.prototype.toString.call(factory))) {
+    throw new TypeError(
+      "Cannot use stateMachine: it is a class; write () => new YourClass()",
+    );
+  }
+  const machine: unknown = factory(node);
+  if (typeof machine !== "object" || machine === null) {
+    throw new TypeError(
+      `Cannot use stateMachine: it returned ${String(machine)}, not an object`,
+    );
+  }
+  if (machine instanceof Promise) {
+    machine.catch(() => {}); // It is of no use, whatever becomes of it.
+    throw new TypeError(
+      "Cannot use stateMachine: it returned a Promise; it must not be async",
+    );
+  }
+  for (const method of requiredMethods) {
+    if (typeof (machine as Record<string, unknown>)[method] === "function") {
+      continue;
+    }
+    throw new TypeError(
+      `Cannot use stateMachine: what it returned has no method ${method}`,
+    );
+  }
+  return machine as StateMachine;
+}

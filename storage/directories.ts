@@ -16,6 +16,8 @@ export function makeDurableDirectory(
     at = parentOf(at);
   }
   if (!isTop(at)) syncExisting(fileSystem, parentOf(at));
+  // What may not be synced is refused before anything is made, or the next call would take it for somebody else's.
+  if (missing.length > 0) fileSystem.syncDirectory(at === "" ? "/" : at);
   for (const folder of missing.reverse()) {
     fileSystem.makeDirectory(folder);
     fileSystem.syncDirectory(parentOf(folder));

@@ -104,7 +104,7 @@ async function oneKey(host: NodeHost, asked: KeyRequest): Promise<Response> {
     });
   }
   const command = await commandOf(request, key);
-  const options = waitOptions(url, request);
+  const options = waitOptions(url);
   const { value } = await host.propose(clusterId, command, options);
   return Response.json({ effect: effectNames.get(value) });
 }
@@ -143,17 +143,15 @@ function answer<T>(
   asked: Omit<KeyRequest, "key">,
   query: Query,
 ): Promise<T> {
-  const { clusterId, url, request } = asked;
+  const { clusterId, url } = asked;
   return url.searchParams.get("stale") === "1"
     ? host.staleRead<T>(clusterId, query)
-    : host.read<T>(clusterId, query, waitOptions(url, request));
+    : host.read<T>(clusterId, query, waitOptions(url));
 }
 
-/** A caller that hangs up stops waiting; what it proposed may be applied all the same. */
-function waitOptions(url: URL, request: Request): WaitOptions {
+function waitOptions(url: URL): WaitOptions {
   const timeoutMs = url.searchParams.get("timeoutMs") ?? "5000";
   return {
-    signal: request.signal,
     timeoutMs: wholeNumber("timeoutMs", timeoutMs, 1, 600_000),
   };
 }

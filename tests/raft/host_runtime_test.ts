@@ -465,7 +465,7 @@ Deno.test("waitReady() ends at its deadline and with its signal, however long a 
     "waitReady()",
     assert.rejects(
       host.waitReady(1, { timeoutMs: 20 }),
-      isRaftError("timeout", /did not answer/),
+      isRaftError("timeout", /none came from node 2/),
     ),
   );
   const controller = new AbortController();
@@ -473,4 +473,58 @@ Deno.test("waitReady() ends at its deadline and with its signal, however long a 
   const reason = new Error("enough");
   controller.abort(reason);
   await within("waitReady()", assert.rejects(waiting, reason));
+});
+
+Deno.test("close() hands leadership over: the others lead soon, however long their elections take (thesis 3.10)", async () => {
+  await using hosts = new Hosts();
+  for (const n of [1, 2, 3]) {
+    const host = await hosts.open(n);
+    // The first leads soon. To the others a leader that is silent would be missing after 50 seconds at the earliest.
+    const electionTimeoutTicks = n === 1 ? 100 : 10_000;
+    await host.startCluster(hosts.cluster(n, 3, { electionTimeoutTicks }));
+  }
+  for (const n of [1, 2, 3]) await hosts.host(n).waitReady(1);
+  const { leaderId, term } = hosts.host(2).getLeader(1);
+  assert.equal(leaderId, 1);
+  await hosts.close(1);
+  for (const n of [2, 3]) await hosts.host(n).waitReady(1);
+  const next = hosts.host(2).getLeader(1);
+  assert.notEqual(next.leaderId, 1);
+  assert.equal(next.term, term + 1, "by one election");
+  await hosts.host(3).propose(1, Uint8Array.of(1));
+  // The last one would wait just as long for the other to take over from it.
+  for (const n of [2, 3]) await hosts.host(n).stopCluster(1);
+});
+
+Deno.test("startCluster() refuses a new member whose own address is another one, and what is no state machine", async () => {
+  await using hosts = new Hosts();
+  const host = await hosts.open(1);
+  await assert.rejects(
+    host.startCluster({
+      ...hosts.cluster(1, 1),
+      initialMembers: { 1: "elsewhere:7000" },
+    }),
+    (error) =>
+      error instanceof RangeError &&
+      /node 1 is at elsewhere:7000 there.*host-1:7000/.test(error.message),
+  );
+  const wrong: [unknown, RegExp][] = [
+    [() => undefined, /returned undefined/],
+    [() => Promise.reject(new Error("late")), /Promise/],
+    [
+      () => ({ update() {}, lookup() {}, saveSnapshot() {} }),
+      /no method recoverFromSnapshot/,
+    ],
+    [Counter, /a class/],
+  ];
+  for (const [stateMachine, text] of wrong) {
+    await assert.rejects(
+      host.startCluster(
+        hosts.cluster(1, 1, { stateMachine: stateMachine as () => Counter }),
+      ),
+      (error) => error instanceof TypeError && text.test(error.message),
+    );
+  }
+  await host.startCluster(hosts.cluster(1, 1));
+  await host.waitReady(1);
 });

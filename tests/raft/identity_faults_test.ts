@@ -5,30 +5,37 @@ import { RaftError } from "../../raft/errors.ts";
 import { NodeHost } from "../../raft/nodehost.ts";
 import type { NodeHostConfig } from "../../raft/config.ts";
 import { MemoryNetwork } from "../../raft/transport/memory.ts";
-import { Counter, KeptLog } from "../support/hosts.ts";
+import { Counter, KeptLog, until } from "../support/hosts.ts";
 
 class Trio implements AsyncDisposable {
   readonly root = Deno.makeTempDirSync();
   readonly network = new MemoryNetwork();
   readonly hosts = new Map<number, NodeHost>();
+  readonly logs = new Map<number, KeptLog>();
 
   dir(n: number): string {
     return `${this.root}/${n}`;
   }
 
-  async open(n: number, config: Partial<NodeHostConfig> = {}): Promise<void> {
+  async open(
+    n: number,
+    config: Partial<NodeHostConfig> = {},
+    nodeId = n,
+  ): Promise<void> {
+    const logger = new KeptLog();
+    this.logs.set(n, logger);
     const host = await NodeHost.open({
       dir: this.dir(n),
       raftAddress: `host-${n}:7000`,
       tickMs: 10,
       segmentBytes: 1024 * 1024,
-      logger: new KeptLog(),
+      logger,
       ...config,
     }, { ...denoPorts(), network: this.network });
     this.hosts.set(n, host);
     await host.startCluster({
       clusterId: 1,
-      nodeId: n,
+      nodeId,
       initialMembers: {
         1: "host-1:7000",
         2: "host-2:7000",
@@ -141,6 +148,43 @@ Deno.test("A copied folder does not open beside its original (rule I4)", async (
     isRefused("dirMismatch", /address|cop/),
   );
   assert.equal(await trio.host(1).read(1, "total"), 7);
+});
+
+Deno.test("A copy adopted while its original runs and a second host is down shuts the original out, by name; what was acknowledged stays (rules I1, I4)", async () => {
+  await using trio = await Trio.started();
+  await trio.close(2);
+  copyFolder(trio.dir(1), trio.dir(4));
+  const original = trio.host(1);
+  // The copy does not have this one.
+  assert.equal((await original.propose(1, Uint8Array.of(8))).value, 15);
+  await original.transferLeadership(1, 1);
+  await trio.open(4, {
+    adoptCopiedDir: true,
+    raftAddress: "host-1:7000",
+    listenAddress: "host-4:7000",
+  }, 1);
+  const copy = trio.host(4);
+  assert.equal(copy.nodeHostId, original.nodeHostId);
+  assert.ok(copy.incarnation > original.incarnation);
+  const isSaid = (line: string) =>
+    line.includes("host-3:7000") && line.includes(original.nodeHostId) &&
+    line.includes(
+      `incarnation ${original.incarnation}, after incarnation ${copy.incarnation}`,
+    );
+  await until(
+    "the original to say why it is shut out",
+    () => trio.logs.get(1)!.lines.some(isSaid),
+  );
+  await assert.rejects(
+    original.propose(1, Uint8Array.of(1), { timeoutMs: 300 }),
+    RaftError,
+  );
+  await trio.open(2);
+  for (const n of [2, 3]) {
+    await trio.host(n).waitReady(1);
+    assert.equal(await trio.host(n).read(1, "total"), 15);
+  }
+  assert.ok([0, 7, 15].includes(await copy.staleRead<number>(1, "total")));
 });
 
 Deno.test("An empty folder cannot take another's place under its address: it has another NodeHost id (rule I1)", async () => {
