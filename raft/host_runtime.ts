@@ -672,8 +672,12 @@ export class HostRuntime {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Waits by the clock, or until the NodeHost closes. Rejects with the signal's reason as soon as that is aborted. */
+  /**
+   * Waits by the clock, or until the NodeHost closes. Rejects with the signal's reason as soon as that is aborted, and at
+   * once if the NodeHost is closed already.
+   */
   pause(ms: number, signal?: AbortSignal): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return abortable<void>(signal, (settle) => {
       const timer = this.ports.clock.setTimer(ms, () => end());
       const forget = () => {
