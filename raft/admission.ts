@@ -3,7 +3,8 @@
  * and acknowledged before, and must not do so twice. So a new initial member waits until enough others have
  * answered that they know no other NodeHost under its id, each having made durable whom it saw. Enough is a
  * majority of the members not counting itself: any two such sets share one who would have seen the first. A
- * joining node waits until the membership itself names its NodeHost.
+ * joining node waits until it, or one member, has applied a membership that names its NodeHost. (One member is enough,
+ * and it must be: a cluster of one that adds a second may need that one's vote before it could send it anything.)
  */
 import type { Membership } from "./core/types.ts";
 import type { Peer } from "./core/peer.ts";
@@ -95,10 +96,11 @@ export class Admission {
 
   /** Another member knows of nobody else under this node's id. */
   welcomed(from: number): void {
-    if (this.#isAdmitted || this.#node.bootstrap().join) return;
+    if (this.#isAdmitted) return;
     this.#welcomes.add(from);
     this.#refusedBy.delete(from);
     if (this.#refusedBy.size > 0) return; // One who saw another NodeHost under this id is enough.
+    if (this.#node.bootstrap().join) return this.#admit();
     const others = this.#others();
     const heard = others.filter((nodeId) => this.#welcomes.has(nodeId));
     if (heard.length < welcomesNeeded(others.length + 1)) return;
@@ -152,7 +154,12 @@ export class Admission {
   }
 
   #ask(): void {
-    for (const nodeId of this.#others()) {
+    // A joining node may not know the members of today; it knows who spoke to it.
+    const asked = new Set([
+      ...this.#others(),
+      ...this.#node.routes.heardFrom(),
+    ]);
+    for (const nodeId of asked) {
       if (!this.#welcomes.has(nodeId)) this.#node.routes.hello(nodeId, true);
     }
     this.#node.schedule();

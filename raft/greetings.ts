@@ -46,6 +46,9 @@ export class Greetings {
     });
     if (objection === undefined) {
       admission.learn(hello);
+      if (admission.isNewcomer() && !hello.newcomer) {
+        routes.hello(hello.from, true); // Whoever speaks first to a joining node is asked for a welcome.
+      }
       this.#node.schedule();
       return true;
     }

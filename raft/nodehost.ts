@@ -236,6 +236,7 @@ export class NodeHost implements AsyncDisposable {
 
   /**
    * Adds a voting member and resolves with the membership that has it. Then start it on its NodeHost with `join: true`.
+   * That NodeHost must be open: the membership names it (a member is a NodeHost, not an address).
    *
    * @throws {RaftError} `rejected` (a removed id, an id or address in use, an outdated `expectedConfigChangeIndex`,
    * or a majority of the new members was not heard from lately), `timeout`, `dropped`, `clusterNotFound`.
@@ -432,19 +433,29 @@ export class NodeHost implements AsyncDisposable {
   ): Promise<string> {
     if (address === this.#runtime.config.raftAddress) return this.nodeHostId;
     const link = this.#runtime.links.linkTo(address);
-    const until = this.#runtime.ports.clock.now() +
-      Math.min(1_000, wait.timeoutMs / 4);
-    // What is sent to a link that is down is dropped, and makes it dial.
-    if (!link.isUp) {
-      link.send({ kind: "welcome", clusterId: 1, from: 1, to: 1 });
-    }
-    while (
-      link.remote === undefined && this.#runtime.ports.clock.now() < until
-    ) {
-      const ms = Math.min(20, this.#runtime.config.tickMs);
+    const { clock } = this.#runtime.ports;
+    const until = clock.now() + wait.timeoutMs;
+    while (link.remote === undefined) {
+      // What is sent to a link that is down is dropped, and makes it dial.
+      if (!link.isUp) {
+        link.send({ kind: "welcome", clusterId: 1, from: 1, to: 1 });
+      }
+      const leftMs = until - clock.now();
+      if (leftMs <= 0) throw this.#nobodyAt(address);
+      const ms = Math.min(20, this.#runtime.config.tickMs, leftMs);
       await this.#runtime.pause(ms, wait.signal);
     }
-    return link.remote?.nodeHostId ?? "";
+    return link.remote.nodeHostId;
+  }
+
+  #nobodyAt(address: string): RaftError {
+    const trouble = this.#runtime.troubleWith(address);
+    return new RaftError(
+      "timeout",
+      `Cannot add a node at ${address}: no NodeHost answers there${
+        trouble === "" ? "" : ` (${trouble})`
+      }; open it first`,
+    );
   }
 }
 

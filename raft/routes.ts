@@ -130,6 +130,15 @@ export class Routes {
     }
   }
 
+  /** Node ids that were heard on a connection that still stands. */
+  heardFrom(): number[] {
+    return [...this.#sources]
+      .filter(([, source]) =>
+        source.link.isUp && source.epoch === source.link.epoch
+      )
+      .map(([nodeId]) => nodeId);
+  }
+
   /** Whether `link` may speak for node `from`: it said hello on this connection, and was believed. */
   isBelieved(link: Link, from: number): boolean {
     const source = this.#sources.get(from);
@@ -208,8 +217,17 @@ export class Routes {
       a.nodeId - b.nodeId
     );
     this.#owner.saveIdentities(all, hello.newcomer, () => {
-      if (hello.newcomer) welcome();
+      if (hello.newcomer && this.#mayWelcome(hello.from, remote)) welcome();
     });
+  }
+
+  /** An initial member is judged by who was seen; one that joins, by the membership: its addition names its NodeHost. */
+  #mayWelcome(nodeId: number, remote: HostIdentity): boolean {
+    const { initialMembers } = this.#owner.bootstrap();
+    if (initialMembers.some(([id]) => id === nodeId)) return true;
+    return this.#membership.members.some((member) =>
+      member.nodeId === nodeId && member.nodeHostId === remote.nodeHostId
+    );
   }
 
   #target(to: number): Target | undefined {

@@ -20,6 +20,7 @@ class World {
   readonly saves: (() => void)[] = [];
   readonly hellos: number[] = [];
   readonly known = new Map<number, string>();
+  heard: number[] = [];
   admissions = 0;
   removals = 0;
   readonly admission: Admission;
@@ -50,6 +51,7 @@ class World {
       hello: (to: number) => this.hellos.push(to),
       knownNodeHost: (nodeId: number) => this.known.get(nodeId) ?? "",
       setMembership: () => {},
+      heardFrom: () => this.heard,
     };
     this.admission = new Admission({
       clusterId: 1,
@@ -137,7 +139,17 @@ Deno.test("Admission asks those who did not answer, once in an election timeout"
   assert.equal(world.hellos.length, 3);
 });
 
-Deno.test("Admission of a joining node waits until the membership names its NodeHost, and no welcome counts (rules I1, I2)", () => {
+Deno.test("Admission of a joining node asks whoever spoke to it, and one welcome is enough (rules I1, I2)", () => {
+  const world = new World(0, { join: true });
+  world.heard = [7];
+  world.admission.tick();
+  assert.deepEqual(world.hellos, [7]);
+  assert.ok(world.admission.isNewcomer());
+  world.admission.welcomed(7);
+  assert.equal(world.admission.isNewcomer(), false);
+});
+
+Deno.test("Admission of a joining node waits until the membership names its NodeHost (rules I1, I2)", () => {
   const world = new World(0, { join: true, fingerprint: "" });
   const { admission } = world;
   assert.equal(admission.mayListen(), false);
@@ -157,7 +169,6 @@ Deno.test("Admission of a joining node waits until the membership names its Node
   assert.ok(admission.mayListen());
   assert.equal(world.bootstrap.generation, 4);
   assert.deepEqual(world.membership.members.map((m) => m.nodeId), [2]);
-  admission.welcomed(2);
   const named = (nodeHostId: string): Membership => ({
     configChangeIndex: 3,
     members: [{ nodeId: 1, address: "host-1:1", nodeHostId }],

@@ -59,3 +59,24 @@ Deno.test("denoPorts() gives a clock that goes on, timers that can be stopped, a
   random.fill(bytes);
   assert.ok(bytes.subarray(69_000).some((byte) => byte !== 0));
 });
+
+Deno.test("denoPorts() on a Deno that cannot lock files says which Deno can", () => {
+  const { fileSystem } = denoPorts();
+  const dir = Deno.makeTempDirSync();
+  const { prototype } = Deno.FsFile;
+  const lock = Object.getOwnPropertyDescriptor(prototype, "tryLockSync")!;
+  try {
+    Reflect.deleteProperty(prototype, "tryLockSync");
+    assert.throws(
+      () => fileSystem.tryLock(`${dir}/lock`),
+      (error) =>
+        error instanceof Error &&
+        error.message.startsWith(`Cannot lock ${dir}/lock: Deno `) &&
+        /use Deno 2\.9 or newer$/.test(error.message),
+    );
+  } finally {
+    Object.defineProperty(prototype, "tryLockSync", lock);
+    Deno.removeSync(dir, { recursive: true });
+  }
+  // The file it opened is not left open: the test runner would say so.
+});

@@ -2,7 +2,7 @@ import { assert } from "../deps.ts";
 import { isRetryable, RaftError } from "../../raft/errors.ts";
 import type { RaftErrorCode } from "../../raft/errors.ts";
 import { requestOverheadBytes } from "../../raft/requests.ts";
-import { Counter, Hosts } from "../support/hosts.ts";
+import { Counter, Hosts, until } from "../support/hosts.ts";
 
 function isRaftError(code: RaftErrorCode, text?: RegExp) {
   return (error: unknown): boolean => {
@@ -310,8 +310,9 @@ Deno.test("Overload gives busy and bounded memory, and passes (rule R1)", async 
   assert.equal(applied + busy, 2_000);
   assert.ok(busy > 0);
   assert.ok(applied > 0);
-  // They were made in one turn, in which nothing is applied: what was taken is what the limit holds.
-  const most = Math.floor(maxInMemLogBytes / requestOverheadBytes);
+  // They were made in one turn, in which nothing is applied: what was taken is what the limit holds, and the one that
+  // reaches it.
+  const most = Math.ceil(maxInMemLogBytes / (requestOverheadBytes + 1));
   assert.ok(applied <= most, `${applied} were taken, ${most} fit`);
   assert.equal(await host.read(1, "count"), applied);
 });
@@ -504,6 +505,42 @@ Deno.test("A failing sync closes the log for good: nothing is acknowledged after
   await survivor.propose(1, Uint8Array.of(1));
 });
 
+Deno.test("A NodeHost whose log failed drops its connections at once, without waiting for an election (rule L2)", async () => {
+  await using hosts = new Hosts();
+  for (const n of [1, 2, 3]) {
+    const host = await hosts.open(n);
+    // The first leads soon; the others would miss it after 50 seconds at the earliest.
+    const electionTimeoutTicks = n === 1 ? 100 : 10_000;
+    await host.startCluster(hosts.cluster(n, 3, { electionTimeoutTicks }));
+  }
+  const host = hosts.host(1);
+  for (const n of [1, 2, 3]) await hosts.host(n).waitReady(1);
+  const { term } = host.getLeader(1);
+  const isUp = (n: number, other: number) =>
+    hosts.host(n).info().links.some((link) =>
+      link.address === hosts.address(other) && link.isUp
+    );
+  for (const n of [2, 3]) {
+    await until("a link", () => isUp(n, 1) && isUp(n, 5 - n));
+  }
+  hosts.disk(1).faults = {
+    beforeSync: () => {
+      throw Object.assign(new Error("the disk is gone"), { code: "EIO" });
+    },
+  };
+  await assert.rejects(
+    host.propose(1, Uint8Array.of(1)).then(() =>
+      host.propose(1, Uint8Array.of(1))
+    ),
+    RaftError,
+  );
+  for (const n of [2, 3]) {
+    await until("the end of a link", () => !isUp(n, 1));
+    assert.ok(isUp(n, 5 - n), "the others keep theirs");
+    assert.equal(hosts.host(n).getLeader(1).term, term, "no election yet");
+  }
+});
+
 Deno.test("Big commands of one turn are split so that batch and frame stay below a quarter of a segment (rule B3)", async () => {
   await using hosts = await Hosts.started(3);
   const leader = hosts.leader();
@@ -606,4 +643,33 @@ Deno.test("A membership change may expect the membership that the cluster began 
     }),
     isRaftError("rejected", /changed at index/),
   );
+});
+
+Deno.test("A cluster of one that adds a second finds a leader although it restarts before that has heard a word", async () => {
+  await using hosts = await Hosts.started(1);
+  await hosts.host(1).propose(1, Uint8Array.of(6));
+  await hosts.open(2);
+  await hosts.host(1).addNode(1, { nodeId: 2, address: hosts.address(2) });
+  await hosts.close(1);
+  await hosts.open(1);
+  await hosts.host(1).startCluster(hosts.cluster(1, 1));
+  await hosts.host(2).startCluster(hosts.cluster(2, 0, { join: true }));
+  await hosts.host(2).waitReady(1);
+  assert.equal(await hosts.host(2).read(1, "total"), 6);
+});
+
+Deno.test("A node is added only where a NodeHost answers, which the membership then names (rule I1)", async () => {
+  await using hosts = await Hosts.started(1);
+  await assert.rejects(
+    hosts.host(1).addNode(1, { nodeId: 2, address: hosts.address(2) }, {
+      timeoutMs: 100,
+    }),
+    isRaftError("timeout", /no NodeHost answers there.*open it first/),
+  );
+  await hosts.open(2);
+  const { members } = await hosts.host(1).addNode(1, {
+    nodeId: 2,
+    address: hosts.address(2),
+  });
+  assert.equal(members[1]!.nodeHostId, hosts.host(2).nodeHostId);
 });

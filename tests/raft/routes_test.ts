@@ -252,3 +252,31 @@ Deno.test("Routes answers a node that is no member here where it was heard from,
   link.up("H6");
   assert.equal(world.routes.send(6, record), false);
 });
+
+Deno.test("Routes welcomes a joining node only if the membership names its NodeHost (rules I1, I2)", () => {
+  const world = new World();
+  const link = world.link("host-4:1");
+  link.up("H4");
+  let welcomes = 0;
+  const ask = () => {
+    world.judge(link, { from: 4, newcomer: true }, () => welcomes++);
+    for (const save of world.saves.splice(0)) save();
+  };
+  ask();
+  assert.equal(welcomes, 0, "it is no member");
+  const withFour = (nodeHostId: string): Membership => ({
+    ...membership,
+    configChangeIndex: 9,
+    members: [...membership.members, {
+      nodeId: 4,
+      address: "host-4:1",
+      nodeHostId,
+    }],
+  });
+  world.routes.setMembership(withFour(""));
+  ask();
+  assert.equal(welcomes, 0, "it was added, nobody said where");
+  world.routes.setMembership(withFour("H4"));
+  ask();
+  assert.equal(welcomes, 1);
+});

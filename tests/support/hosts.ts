@@ -1,7 +1,12 @@
 /** NodeHosts of one process for tests: their own network and disks in memory, a real clock with short ticks. */
+import { assert } from "../deps.ts";
 import { denoPorts } from "../../raft/deno_ports.ts";
 import { NodeHost } from "../../raft/nodehost.ts";
-import type { ClusterConfig, NodeHostConfig } from "../../raft/config.ts";
+import type {
+  ClusterConfig,
+  NodeHostConfig,
+  WaitOptions,
+} from "../../raft/config.ts";
 import type { Clock, Logger } from "../../raft/ports.ts";
 import type {
   Entry,
@@ -10,6 +15,7 @@ import type {
   StateMachine,
 } from "../../raft/state_machine.ts";
 import { MemoryNetwork } from "../../raft/transport/memory.ts";
+import type { Network } from "../../raft/transport/transport.ts";
 import { MemoryFileSystem } from "../../storage/memory_file_system.ts";
 
 /** Adds up the first bytes of commands, and remembers how many there were. */
@@ -77,9 +83,33 @@ export class KeptLog implements Logger {
   }
 }
 
+/** Gives the event loop turns until something is so; what a test waits for in vain fails it. */
+export async function until(what: string, isSo: () => boolean): Promise<void> {
+  for (let turn = 0; turn < 10_000 && !isSo(); turn++) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  assert.ok(isSo(), `waited in vain for ${what}`);
+}
+
+const givenPorts = new Set<number>();
+
+/** A port of 127.0.0.1 on which nobody listens now; another one at each call. */
+export function freePort(): number {
+  for (;;) {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = listener.addr;
+    if (givenPorts.has(port)) continue;
+    givenPorts.add(port);
+    return port;
+  }
+}
+
 /** A few NodeHosts that may be closed, killed and opened again. */
 export class Hosts implements AsyncDisposable {
-  readonly network = new MemoryNetwork();
+  /** Where the hosts opened from here on listen and dial. */
+  network: Network = new MemoryNetwork();
+  /** Addresses other than the usual ones. */
+  readonly addresses = new Map<number, string>();
   readonly disks = new Map<number, MemoryFileSystem>();
   readonly logs = new Map<number, KeptLog>();
   readonly machines = new Map<string, Counter>();
@@ -89,7 +119,7 @@ export class Hosts implements AsyncDisposable {
 
   /** The address of host `n`. */
   address(n: number): string {
-    return `host-${n}:7000`;
+    return this.addresses.get(n) ?? `host-${n}:7000`;
   }
 
   /** Host `n`, which is open. */
@@ -111,6 +141,7 @@ export class Hosts implements AsyncDisposable {
   async open(
     n: number,
     config: Partial<NodeHostConfig> = {},
+    options?: WaitOptions,
   ): Promise<NodeHost> {
     const logger = new KeptLog();
     this.logs.set(n, logger);
@@ -129,6 +160,7 @@ export class Hosts implements AsyncDisposable {
         network: this.network,
         fileSystem: this.disk(n),
       },
+      options,
     );
     this.#hosts.set(n, host);
     return host;
