@@ -14,6 +14,7 @@ import { proposerKey } from "./entries.ts";
 import { RaftError } from "./errors.ts";
 import type { Logger } from "./ports.ts";
 import type { Routes } from "./routes.ts";
+import type { Bootstrap } from "../storage/log_store.ts";
 import type { HostIdentity } from "./transport/link_pool.ts";
 
 /** What a {@link MembershipWatch} needs of its node. */
@@ -27,6 +28,8 @@ export interface WatchOwner {
   readonly admission: Admission;
   readonly config: { readonly electionTimeoutTicks: number };
   readonly host: { readonly logger: Logger };
+  bootstrap(): Bootstrap;
+  saveBootstrap(bootstrap: Bootstrap, done: () => void): void;
   /** Ends what callers wait for, with `reason`. */
   endRequests(reason: RaftError): void;
   schedule(): void;
@@ -62,6 +65,14 @@ export class MembershipWatch {
     routes.setMembership(decision.membership);
     if (key.proposer === proposer) this.#changes.decided(key.counter, decision);
     this.wantsIdentify = true;
+    if (change.type === "removeNode" && decision.accepted) {
+      // The commit index that this rests on was written before, without a sync of its own; with this one it is durable.
+      const { removed } = decision.membership;
+      this.#node.saveBootstrap(
+        this.#node.bootstrap(),
+        () => routes.removedForGood(removed),
+      );
+    }
     this.follow(decision.membership);
   }
 

@@ -753,7 +753,7 @@ export class Node implements EngineNode {
 
   #receiveMessage(link: Link, message: Message): void {
     if (!this.admission.mayListen()) return;
-    if (this.peer.membership().removed.includes(message.from)) {
+    if (this.routes.isKnownRemoved(message.from)) {
       return this.#greetings.refuse(link, message.from, removedReason);
     }
     if (message.type === "snapshot") return; // Comes over a connection of its own, never like this.

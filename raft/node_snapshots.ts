@@ -379,6 +379,7 @@ export class NodeSnapshots {
     if (this.#installation !== undefined) return;
     applier.resume();
     node.routes.setMembership(node.peer.membership());
+    node.routes.removedForGood(node.peer.membership().removed);
     node.membershipChanged(node.peer.membership());
     node.appliedTo(applier.applied);
     node.schedule();

@@ -54,6 +54,7 @@ export class Routes {
   readonly #targets = new Map<number, Target>();
   readonly #sources = new Map<number, Source>();
   readonly #identities = new Map<number, PeerIdentity>();
+  readonly #removed = new Set<number>();
 
   /** Begins with the identities that the log remembers. */
   constructor(
@@ -63,6 +64,7 @@ export class Routes {
   ) {
     this.#owner = owner;
     this.#membership = membership;
+    this.removedForGood(membership.removed); // A snapshot told it.
     for (const identity of identities) {
       this.#identities.set(identity.nodeId, identity);
     }
@@ -72,6 +74,19 @@ export class Routes {
   setMembership(membership: Membership): void {
     this.#membership = membership;
     this.#targets.clear(); // Addresses may have changed; a second hello on a connection is harmless.
+  }
+
+  /**
+   * It is durable here that these nodes were removed. They are not told before: a node that was told goes for good, and
+   * would be missed if the one that told it forgot in a crash that the removal was committed.
+   */
+  removedForGood(nodeIds: readonly number[]): void {
+    for (const nodeId of nodeIds) this.#removed.add(nodeId);
+  }
+
+  /** Whether a node may be told that it was removed. */
+  isKnownRemoved(nodeId: number): boolean {
+    return this.#removed.has(nodeId);
   }
 
   /** The NodeHost known to carry `nodeId`, or `""`. */
@@ -182,7 +197,7 @@ export class Routes {
     ) {
       return `it is of generation ${hello.generation}, ours is ${own.generation}`;
     }
-    if (this.#membership.removed.includes(hello.from)) return removedReason;
+    if (this.isKnownRemoved(hello.from)) return removedReason;
     const known = this.knownNodeHost(hello.from);
     if (known !== "" && known !== remote.nodeHostId) {
       return `node ${hello.from} is known to live on NodeHost ${known}, not on ${remote.nodeHostId}: ` +

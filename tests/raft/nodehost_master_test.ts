@@ -282,7 +282,7 @@ Deno.test("Reports tell each cluster's membership, leader and place in the log, 
   await open(2);
   await open(3);
   for (const n of [1, 2, 3]) await hosts.host(n).waitReady(1);
-  await hosts.open(4);
+  await hosts.open(4, { deploymentId: host.deploymentId });
   await host.addNode(1, { nodeId: 4, address: hosts.address(4) });
   const { configChangeIndex } = await host.getMembership(1);
   assert.ok(configChangeIndex > 0);
