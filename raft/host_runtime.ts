@@ -360,7 +360,10 @@ export class HostRuntime {
     let ticks = 0;
     for (const node of leading) {
       const target = node.peer.progress()
-        .filter((other) => other.isActive && other.nodeId !== node.nodeId)
+        .filter((other) =>
+          other.isActive && other.nodeId !== node.nodeId &&
+          node.routes.isReachable(other.nodeId)
+        )
         .sort((a, b) => b.match - a.match || a.nodeId - b.nodeId)[0];
       if (target === undefined) continue;
       if (node.peer.transferLeadership(target.nodeId) !== "started") continue;
