@@ -32,5 +32,10 @@ export type { PlanOptions } from "./sim/plan.ts";
 export { SimRandom } from "./sim/random.ts";
 export { keyValueApplication } from "./sim/key_value.ts";
 export type { KeyValueAnswer } from "./sim/key_value.ts";
-export type { Entry, Result, SnapshotWriter, StateMachine } from "../raft/state_machine.ts";
+export type {
+  Entry,
+  Result,
+  SnapshotWriter,
+  StateMachine,
+} from "../raft/state_machine.ts";
 export type { Random } from "../raft/ports.ts";

@@ -50,6 +50,16 @@ export class ClusterRecord {
     return this.#commands.length;
   }
 
+  /** Log index of the last command that any node has applied. */
+  get lastIndex(): number {
+    return this.#commands[this.#commands.length - 1]?.index ?? 0;
+  }
+
+  /** Commands that were applied at `index` and behind it. */
+  appliedFrom(index: number): readonly { index: number; term: number }[] {
+    return this.#commands.filter((command) => command.index >= index);
+  }
+
   /** Elections that were won. */
   get electionCount(): number {
     return this.#leaders.size;

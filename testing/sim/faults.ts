@@ -7,6 +7,11 @@ import type { Machine } from "./machine.ts";
 import type { SimRandom } from "./random.ts";
 import type { World } from "./world.ts";
 
+const secondUs = 1_000_000;
+/** After so many seconds in which clients got hardly anything, harm rests for a while: what nobody can use shows nothing. */
+const patienceSeconds = 5;
+const restUs = 3 * secondUs;
+
 /** The injector of one world. */
 export class FaultInjector {
   /** How often each kind happened. */
@@ -16,6 +21,9 @@ export class FaultInjector {
   readonly #kinds: readonly FaultKind[];
   readonly #lasting = new Set<() => void>();
   #isStopped = false;
+  #restsUntilUs = 0;
+  #poorSeconds = 0;
+  #lastCompleted = 0;
 
   /** Nothing happens yet. */
   constructor(world: World, random: SimRandom) {
@@ -27,12 +35,18 @@ export class FaultInjector {
 
   /** Lets harm begin. */
   start(): void {
-    if (this.#kinds.length > 0) this.#wait();
+    if (this.#kinds.length === 0) return;
+    this.#wait();
+    this.#everySecond();
   }
 
   /** Harm is over: every lasting fault ends. */
   heal(): void {
     this.#isStopped = true;
+    this.#endAll();
+  }
+
+  #endAll(): void {
     for (const undo of [...this.#lasting]) undo();
     this.#lasting.clear();
   }
@@ -70,8 +84,27 @@ export class FaultInjector {
     );
   }
 
+  #everySecond(): void {
+    const { timeline, plan, history } = this.#world;
+    timeline.schedule(timeline.world, secondUs, eventKind.world, () => {
+      if (this.#isStopped) return;
+      const completed = history.completedCount - this.#lastCompleted;
+      this.#lastCompleted = history.completedCount;
+      const fair = plan.operationCount / (plan.harmUs / secondUs);
+      this.#poorSeconds = completed < fair / 2 ? this.#poorSeconds + 1 : 0;
+      if (this.#poorSeconds >= patienceSeconds) {
+        this.#poorSeconds = 0;
+        this.#restsUntilUs = timeline.nowUs + restUs;
+        this.#world.note("harm rests");
+        this.#endAll();
+      }
+      this.#everySecond();
+    });
+  }
+
   #inject(kind: FaultKind, wanted: Machine | undefined): void {
     const { timeline, trace, plan } = this.#world;
+    if (timeline.nowUs < this.#restsUntilUs) return;
     const target = wanted ?? this.#chooseTarget();
     const started = kind.start(this.#world, this.#random, target);
     if (started === "notNow") return;

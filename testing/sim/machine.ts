@@ -168,7 +168,9 @@ export class Machine {
       ...nodes.map((one) =>
         `  cluster ${one.clusterId} node ${one.nodeId}: term ${one.term} leader ${one.leaderId} commit ${one.commit} ` +
         `applied ${one.applied} last ${one.lastIndex} snapshot ${one.snapshotIndex} members ` +
-        one.membership.members.map((member) => member.nodeId).join(",") +
+        one.membership.members.map((member) =>
+          `${member.nodeId}${member.nodeHostId === "" ? "?" : ""}`
+        ).join(",") +
         (one.failure === undefined ? "" : ` FAILED ${one.failure}`)
       ),
     ];
@@ -230,7 +232,7 @@ export class Machine {
     this.#world.machineUp(this);
   }
 
-  /** A node may learn only from its own log, as it starts, that it was removed. */
+  /** A node may know from its own log that it was removed. It runs all the same, until a member tells it that it may go. */
   async #startUnlessRemoved(
     host: NodeHost,
     placement: Placement,
@@ -241,7 +243,6 @@ export class Machine {
       if (!(error instanceof RaftError) || error.code !== "nodeRemoved") {
         throw error;
       }
-      this.placements.delete(placement.cluster.clusterId);
     }
   }
 
@@ -278,8 +279,11 @@ export class Machine {
   }
 
   #startFailed(scope: Scope, error: unknown): void {
-    if (scope !== this.scope || !scope.isAlive) return;
-    if (this.#world.mayFailToStart(this, error)) {
+    if (this.state === "stopping") return; // The node of a cluster was to start while the NodeHost closes.
+    this.#afterwards(scope, () => {
+      if (!this.#world.mayFailToStart(this, error)) {
+        return this.#failed("cannot start", error);
+      }
       this.#world.trace.note(
         this.#world.timeline.nowUs,
         this.label,
@@ -288,41 +292,36 @@ export class Machine {
       );
       this.stop("kill");
       this.#world.restartLater(this);
-      return;
-    }
-    this.#world.fail(
-      new SimulationFailure(
-        "stops only when told",
-        `${this.label} cannot start: ${describeError(error)}`,
-        {
-          cause: error,
-        },
-      ),
-    );
+    });
   }
 
   #closed(scope: Scope): void {
-    if (scope !== this.scope || !scope.isAlive) return;
-    this.#world.checks.hostClosed(this);
-    this.#world.network.processDied(this.index, scope, false);
-    this.#ended();
-    this.disk.processDied();
+    this.#afterwards(scope, () => {
+      this.#world.checks.hostClosed(this);
+      this.#world.network.processDied(this.index, scope, false);
+      this.#ended();
+      this.disk.processDied();
+    });
   }
 
   #closeFailed(scope: Scope, error: unknown): void {
-    if (scope !== this.scope || !scope.isAlive) return;
-    if (!this.disk.hasFailed) {
-      this.#world.fail(
-        new SimulationFailure(
-          "stops only when told",
-          `${this.label} cannot close: ${describeError(error)}`,
-          {
-            cause: error,
-          },
-        ),
-      );
-    }
+    if (!this.disk.hasFailed) this.#failed("cannot close", error);
     this.#closed(scope);
+  }
+
+  /** Lets the process end in an event of its own, when no job of it is left that could still reach the disk. */
+  #afterwards(scope: Scope, callback: () => void): void {
+    const { timeline } = this.#world;
+    timeline.schedule(timeline.world, 0, eventKind.world, () => {
+      if (scope === this.scope && scope.isAlive) callback();
+    });
+  }
+
+  #failed(what: string, error: unknown): void {
+    const message = `${this.label} ${what}: ${describeError(error)}`;
+    this.#world.fail(
+      new SimulationFailure("stops only when told", message, { cause: error }),
+    );
   }
 
   #ended(): void {

@@ -3,26 +3,44 @@
  * `deno task sim`: runs seeds of the simulator.
  *
  * ```text
- * --seed N      one seed, twice: both runs must give the same trace hash
- * --seeds A..B  every seed from A to B
- * --minutes M   fresh seeds for M minutes of real time, from --from or from the clock
- * --json        the totals as JSON
- * --verbose     every noted event (with --seed)
- * --once        --seed runs once
+ * --seed N         one seed, twice: both runs must give the same trace hash
+ * --once           ... only once
+ * --verbose        ... with every noted event
+ * --seeds A..B     every seed from A to B
+ * --minutes M      fresh seeds for M minutes of real time, 1 by default
+ * --from N         ... beginning with N, by default with the time of day
+ * --jobs N         ... as many processes at the same time
+ * --until-failure  ... ends with the first seed that fails
+ * --json           the totals as one line of JSON
  * ```
+ *
+ * It fails if a seed fails, and if a hundred seeds or more leave out a kind of fault (rule F1).
  */
 import { simulate, SimulationTotals } from "./run.ts";
 import type { SimulationReport } from "./run.ts";
 
 interface Arguments {
-  seed?: number;
-  seeds?: { first: number; last: number };
-  minutes?: number;
-  from?: number;
-  isJson: boolean;
-  isVerbose: boolean;
-  isOnce: boolean;
+  seed: number | undefined;
+  seeds: { first: number; last: number } | undefined;
+  minutes: number;
+  from: number;
+  jobs: number;
+  flags: ReadonlySet<string>;
 }
+
+interface FailedSeed {
+  readonly seed: number;
+  readonly check: string;
+  readonly message: string;
+}
+
+/** What one process, or all of them, found. */
+interface Findings {
+  readonly totals: SimulationTotals;
+  readonly failed: FailedSeed[];
+}
+
+const flagNames = ["--json", "--verbose", "--once", "--until-failure"];
 
 function wholeNumber(name: string, text: string | undefined): number {
   const value = Number(text);
@@ -38,10 +56,19 @@ function wholeNumber(name: string, text: string | undefined): number {
 }
 
 function parse(args: readonly string[]): Arguments {
-  const parsed: Arguments = { isJson: false, isVerbose: false, isOnce: false };
+  const flags = new Set<string>();
+  const parsed: Arguments = {
+    seed: undefined,
+    seeds: undefined,
+    minutes: 1,
+    from: Math.floor(Date.now() / 1_000) * 1_000,
+    jobs: 1,
+    flags,
+  };
   for (let i = 0; i < args.length; i++) {
-    const name = args[i];
-    if (name === "--seed") parsed.seed = wholeNumber(name, args[++i]);
+    const name = args[i]!;
+    if (flagNames.includes(name)) flags.add(name);
+    else if (name === "--seed") parsed.seed = wholeNumber(name, args[++i]);
     else if (name === "--seeds") {
       const [first, last] = (args[++i] ?? "").split("..");
       parsed.seeds = {
@@ -49,18 +76,16 @@ function parse(args: readonly string[]): Arguments {
         last: wholeNumber(name, last),
       };
     } else if (name === "--minutes") {
-      const minutes = Number(args[++i]);
-      if (!(minutes > 0)) {
+      parsed.minutes = Number(args[++i]);
+      if (!(parsed.minutes > 0)) {
         throw new RangeError(
           "Cannot use --minutes: it is not a positive number",
         );
       }
-      parsed.minutes = minutes;
     } else if (name === "--from") parsed.from = wholeNumber(name, args[++i]);
-    else if (name === "--json") parsed.isJson = true;
-    else if (name === "--verbose") parsed.isVerbose = true;
-    else if (name === "--once") parsed.isOnce = true;
-    else throw new RangeError(`Cannot use ${name}: there is no such option`);
+    else if (name === "--jobs") {
+      parsed.jobs = Math.max(1, wholeNumber(name, args[++i]));
+    } else throw new RangeError(`Cannot use ${name}: there is no such option`);
   }
   return parsed;
 }
@@ -80,16 +105,17 @@ function printFailure(report: SimulationReport, isLong: boolean): void {
   console.error(`run it again: deno task sim --seed ${report.seed}`);
 }
 
-async function runOne(seed: number, args: Arguments): Promise<boolean> {
+async function runOne(seed: number, { flags }: Arguments): Promise<boolean> {
+  const isVerbose = flags.has("--verbose");
   const report = await simulate({
     seed,
-    ...(args.isVerbose ? { onTrace: (line: string) => console.log(line) } : {}),
+    ...(isVerbose ? { onTrace: (line: string) => console.log(line) } : {}),
   });
   if (report.failure !== undefined) {
-    printFailure(report, !args.isVerbose);
+    printFailure(report, !isVerbose);
     return false;
   }
-  if (!args.isOnce) {
+  if (!flags.has("--once")) {
     const again = await simulate({ seed });
     if (again.traceHash !== report.traceHash) {
       console.error(
@@ -103,38 +129,105 @@ async function runOne(seed: number, args: Arguments): Promise<boolean> {
   return true;
 }
 
-async function runMany(
+async function runHere(
   seeds: Iterable<number>,
-  args: Arguments,
-): Promise<boolean> {
+  { flags }: Arguments,
+): Promise<Findings> {
   const totals = new SimulationTotals();
-  const failed: number[] = [];
-  const startedAt = performance.now();
+  const failed: FailedSeed[] = [];
   for (const seed of seeds) {
     const report = await simulate({ seed });
     totals.add(report);
-    if (report.failure === undefined) continue;
-    failed.push(seed);
-    printFailure(report, false);
+    const { failure } = report;
+    if (failure !== undefined) {
+      failed.push({ seed, check: failure.check, message: failure.message });
+      printFailure(report, false);
+      if (flags.has("--until-failure")) break;
+    }
+    if (totals.seeds % 100 === 0) {
+      console.error(`${totals.seeds} seeds, ${failed.length} failed`);
+    }
   }
-  const seconds = (performance.now() - startedAt) / 1_000;
-  const hoursPerMinute = totals.simulatedSeconds / 3_600 / (seconds / 60);
-  if (args.isJson) {
-    console.log(
-      JSON.stringify({ ...totals.toJSON(), seconds, hoursPerMinute, failed }),
+  return { totals, failed };
+}
+
+/** Shares the seeds among processes of their own, each of which says what it found in its last line. */
+async function runInProcesses(args: Arguments): Promise<Findings> {
+  const found = await Promise.all(
+    Array.from({ length: args.jobs }, async (_, job) => {
+      const output = await new Deno.Command(Deno.execPath(), {
+        args: [
+          "run",
+          "--allow-all",
+          import.meta.filename!,
+          ...shareOf(args, job),
+          "--json",
+        ],
+        stdout: "piped",
+        stderr: "inherit",
+      }).output();
+      const last =
+        new TextDecoder().decode(output.stdout).trim().split("\n").at(-1) ?? "";
+      if (!last.startsWith("{")) {
+        throw new Error(`Cannot tell what process ${job + 1} found`);
+      }
+      return JSON.parse(last) as
+        & { failed: FailedSeed[] }
+        & Record<string, unknown>;
+    }),
+  );
+  const totals = new SimulationTotals();
+  for (const { failed: _failed, ...one } of found) totals.addTotals(one);
+  return {
+    totals,
+    failed: found.flatMap(({ failed }) => failed).sort((a, b) =>
+      a.seed - b.seed
+    ),
+  };
+}
+
+function shareOf(
+  { seeds, minutes, from, jobs, flags }: Arguments,
+  job: number,
+): string[] {
+  const shared = flags.has("--until-failure") ? ["--until-failure"] : [];
+  if (seeds === undefined) {
+    return [
+      ...shared,
+      "--minutes",
+      String(minutes),
+      "--from",
+      String(from + job * 1_000_000_000),
+    ];
+  }
+  const count = seeds.last - seeds.first + 1;
+  const edge = (part: number) => seeds.first + Math.floor(count * part / jobs);
+  return [...shared, "--seeds", `${edge(job)}..${edge(job + 1) - 1}`];
+}
+
+async function runMany(args: Arguments): Promise<boolean> {
+  const startedAt = performance.now();
+  const { totals, failed } = args.jobs > 1
+    ? await runInProcesses(args)
+    : await runHere(
+      args.seeds === undefined ? fresh(args) : range(args.seeds),
+      args,
     );
+  const seconds = (performance.now() - startedAt) / 1_000;
+  if (args.flags.has("--json")) {
+    console.log(JSON.stringify({ ...totals.toJSON(), seconds, failed }));
   } else {
     console.log(JSON.stringify(totals.toJSON(), null, 2));
+    const hoursPerMinute = totals.simulatedSeconds / 3_600 / (seconds / 60);
     console.log(
       `${totals.seeds} seeds in ${seconds.toFixed(1)} s, ${
         hoursPerMinute.toFixed(1)
       } simulated hours a minute, ` +
         `${failed.length} failed${
-          failed.length === 0 ? "" : `: ${failed.join(" ")}`
+          failed.map(({ seed }) => ` ${seed}`).join("")
         }`,
     );
   }
-  // A hundred seeds that leave out a kind of fault do not count (F1).
   const missing = totals.seeds >= 100 ? totals.missingFaults() : [];
   if (missing.length > 0) {
     console.error(`no seed had these faults: ${missing.join(" ")}`);
@@ -142,28 +235,22 @@ async function runMany(
   return failed.length === 0 && missing.length === 0;
 }
 
-function* range(first: number, last: number): Generator<number> {
+function* range(
+  { first, last }: { first: number; last: number },
+): Generator<number> {
   for (let seed = first; seed <= last; seed++) yield seed;
 }
 
-function* fresh(from: number, minutes: number): Generator<number> {
+function* fresh({ from, minutes }: Arguments): Generator<number> {
   const until = performance.now() + minutes * 60_000;
   for (let seed = from; performance.now() < until; seed++) yield seed;
 }
 
 async function main(): Promise<void> {
   const args = parse(Deno.args);
-  let isFine: boolean;
-  if (args.seed !== undefined) isFine = await runOne(args.seed, args);
-  else if (args.seeds !== undefined) {
-    isFine = await runMany(range(args.seeds.first, args.seeds.last), args);
-  } else {isFine = await runMany(
-      fresh(
-        args.from ?? Math.floor(Date.now() / 1_000) * 1_000,
-        args.minutes ?? 1,
-      ),
-      args,
-    );}
+  const isFine = args.seed === undefined
+    ? await runMany(args)
+    : await runOne(args.seed, args);
   if (!isFine) Deno.exitCode = 1;
 }
 

@@ -5,8 +5,8 @@ import type { Machine } from "./machine.ts";
 import type { SimRandom } from "./random.ts";
 import type { World } from "./world.ts";
 
-/** In a cluster of two, both must hear of a removal before one may leave; no simulation counts on that. */
-const minMembersToRemove = 3;
+/** A cluster of one stays. */
+const minMembersToRemove = 2;
 
 /** Who carries which node, and what is being changed. */
 export class MembershipChurn {
@@ -17,10 +17,10 @@ export class MembershipChurn {
   /** The next node id by cluster: none is ever used twice. */
   readonly #nextNodeId = new Map<number, number>();
   readonly #busy = new Set<number>();
-  /** Clusters of which a removal was asked for: the first membership cannot be named as the expected one. */
-  readonly #hasRemoved = new Set<number>();
   /** Nodes whose removal was asked for, as `cluster/node`. */
   readonly #condemned = new Set<string>();
+  /** Members by cluster, as last read when harm was over. */
+  readonly #members = new Map<number, ReadonlySet<number>>();
 
   /** Nothing changes yet. */
   constructor(world: World, random: SimRandom) {
@@ -37,8 +37,7 @@ export class MembershipChurn {
       .find((one) => one.clusterId === clusterId)?.membership;
     if (asked === undefined || membership === undefined) return false;
     const free = machines.filter((one) => !one.placements.has(clusterId));
-    const mayRemove = membership.members.length >= minMembersToRemove &&
-      !(membership.configChangeIndex === 0 && this.#hasRemoved.has(clusterId));
+    const mayRemove = membership.members.length >= minMembersToRemove;
     if (free.length === 0 && !mayRemove) return false;
     this.#busy.add(clusterId);
     const isAdd = free.length > 0 && (!mayRemove || this.#random.chance(0.5));
@@ -47,21 +46,46 @@ export class MembershipChurn {
     return true;
   }
 
+  /** Whether no change is under way. */
+  get isIdle(): boolean {
+    return this.#busy.size === 0;
+  }
+
   /** Whether the removal of a node was ever asked for. */
   mayBeRemoved(clusterId: number, nodeId: number): boolean {
     return this.#condemned.has(`${clusterId}/${nodeId}`);
   }
 
-  /** Brings placements in line with a membership that was read after harm: who is not in it does not run. */
+  /** A member has told a node that it was removed: only now may it go, and its machine carry another. */
+  told(clusterId: number, nodeId: number): void {
+    if (!this.mayBeRemoved(clusterId, nodeId)) return;
+    this.#world.machineOf(clusterId, nodeId)?.dropPlacement(clusterId);
+  }
+
+  /** Takes note of the members after harm, and stops nodes that never became any. */
   settle(clusterId: number, membership: Membership): void {
-    this.#busy.delete(clusterId);
+    this.#members.set(
+      clusterId,
+      new Set(membership.members.map(({ nodeId }) => nodeId)),
+    );
     for (const machine of this.#world.machines) {
-      const placement = machine.placements.get(clusterId);
-      if (placement === undefined) continue;
-      if (
-        !membership.members.some(({ nodeId }) => nodeId === placement.nodeId)
-      ) machine.dropPlacement(clusterId);
+      const nodeId = machine.placements.get(clusterId)?.nodeId;
+      if (nodeId === undefined || this.mayBeRemoved(clusterId, nodeId)) {
+        continue;
+      }
+      if (!this.#members.get(clusterId)!.has(nodeId)) {
+        machine.dropPlacement(clusterId);
+      }
     }
+  }
+
+  /** Machines that carry the members that were found last. */
+  carriers(clusterId: number): Machine[] {
+    const members = this.#members.get(clusterId);
+    return this.#world.machines.filter((machine) => {
+      const nodeId = machine.placements.get(clusterId)?.nodeId;
+      return nodeId !== undefined && members?.has(nodeId) === true;
+    });
   }
 
   #add(asked: Machine, clusterId: number, where: Machine): void {
@@ -88,22 +112,16 @@ export class MembershipChurn {
   /** Only from the membership that was seen, lest two removals take more than is left to lose. */
   #remove(asked: Machine, clusterId: number, membership: Membership): void {
     const { nodeId } = this.#random.pick(membership.members);
-    this.#hasRemoved.add(clusterId);
-    const { configChangeIndex } = membership;
-    const expected = { expectedConfigChangeIndex: configChangeIndex };
+    const expectedConfigChangeIndex = membership.configChangeIndex;
     this.#condemned.add(`${clusterId}/${nodeId}`);
     this.#ask(
       asked,
       clusterId,
       (host) =>
-        host.removeNode(clusterId, { nodeId, ...expected }, {
+        host.removeNode(clusterId, { nodeId, expectedConfigChangeIndex }, {
           timeoutMs: 2_000,
         }),
-      (_isPossible, isSure) => {
-        if (isSure) {
-          this.#world.machineOf(clusterId, nodeId)?.dropPlacement(clusterId);
-        }
-      },
+      () => {},
     );
   }
 
@@ -118,29 +136,26 @@ export class MembershipChurn {
     asked: Machine,
     clusterId: number,
     change: (host: NonNullable<Machine["host"]>) => Promise<Membership>,
-    done: (isPossible: boolean, isSure: boolean) => void,
+    done: (isPossible: boolean) => void,
   ): void {
     let isOver = false;
-    const end = (isPossible: boolean, isSure: boolean) => {
+    const end = (isPossible: boolean) => {
       if (isOver) return;
       isOver = true;
       asked.onDeath.delete(onDeath);
       this.#busy.delete(clusterId);
-      done(isPossible, isSure);
+      done(isPossible);
     };
-    const onDeath = () => end(true, false);
+    const onDeath = () => end(true);
     asked.onDeath.add(onDeath);
     asked.run((host) => {
       change(host).then(
         () => {
           this.changeCount++;
-          end(true, true);
+          end(true);
         },
         (error) => {
-          end(
-            !(error instanceof RaftError) || error.outcome === "unknown",
-            false,
-          );
+          end(!(error instanceof RaftError) || error.outcome === "unknown");
           this.#world.expectRefusals(Promise.reject(error));
         },
       );

@@ -130,7 +130,7 @@ function drawClusters(random: SimRandom, machineCount: number): ClusterPlan[] {
 function drawWorkload(random: SimRandom): WorkloadPlan {
   return {
     clientCount: random.between(2, 6),
-    thinkUs: random.pick([20_000, 60_000, 150_000]),
+    thinkUs: random.pick([20_000, 80_000, 150_000, 250_000]),
     readShare: random.pick([0.1, 0.3, 0.5]),
     commandBytes: random.pick([32, 256, 2_048, 8_192]),
     bigCommandBytes: random.pick([512, 16_384, 100_000]),

@@ -1,5 +1,6 @@
 /** What must hold once faults have ended: everything comes up, serves, and agrees; and again after a power cut of all. */
 import { eventKind } from "./clock.ts";
+import { compareDiskLogs } from "./disk_logs.ts";
 import { SimulationFailure } from "./failure.ts";
 import type { CheckName } from "./failure.ts";
 import type { Machine } from "./machine.ts";
@@ -39,21 +40,25 @@ export class Recovery {
     await this.#serve("after a power cut at rest");
     await this.#converge("after a power cut at rest");
     await this.#close();
+    await this.#compareDiskLogs();
   }
 
   /** Every machine is up, and every member can write and read where it is. */
   async #serve(when: string): Promise<void> {
-    const { machines, plan } = this.#world;
+    const { machines, membership, plan } = this.#world;
     await this.#until(
       "progress resumes",
       `not every machine is up ${when}`,
       () => machines.every((one) => one.isUp),
     );
+    await this.#until(
+      "every call ends",
+      "a membership change has not ended",
+      () => membership.isIdle,
+    );
     for (const { clusterId } of plan.clusters) {
       await this.#settleMembership(clusterId, when);
-      for (
-        const machine of machines.filter((one) => one.placements.has(clusterId))
-      ) {
+      for (const machine of membership.carriers(clusterId)) {
         await this.#probe(machine, clusterId, when);
       }
     }
@@ -102,9 +107,13 @@ export class Recovery {
 
   /** All nodes of each cluster have applied the same, and all that was ever applied. */
   async #converge(when: string): Promise<void> {
-    const { machines, checks, plan } = this.#world;
+    const { machines, checks, membership, plan } = this.#world;
+    // A removal that was under way when the members were asked for may have come since.
+    for (const { clusterId } of plan.clusters) {
+      await this.#settleMembership(clusterId, when);
+    }
     const isEven = ({ clusterId }: ClusterPlan) =>
-      machines.filter((one) => one.placements.has(clusterId)).every((machine) =>
+      membership.carriers(clusterId).every((machine) =>
         machine.machines.get(clusterId)?.node.position ===
           checks.record(clusterId).position
       );
@@ -127,6 +136,20 @@ export class Recovery {
       () => left === 0,
     );
     if (checks.failure !== undefined) throw checks.failure;
+  }
+
+  async #compareDiskLogs(): Promise<void> {
+    let isOver = false;
+    let failure: unknown;
+    compareDiskLogs(this.#world)
+      .catch((error) => failure = error)
+      .finally(() => isOver = true);
+    await this.#until(
+      "progress resumes",
+      "the logs cannot be read",
+      () => isOver,
+    );
+    if (failure !== undefined) throw failure;
   }
 
   /** Asks again and again, with a pause, until the answer is fine. */

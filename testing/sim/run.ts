@@ -57,6 +57,8 @@ export interface SimulationReport {
   readonly reorderedFrames: number;
   /** Commands applied, on all nodes together, each compared with what others applied. */
   readonly commandsApplied: number;
+  /** Snapshots restored, after a restart or from a leader. */
+  readonly snapshotsRestored: number;
   /** Hashes of whole states compared. */
   readonly statesCompared: number;
   /** Syncs of files. */
@@ -157,6 +159,7 @@ function reportOf(
     duplicatedFrames: network.statistics.duplicated,
     reorderedFrames: network.statistics.reordered,
     commandsApplied: checks.appliedCount,
+    snapshotsRestored: checks.restoredCount,
     statesCompared: checks.statesCompared,
     syncs: sum((machine) => machine.disk.statistics.syncs),
     bytesWritten: sum((machine) => machine.disk.statistics.bytesWritten),
@@ -165,31 +168,37 @@ function reportOf(
   };
 }
 
+type Counts = Readonly<Record<string, number>>;
+
 /** The sum of many runs. */
 export class SimulationTotals {
-  /** Runs added. */
-  seeds = 0;
-  /** Seconds that passed for the simulated machines. */
-  simulatedSeconds = 0;
   readonly #numbers = new Map<string, number>();
   readonly #faults = new Map<string, number>();
   readonly #messages = new Map<string, number>();
 
+  /** Runs added. */
+  get seeds(): number {
+    return this.#numbers.get("seeds") ?? 0;
+  }
+
+  /** Seconds that passed for the simulated machines. */
+  get simulatedSeconds(): number {
+    return this.#numbers.get("simulatedSeconds") ?? 0;
+  }
+
   /** Adds a run. */
   add(report: SimulationReport): void {
-    this.seeds++;
-    this.simulatedSeconds += report.simulatedSeconds;
-    for (const [name, value] of Object.entries(report)) {
-      if (typeof value === "number" && name !== "seed") {
-        addTo(this.#numbers, name, value);
-      }
+    const { seed: _, ...counted } = report;
+    this.addTotals({ seeds: 1, ...counted });
+  }
+
+  /** Adds what {@link toJSON} of other totals gave. */
+  addTotals(totals: Readonly<Record<string, unknown>>): void {
+    for (const [name, value] of Object.entries(totals)) {
+      if (typeof value === "number") addTo(this.#numbers, { [name]: value });
     }
-    for (const [name, count] of Object.entries(report.faults)) {
-      addTo(this.#faults, name, count);
-    }
-    for (const [name, count] of Object.entries(report.messages)) {
-      addTo(this.#messages, name, count);
-    }
+    addTo(this.#faults, totals.faults as Counts);
+    addTo(this.#messages, totals.messages as Counts);
   }
 
   /** Kinds of fault that no run had. */
@@ -200,7 +209,6 @@ export class SimulationTotals {
   /** Everything, as plain values. */
   toJSON(): Record<string, unknown> {
     return {
-      seeds: this.seeds,
       ...Object.fromEntries(this.#numbers),
       faults: Object.fromEntries([...this.#faults].sort()),
       messages: Object.fromEntries([...this.#messages].sort()),
@@ -208,6 +216,8 @@ export class SimulationTotals {
   }
 }
 
-function addTo(counts: Map<string, number>, name: string, count: number): void {
-  counts.set(name, (counts.get(name) ?? 0) + count);
+function addTo(sums: Map<string, number>, counts: Counts): void {
+  for (const [name, count] of Object.entries(counts)) {
+    sums.set(name, (sums.get(name) ?? 0) + count);
+  }
 }

@@ -6,12 +6,14 @@
 import { BatchKeeper } from "../../raft/codec/batch_keeper.ts";
 import { RecordReader } from "../../raft/codec/record.ts";
 import type { EntryBatch, Message } from "../../raft/core/types.ts";
+import { removedReason } from "../../raft/routes.ts";
 import { frameKind } from "../../raft/transport/handshake.ts";
 import { crc32 } from "../deps.ts";
 import type { Scope } from "./clock.ts";
 import { SimulationFailure } from "./failure.ts";
 import type { CheckName } from "./failure.ts";
-import type { FrameWatcher, SimConnection } from "./network.ts";
+import type { SimConnection } from "./connection.ts";
+import type { FrameWatcher } from "./network.ts";
 
 /** What a node has promised to others and so must not forget. */
 export interface NodePromises {
@@ -37,10 +39,13 @@ interface WireNode {
   /** Last index that it has applied in this run. */
   applied: number;
   /**
-   * By the last index of each batch sent to it: what it had applied when that was sent. An entry is not written before
-   * the commit index that was known when it arrived (rule L3), so a log that ends there knows at least this.
+   * By last index and term of each batch sent to it: what it had applied by then, or what the message itself says to be
+   * committed. An entry is not written before the commit index that was known when it arrived (rule L3), so a log
+   * that ends there knows at least this.
    */
   readonly floors: Map<number, number>;
+  /** Floors of batches up to here were forgotten, to bound the memory. */
+  forgottenTo: number;
 }
 
 const floorCountMax = 4096;
@@ -71,6 +76,8 @@ const promisingTypes: ReadonlySet<Message["type"]> = new Set<Message["type"]>([
 export class WireWatch implements FrameWatcher {
   /** Messages by type, for the report. */
   readonly messageCounts = new Map<string, number>();
+  /** Called when a member tells a node that it was removed. */
+  onRemovedTold: (clusterId: number, nodeId: number) => void = () => {};
   readonly #clusters = new Map<number, WireCluster>();
   readonly #fail: (failure: SimulationFailure) => void;
   readonly #tools = { crc32, keeper: new BatchKeeper() };
@@ -97,9 +104,15 @@ export class WireWatch implements FrameWatcher {
     this.#node(clusterId, nodeId).applied = 0;
   }
 
-  /** What a node whose log ends at `lastIndex` must know to be committed. */
-  commitFloor(clusterId: number, nodeId: number, lastIndex: number): number {
-    return this.#node(clusterId, nodeId).floors.get(lastIndex) ?? 0;
+  /** What a node whose log ends with this entry must know to be committed. */
+  commitFloor(
+    clusterId: number,
+    nodeId: number,
+    last: { index: number; term: number },
+  ): number {
+    return this.#node(clusterId, nodeId).floors.get(
+      keyOf(last.index, last.term),
+    ) ?? 0;
   }
 
   /**
@@ -137,6 +150,9 @@ export class WireWatch implements FrameWatcher {
       this.#count(
         record.kind === "message" ? record.message.type : record.kind,
       );
+      if (record.kind === "refused" && record.reason === removedReason) {
+        this.onRemovedTold(record.clusterId, record.to);
+      }
       if (record.kind === "message") {
         this.#read(record.clusterId, record.message, sender.scope);
       } else isOnlyMessages = false;
@@ -213,9 +229,16 @@ export class WireWatch implements FrameWatcher {
     for (const batch of message.batches) {
       this.#batch(cluster, batch, prevTerm, scope);
       prevTerm = batch.term;
-      if (batch.term === term && leadership.firstOwnIndex === 0) {
+      if (batch.term !== term) continue;
+      if (leadership.firstOwnIndex === 0) {
         leadership.firstOwnIndex = batch.firstIndex;
       }
+      // The leader made it and has it; what it knew then is not known here.
+      lower(
+        this.#node(clusterId, message.from).floors,
+        keyOf(batch.lastIndex, term),
+        0,
+      );
     }
     if (
       commit > leadership.commitAtFirst &&
@@ -232,19 +255,31 @@ export class WireWatch implements FrameWatcher {
       promised.indexTerm = term;
       promised.index = 0; // From here on this leader may have truncated what was promised to another.
     }
-    this.#noteFloors(this.#node(clusterId, message.to), message.batches);
+    this.#noteFloors(
+      this.#node(clusterId, message.to),
+      message.batches,
+      commit,
+    );
   }
 
-  #noteFloors(node: WireNode, batches: readonly EntryBatch[]): void {
-    for (const { lastIndex } of batches) {
-      const before = node.floors.get(lastIndex);
-      if (before === undefined || node.applied < before) {
-        node.floors.set(lastIndex, node.applied);
-      }
+  #noteFloors(
+    node: WireNode,
+    batches: readonly EntryBatch[],
+    commit: number,
+  ): void {
+    const end = batches[batches.length - 1]?.lastIndex ?? 0;
+    const known = Math.max(node.applied, Math.min(commit, end));
+    for (const { lastIndex, term } of batches) {
+      if (lastIndex <= node.forgottenTo) continue; // It may have been sent before, when less was known.
+      lower(node.floors, keyOf(lastIndex, term), known);
     }
     if (node.floors.size <= floorCountMax) return;
-    for (const index of node.floors.keys()) {
-      node.floors.delete(index);
+    for (const key of node.floors.keys()) {
+      node.floors.delete(key);
+      node.forgottenTo = Math.max(
+        node.forgottenTo,
+        Math.floor(key / termLimit),
+      );
       if (node.floors.size <= floorCountMax / 2) break;
     }
   }
@@ -256,7 +291,7 @@ export class WireWatch implements FrameWatcher {
     prevTerm: number,
     scope: Scope,
   ): void {
-    const key = batch.firstIndex * termLimit + batch.term;
+    const key = keyOf(batch.firstIndex, batch.term);
     const view = new DataView(batch.bytes.buffer, batch.bytes.byteOffset, 32);
     const digest = view.getUint32(28, true);
     const known = cluster.batches.get(key);
@@ -301,6 +336,7 @@ export class WireWatch implements FrameWatcher {
         promises: { term: 0, index: 0, indexTerm: 0 },
         applied: 0,
         floors: new Map(),
+        forgottenTo: 0,
       };
       nodes.set(nodeId, node);
     }
@@ -314,4 +350,14 @@ export class WireWatch implements FrameWatcher {
   #failed(check: CheckName, message: string): void {
     this.#fail(new SimulationFailure(check, message));
   }
+}
+
+/** One number for index and term. */
+function keyOf(index: number, term: number): number {
+  return index * termLimit + term;
+}
+
+function lower(floors: Map<number, number>, key: number, value: number): void {
+  const before = floors.get(key);
+  if (before === undefined || value < before) floors.set(key, value);
 }

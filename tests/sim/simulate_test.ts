@@ -1,0 +1,112 @@
+import {
+  faultNames,
+  keyValueApplication,
+  simulate,
+} from "../../testing/mod.ts";
+import type {
+  Entry,
+  Result,
+  SimApplication,
+  StateMachine,
+} from "../../testing/mod.ts";
+import { planOf } from "../../testing/sim/plan.ts";
+import { assert } from "../deps.ts";
+
+/** Short runs: what they must show shows early. */
+const short = { harmSeconds: 5, operationCount: 50 };
+
+/** The default application with a fault in its state machine. */
+function broken(
+  change: (machine: StateMachine, nodeId: number) => StateMachine,
+): SimApplication {
+  const base = keyValueApplication(3);
+  return {
+    ...base,
+    name: "broken",
+    stateMachine: (node) => change(base.stateMachine(node), node.nodeId),
+  };
+}
+
+Deno.test("simulate() gives the same trace for the same seed, and another for another (rule C11)", async () => {
+  const first = await simulate({ seed: 5, ...short });
+  const again = await simulate({ seed: 5, ...short });
+  const other = await simulate({ seed: 6, ...short });
+  assert.equal(first.failure, undefined, first.failure?.message);
+  assert.equal(first.traceHash, again.traceHash);
+  assert.deepEqual({ ...first }, { ...again });
+  assert.notEqual(first.traceHash, other.traceHash);
+});
+
+Deno.test("simulate() passes a seed that counts: 60 seconds of harm, 500 operations (rule F1)", async () => {
+  const report = await simulate({ seed: 1 });
+  assert.equal(report.failure, undefined, report.failure?.message);
+  assert.ok(report.simulatedSeconds > 60);
+  assert.ok(report.completedOperations >= 500);
+  assert.ok(report.elections > 3);
+  assert.ok(Object.keys(report.faults).length > 3);
+});
+
+Deno.test("simulate() finds a state machine that is not deterministic", async () => {
+  const application = broken((machine, nodeId) => ({
+    update(entry: Entry): Result {
+      const result = machine.update(entry);
+      return {
+        ...result,
+        value: result.value + (entry.index % 20 === 0 ? nodeId : 0),
+      };
+    },
+    lookup: (query) => machine.lookup(query),
+    saveSnapshot: (writer) => machine.saveSnapshot(writer),
+    recoverFromSnapshot: (reader) => machine.recoverFromSnapshot(reader),
+  }));
+  const report = await simulate({ seed: 5, application, ...short });
+  assert.equal(report.failure?.check, "states equal");
+  assert.ok(report.recentTrace.length > 0);
+});
+
+Deno.test("simulate() finds a state machine whose snapshot leaves something out", async () => {
+  let applied = 0;
+  const application = broken((machine) => ({
+    update(entry: Entry): Result {
+      applied++;
+      return machine.update(entry);
+    },
+    lookup: (query) => machine.lookup(query),
+    saveSnapshot: () => Promise.resolve(),
+    recoverFromSnapshot: (reader) => machine.recoverFromSnapshot(reader),
+    hash: () => machine.hash!(),
+  }));
+  const failures = [];
+  for (const seed of [1, 2, 3, 4]) {
+    failures.push((await simulate({ seed, application })).failure?.check);
+  }
+  assert.ok(failures.includes("states equal"), `found: ${failures}`);
+  assert.ok(applied > 0);
+});
+
+Deno.test("simulate() asks the application what it thinks of the history", async () => {
+  const application: SimApplication = {
+    ...keyValueApplication(3),
+    check: (clusterId, history) => {
+      assert.ok(history.length > 0);
+      assert.ok(
+        history.every((operation) =>
+          operation.clusterId === clusterId && operation.status !== "pending"
+        ),
+      );
+      return "it does not like it";
+    },
+  };
+  const report = await simulate({ seed: 5, application, ...short });
+  assert.equal(report.failure?.check, "application");
+});
+
+Deno.test("planOf() has every kind of fault in any hundred seeds (rule F1)", () => {
+  for (const first of [1, 1_000, 123_456_789]) {
+    const seen = new Set<string>();
+    for (let seed = first; seed < first + 100; seed++) {
+      for (const kind of planOf(seed).faults.kinds) seen.add(kind);
+    }
+    assert.deepEqual([...seen].sort(), [...faultNames].sort());
+  }
+});
