@@ -299,7 +299,9 @@ export class HostRuntime {
 
   #linkDown(address: string, reason: string): void {
     if (!this.#troubles.has(address)) {
-      this.#logger.warn("another NodeHost is out of reach", {
+      // That others are not up yet, or no longer, is usual; that we may not reach them never passes by itself.
+      const level = /requires .* access/i.test(reason) ? "warn" : "info";
+      this.#logger[level]("another NodeHost is out of reach", {
         address,
         reason,
       });

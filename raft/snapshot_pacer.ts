@@ -1,11 +1,11 @@
 /**
- * Sees to it that automatic snapshots of small states take at most a tenth of the disk's time, however many clusters a
+ * Sees to it that automatic snapshots of small states take at most a twentieth of the disk's time, however many clusters a
  * NodeHost carries: each costs several syncs, which hold up those of the log.
  */
 import type { Clock } from "./ports.ts";
 
 const longestPauseMs = 1_000;
-const pausePerMs = 9;
+const pausePerMs = 19;
 
 /** The pace of one NodeHost. */
 export class SnapshotPacer {

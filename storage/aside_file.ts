@@ -79,9 +79,16 @@ export class AsideFile {
     this.#guard(() => {
       this.#file.close();
       fileSystem.rename(temporaryPath, path);
-      fileSystem.syncDirectory(parentOf(path));
     });
     this.#state = "done";
+    const folder = parentOf(path);
+    try {
+      if (fileSystem.syncDirectoryLater === undefined) {
+        fileSystem.syncDirectory(folder);
+      } else await fileSystem.syncDirectoryLater(folder);
+    } catch (error) {
+      throw this.#failed(error);
+    }
   }
 
   /** Gives up and removes it, unless it is in its place already. */

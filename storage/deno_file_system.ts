@@ -7,6 +7,7 @@ import {
   constants,
   fdatasync,
   fstatSync,
+  fsync,
   fsyncSync,
   ftruncateSync,
   mkdirSync,
@@ -99,6 +100,19 @@ export class DenoFileSystem implements FileSystem {
     } finally {
       closeSync(fd);
     }
+  }
+
+  /** Syncs a folder on another thread: it takes milliseconds while the log syncs too. */
+  syncDirectoryLater(path: string): Promise<void> {
+    if (Deno.build.os === "windows") return Promise.resolve();
+    const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+    return new Promise((resolve, reject) => {
+      fsync(fd, (error: Error | null | undefined) => {
+        closeSync(fd);
+        if (error === null || error === undefined) resolve();
+        else reject(error);
+      });
+    });
   }
 
   /**

@@ -4,6 +4,7 @@ export {
   constants,
   fdatasync,
   fstatSync,
+  fsync,
   fsyncSync,
   ftruncateSync,
   mkdirSync,

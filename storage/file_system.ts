@@ -62,6 +62,8 @@ export interface FileSystem {
   remove(path: string): void;
   /** Makes creations, renames and removals in the folder durable. */
   syncDirectory(path: string): void;
+  /** The same without holding up the event loop, where the adapter can. */
+  syncDirectoryLater?(path: string): Promise<void>;
   /** Takes an exclusive lock on a file (created if missing), or returns undefined if another holder has it. */
   tryLock(path: string): FileLock | undefined;
 }

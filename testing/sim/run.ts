@@ -99,6 +99,7 @@ export async function simulate(
         `an event threw: ${String(error)}`,
         { cause: error },
       );
+    failure.message += ` (seed ${options.seed})`;
   } finally {
     guard.release();
   }

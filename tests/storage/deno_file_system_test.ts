@@ -77,3 +77,14 @@ Deno.test(
     lock?.release();
   }),
 );
+
+Deno.test("DenoFileSystem.syncDirectoryLater() syncs a folder, and refuses what is none", async () => {
+  const dir = Deno.makeTempDirSync();
+  const fileSystem = new DenoFileSystem();
+  await fileSystem.syncDirectoryLater(dir);
+  await assert.rejects(
+    async () => await fileSystem.syncDirectoryLater(`${dir}/none`),
+    { code: "ENOENT" },
+  );
+  Deno.removeSync(dir);
+});
