@@ -154,6 +154,9 @@ export function proposeChange(
   }, raft.config.crc32);
   raft.appendOwn(batch);
   raft.pendingChangeIndex = batch.firstIndex;
+  if (change.type === "removeNode" && change.nodeId === raft.nodeId) {
+    raft.ownRemovalIndex = batch.firstIndex;
+  }
   return batch;
 }
 

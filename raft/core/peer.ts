@@ -113,6 +113,7 @@ export class Peer {
     const raft = this.#raft;
     if (raft.role !== "leader") return "notLeader";
     if (raft.transferTarget !== 0) return "transferring";
+    if (raft.ownRemovalIndex > raft.log.applied) return "transferring";
     const batch = sealBatch(bytes, {
       term: raft.term,
       firstIndex: raft.log.lastIndex + 1,

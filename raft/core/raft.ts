@@ -117,6 +117,11 @@ export class Raft {
   /** No membership change may be proposed before this index is applied (rule C4). */
   pendingChangeIndex = 0;
   /** Who is to lead next, or 0 (thesis 3.10). */
+  /**
+   * Where this leader's own removal stands in the log, or 0. It takes no proposals until that is decided: with entries
+   * behind it that only it holds, its log would be longer than those of the members that still need its vote.
+   */
+  ownRemovalIndex = 0;
   transferTarget = 0;
   /** Ticks since that was asked for. */
   transferElapsed = 0;
@@ -386,6 +391,7 @@ export class Raft {
     self.maybeAdvance(this.log.persisted);
     // Changes of earlier terms may be in the log; whether they are need not be known if all of it is applied first.
     this.pendingChangeIndex = lastIndex;
+    this.ownRemovalIndex = 0;
     this.termStartIndex = lastIndex + 1;
     this.appendOwn(emptyBatch(this.term, lastIndex + 1, this.config.crc32));
   }

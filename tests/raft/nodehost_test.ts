@@ -673,3 +673,29 @@ Deno.test("A node is added only where a NodeHost answers, which the membership t
   });
   assert.equal(members[1]!.nodeHostId, hosts.host(2).nodeHostId);
 });
+
+Deno.test("A leader that is about to remove itself takes nothing more, so that its log is no longer than the others'", async () => {
+  await using hosts = await Hosts.started(3);
+  const leader = hosts.leader();
+  const host = hosts.host(leader);
+  const removal = host.removeNode(1, { nodeId: leader });
+  await Promise.resolve();
+  const outcomes: string[] = [];
+  const proposals = Array.from({ length: 200 }, async () => {
+    while (true) {
+      const outcome = await host.propose(1, Uint8Array.of(1)).then(
+        () => "applied",
+        (error) => error.code,
+      );
+      outcomes.push(outcome);
+      if (outcome === "nodeRemoved") return;
+      await Promise.resolve();
+    }
+  });
+  await removal;
+  await Promise.all(proposals);
+  const survivor = hosts.host(leader === 1 ? 2 : 1);
+  await survivor.waitReady(1);
+  const applied = outcomes.filter((outcome) => outcome === "applied").length;
+  assert.equal(await survivor.read(1, "count"), applied);
+});
