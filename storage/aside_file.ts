@@ -91,6 +91,23 @@ export class AsideFile {
     }
   }
 
+  /** Reads what was written. */
+  readBack(position: number, length: number): Uint8Array {
+    const rest = Math.max(0, this.#bytes - position);
+    const bytes = new Uint8Array(Math.min(length, rest));
+    this.#guard(() => this.#file.readAt(bytes, position));
+    return bytes;
+  }
+
+  /** Another file for the same place. */
+  again(): AsideFile {
+    const { temporaryPath } = this.#options;
+    return new AsideFile({
+      ...this.#options,
+      temporaryPath: `${temporaryPath}.tmp`,
+    });
+  }
+
   /** Gives up and removes it, unless it is in its place already. */
   abort(): void {
     if (this.#state !== "open") return;

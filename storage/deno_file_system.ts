@@ -40,10 +40,13 @@ export class DenoFileSystem implements FileSystem {
   /** Opens a file; a created one gets its parent folders as well. */
   open(
     path: string,
-    options: { create?: boolean; createNew?: boolean } = {},
+    options: { create?: boolean; createNew?: boolean; readOnly?: boolean } = {},
   ): StoredFile {
     const creates = options.create === true || options.createNew === true;
-    const flags = constants.O_RDWR |
+    const access = options.readOnly === true
+      ? constants.O_RDONLY
+      : constants.O_RDWR;
+    const flags = access |
       (creates ? constants.O_CREAT : 0) |
       (options.createNew === true ? constants.O_EXCL : 0);
     const fd = creates

@@ -45,10 +45,13 @@ export interface FileLock {
 
 /** The file operations that storage is written against. Paths use `/`. */
 export interface FileSystem {
-  /** Opens a file for reading and writing. `createNew` fails with `EEXIST`; without `create` a missing file is `ENOENT`. */
+  /**
+   * Opens a file for reading and writing, or only for reading. `createNew` fails with `EEXIST`; without `create` a missing
+   * file is `ENOENT`.
+   */
   open(
     path: string,
-    options?: { create?: boolean; createNew?: boolean },
+    options?: { create?: boolean; createNew?: boolean; readOnly?: boolean },
   ): StoredFile;
   /** Names in a folder, sorted; fails with `ENOENT`. */
   list(path: string): string[];

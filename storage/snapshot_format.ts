@@ -4,7 +4,7 @@
  * All integers are little-endian; 64-bit ones hold safe integers.
  *
  * ```text
- * header
+ * header, version 1
  *    0  magic        (8B)  "drksnap" and a zero
  *    8  version      (4B)  = 1
  *   12  length       (4B)  of the header, checksum included
@@ -13,15 +13,32 @@
  *   32  term         (8B)  of that entry
  *   40  membership         as `raft/core/membership.ts` encodes it, up to the checksum
  *   ..  crc32        (4B)  over all of the header before it
- * blocks, any number
+ * header, version 2: as before, but
+ *    8  version      (4B)  = 2
+ *   40  kind         (1B)  of the state machine: 0 regular, 1 concurrent, 2 on disk
+ *   41  flags        (1B)  bit 0 dummy: there is no state, the state machine has it on its own disk
+ *                          bit 1 imported: the state replaces whatever the state machine has on its own disk
+ *   42  zero         (2B)
+ *   44  generation   (8B)  of the cluster (rule I3), 0 if it is not said
+ *   52  fingerprint        of the cluster's initial members: length (2B) and UTF-8, at most 64 bytes
+ *   ..  membership, crc32  as before
+ * blocks of version 1, any number
  *    0  length       (4B)  of the data, 1 to 262,144
  *    4  crc32        (4B)  over the length, then the data; continues from the checksum of the block before (the
  *                          header's for the first), so blocks cannot change places
- *    8  data
+ *    8  data               of the state
+ * blocks of version 2, any number
+ *    0  length       (4B)  of the data as they are stored, 1 to 262,144
+ *    4  crc32        (4B)  over the length, then bytes 8 to the end; continues as in version 1
+ *    8  raw length   (4B)  of the data when they are unpacked, 1 to 262,144
+ *   12  kind         (1B)  0 state, 1 session table, 2 a file begins, 3 contents of the file that began last
+ *   13  codec        (1B)  0 as they are, 1 raw deflate (RFC 1951)
+ *   14  zero         (2B)
+ *   16  data               `snapshot_files.ts` draws those of kind 2
  * trailer
  *    0  zero         (4B)  where a block has its length
  *    4  block count  (4B)
- *    8  body bytes   (8B)  sum of the blocks' lengths
+ *    8  body bytes   (8B)  sum of the raw lengths of the blocks of the state
  *   16  file bytes   (8B)  from the header to the end of the trailer
  *   24  last crc32   (4B)  of the last block (of the header if there is none)
  *   28  crc32        (4B)  over the trailer before it
@@ -33,23 +50,57 @@ import { decodeMembership, encodeMembership } from "../raft/core/membership.ts";
 import type { Crc32, SnapshotMeta } from "../raft/core/types.ts";
 import { RaftError } from "../raft/errors.ts";
 
-/** Version in the header of every snapshot file that this library writes. */
+/** Version of snapshots that need no more: of regular state machines, not packed, without files. */
 export const snapshotFormatVersion = 1;
+/** Version of all others. */
+export const snapshotFormatVersion2 = 2;
 /** Largest data of one block. */
 export const snapshotBlockBytes = 256 * 1024;
-/** Bytes before the data of a block. */
+/** Bytes before the data of a block of version 1. */
 export const snapshotBlockHeadBytes = 8;
+/** Bytes before the data of a block of version 2. */
+export const snapshotBlockHeadBytes2 = 16;
 /** Bytes of the trailer. */
 export const snapshotTrailerBytes = 32;
 
 /** Bytes that tell how long the header is. */
 const headerStartBytes = 16;
 const headerFixedBytes = 40;
+const headerFixedBytes2 = 54;
+const maxFingerprintBytes = 64;
+const flagDummy = 1;
+const flagImported = 2;
 /** A membership holds at most a few dozen members, and eight bytes for each that ever was removed. */
 const maxHeaderBytes = 1024 * 1024;
 const magic = Uint8Array.from(
   [..."drksnap\0"].map((letter) => letter.charCodeAt(0)),
 );
+
+/** Kinds of state machines, by their numbers in files. */
+export const machineKinds = ["regular", "concurrent", "onDisk"] as const;
+
+/** What a header of version 2 says beside. */
+export interface SnapshotTraits {
+  /** Of which kind the state machine is. */
+  readonly kind: (typeof machineKinds)[number];
+  /** There is no state in it: the state machine has that on its own disk. */
+  readonly isDummy: boolean;
+  /** The state replaces whatever the state machine has on its own disk. */
+  readonly isImported: boolean;
+  /** Generation of the cluster (rule I3), 0 if it is not said. */
+  readonly generation: number;
+  /** Digest of the cluster's initial members, `""` if it is not said. */
+  readonly fingerprint: string;
+}
+
+/** What a snapshot of version 1 does not say. */
+export const plainTraits: SnapshotTraits = {
+  kind: "regular",
+  isDummy: false,
+  isImported: false,
+  generation: 0,
+  fingerprint: "",
+};
 
 /** What the header says. */
 export interface SnapshotHeader {
@@ -57,6 +108,31 @@ export interface SnapshotHeader {
   readonly clusterId: number;
   /** Where it stands in the log. */
   readonly meta: SnapshotMeta;
+  /** Present in version 2. */
+  readonly traits?: SnapshotTraits;
+}
+
+/** What the data of a block are. */
+export const blockKind = {
+  state: 0,
+  sessions: 1,
+  fileBegins: 2,
+  fileContents: 3,
+} as const;
+
+/** How the data of a block are stored. */
+export const blockCodec = { stored: 0, deflate: 1 } as const;
+
+/** A block that checks, its data as they are stored. */
+export interface SnapshotBlock {
+  /** One of {@link blockKind}. */
+  readonly kind: number;
+  /** One of {@link blockCodec}. */
+  readonly codec: number;
+  /** Length of the data when they are unpacked. */
+  readonly rawLength: number;
+  /** The data. */
+  readonly data: Uint8Array;
 }
 
 /** What the trailer says. */
@@ -76,17 +152,35 @@ export function encodeSnapshotHeader(
   header: SnapshotHeader,
   crc32: Crc32,
 ): Uint8Array {
-  const membership = encodeMembership(header.meta.membership);
-  const bytes = new Uint8Array(headerFixedBytes + membership.length + 4);
+  const { meta, traits } = header;
+  const membership = encodeMembership(meta.membership);
+  const fingerprint = new TextEncoder().encode(traits?.fingerprint ?? "");
+  assert(
+    fingerprint.length <= maxFingerprintBytes,
+    "a fingerprint must be short",
+  );
+  const membershipAt = traits === undefined
+    ? headerFixedBytes
+    : headerFixedBytes2 + fingerprint.length;
+  const bytes = new Uint8Array(membershipAt + membership.length + 4);
   assert(bytes.length <= maxHeaderBytes, "a snapshot's header must fit");
   const view = viewOf(bytes);
   bytes.set(magic);
-  view.setUint32(8, snapshotFormatVersion, true);
   view.setUint32(12, bytes.length, true);
   setUint64(view, 16, header.clusterId);
-  setUint64(view, 24, header.meta.index);
-  setUint64(view, 32, header.meta.term);
-  bytes.set(membership, headerFixedBytes);
+  setUint64(view, 24, meta.index);
+  setUint64(view, 32, meta.term);
+  if (traits === undefined) view.setUint32(8, snapshotFormatVersion, true);
+  else {
+    view.setUint32(8, snapshotFormatVersion2, true);
+    bytes[40] = machineKinds.indexOf(traits.kind);
+    bytes[41] = (traits.isDummy ? flagDummy : 0) |
+      (traits.isImported ? flagImported : 0);
+    setUint64(view, 44, traits.generation);
+    view.setUint16(52, fingerprint.length, true);
+    bytes.set(fingerprint, headerFixedBytes2);
+  }
+  bytes.set(membership, membershipAt);
   const end = bytes.length - 4;
   view.setUint32(end, crc32(bytes.subarray(0, end)), true);
   return bytes;
@@ -103,6 +197,27 @@ export function sealSnapshotBlock(
   assert(length <= snapshotBlockBytes, "a block must not be too long");
   const view = viewOf(block);
   view.setUint32(0, length, true);
+  const checksum = blockChecksum(block, previousChecksum, crc32);
+  view.setUint32(4, checksum, true);
+  return checksum;
+}
+
+/** Fills the sixteen bytes before the data of a block of version 2, and returns its checksum. */
+export function sealSnapshotBlock2(
+  block: Uint8Array,
+  head: { readonly kind: number; readonly codec: number; rawLength: number },
+  previousChecksum: number,
+  crc32: Crc32,
+): number {
+  const length = block.length - snapshotBlockHeadBytes2;
+  assert(length >= 1, "a block must hold data");
+  assert(length <= snapshotBlockBytes, "a block must not be too long");
+  const view = viewOf(block);
+  view.setUint32(0, length, true);
+  view.setUint32(8, head.rawLength, true);
+  view.setUint8(12, head.kind);
+  view.setUint8(13, head.codec);
+  view.setUint16(14, 0, true);
   const checksum = blockChecksum(block, previousChecksum, crc32);
   view.setUint32(4, checksum, true);
   return checksum;
@@ -170,6 +285,7 @@ export class SnapshotParser {
   #blockCount = 0;
   #bodyBytes = 0;
   #header: SnapshotHeader | undefined;
+  #version = snapshotFormatVersion;
 
   /** Reads what `source` names in errors. */
   constructor(source: string, crc32: Crc32) {
@@ -188,13 +304,13 @@ export class SnapshotParser {
   }
 
   /**
-   * Takes the next bytes, and returns the data of the blocks that they complete: copies, so `bytes` may be used
-   * again, and the receiver's to keep.
+   * Takes the next bytes, and returns the blocks that they complete: copies, so `bytes` may be used again, and the
+   * receiver's to keep.
    *
    * @throws {RaftError} `corruption` with source and offset.
    */
-  push(bytes: Uint8Array): Uint8Array[] {
-    const blocks: Uint8Array[] = [];
+  push(bytes: Uint8Array): SnapshotBlock[] {
+    const blocks: SnapshotBlock[] = [];
     let at = 0;
     while (at < bytes.length) {
       if (this.#stage === "end") {
@@ -224,14 +340,14 @@ export class SnapshotParser {
     }
   }
 
-  #advance(bytes: Uint8Array, blocks: Uint8Array[]): void {
+  #advance(bytes: Uint8Array, blocks: SnapshotBlock[]): void {
     switch (this.#stage) {
       case "headerStart":
         return this.#begin("header", this.#headerLength(bytes), bytes);
       case "header":
         this.#readHeader(bytes);
         this.#offset += bytes.length;
-        return this.#begin("blockHead", snapshotBlockHeadBytes);
+        return this.#begin("blockHead", this.#headBytes);
       case "blockHead": {
         const length = viewOf(bytes).getUint32(0, true);
         if (length === 0) {
@@ -240,17 +356,23 @@ export class SnapshotParser {
         if (length > snapshotBlockBytes) {
           throw this.#corruption(`a block of ${length} bytes is too long`);
         }
-        return this.#begin("block", snapshotBlockHeadBytes + length, bytes);
+        return this.#begin("block", this.#headBytes + length, bytes);
       }
       case "block":
         blocks.push(this.#readBlock(bytes));
         this.#offset += bytes.length;
-        return this.#begin("blockHead", snapshotBlockHeadBytes);
+        return this.#begin("blockHead", this.#headBytes);
       default:
         this.#readTrailer(bytes);
         this.#offset += bytes.length;
         return this.#begin("end", 0);
     }
+  }
+
+  get #headBytes(): number {
+    return this.#version === snapshotFormatVersion
+      ? snapshotBlockHeadBytes
+      : snapshotBlockHeadBytes2;
   }
 
   /** Goes to the next stage, of which `start` was read already. */
@@ -269,11 +391,12 @@ export class SnapshotParser {
     }
     const view = viewOf(bytes);
     const version = view.getUint32(8, true);
-    if (version !== snapshotFormatVersion) {
+    if (version < 1 || version > snapshotFormatVersion2) {
       throw this.#corruption(
-        `its format version is ${version}, and this library reads ${snapshotFormatVersion}`,
+        `its format version is ${version}, and this library reads 1 and 2`,
       );
     }
+    this.#version = version;
     const length = view.getUint32(12, true);
     if (length < headerFixedBytes + 4 || length > maxHeaderBytes) {
       throw this.#corruption(`its header cannot be of ${length} bytes`);
@@ -290,26 +413,64 @@ export class SnapshotParser {
     const clusterId = getUint64(view, 16);
     const index = getUint64(view, 24);
     const term = getUint64(view, 32);
-    const membership = decodeMembership(bytes.subarray(headerFixedBytes, end));
+    const traits = this.#version === snapshotFormatVersion
+      ? undefined
+      : readTraits(bytes.subarray(0, end));
+    const membershipAt = traits === undefined
+      ? headerFixedBytes
+      : headerFixedBytes2 + view.getUint16(52, true);
+    const membership = decodeMembership(bytes.subarray(membershipAt, end));
     const isInRange = [clusterId, index, term].every((value) =>
       Number.isSafeInteger(value) && value >= 1
     );
-    if (!isInRange || membership === undefined) {
+    const lacksTraits = traits === undefined &&
+      this.#version !== snapshotFormatVersion;
+    if (!isInRange || membership === undefined || lacksTraits) {
       throw this.#corruption("its header cannot be understood");
     }
-    this.#header = { clusterId, meta: { index, term, membership } };
+    const meta = { index, term, membership };
+    this.#header = traits === undefined
+      ? { clusterId, meta }
+      : { clusterId, meta, traits };
     this.#checksum = expected;
   }
 
-  #readBlock(bytes: Uint8Array): Uint8Array {
+  #readBlock(bytes: Uint8Array): SnapshotBlock {
     const expected = viewOf(bytes).getUint32(4, true);
     const found = blockChecksum(bytes, this.#checksum, this.#crc32);
     if (found !== expected) throw this.#checksumError(expected, found);
+    const block = this.#openBlock(bytes);
     this.#checksum = expected;
     this.#blockCount++;
-    const data = bytes.subarray(snapshotBlockHeadBytes);
-    this.#bodyBytes += data.length;
-    return data;
+    if (block.kind === blockKind.state) this.#bodyBytes += block.rawLength;
+    return block;
+  }
+
+  #openBlock(bytes: Uint8Array): SnapshotBlock {
+    const data = bytes.subarray(this.#headBytes);
+    if (this.#version === snapshotFormatVersion) {
+      const { length } = data;
+      return { kind: blockKind.state, codec: 0, rawLength: length, data };
+    }
+    const view = viewOf(bytes);
+    const rawLength = view.getUint32(8, true);
+    const kind = view.getUint8(12);
+    const codec = view.getUint8(13);
+    const isKnown = kind <= blockKind.fileContents &&
+      codec <= blockCodec.deflate && view.getUint16(14, true) === 0;
+    if (!isKnown) {
+      throw this.#corruption(`a block of kind ${kind} and codec ${codec}`);
+    }
+    const isPacked = codec !== blockCodec.stored;
+    const fits = isPacked
+      ? rawLength > data.length && rawLength <= snapshotBlockBytes
+      : rawLength === data.length;
+    if (!fits) {
+      throw this.#corruption(
+        `a block of ${data.length} bytes cannot hold ${rawLength}`,
+      );
+    }
+    return { kind, codec, rawLength, data };
   }
 
   #readTrailer(bytes: Uint8Array): void {
@@ -344,6 +505,30 @@ export class SnapshotParser {
       `Cannot read snapshot ${this.#source} at offset ${this.#offset}: ${what}`,
     );
   }
+}
+
+/** The fields that version 2 adds to a header; undefined if they cannot be. */
+function readTraits(bytes: Uint8Array): SnapshotTraits | undefined {
+  if (bytes.length < headerFixedBytes2) return undefined;
+  const view = viewOf(bytes);
+  const kind = machineKinds[view.getUint8(40)];
+  const flags = view.getUint8(41);
+  const generation = getUint64(view, 44);
+  const length = view.getUint16(52, true);
+  const end = headerFixedBytes2 + length;
+  const isGood = (flags & ~(flagDummy | flagImported)) === 0 &&
+    view.getUint16(42, true) === 0 && Number.isSafeInteger(generation) &&
+    length <= maxFingerprintBytes && end <= bytes.length;
+  if (kind === undefined || !isGood) return undefined;
+  return {
+    kind,
+    isDummy: (flags & flagDummy) !== 0,
+    isImported: (flags & flagImported) !== 0,
+    generation,
+    fingerprint: new TextDecoder().decode(
+      bytes.subarray(headerFixedBytes2, end),
+    ),
+  };
 }
 
 function blockChecksum(

@@ -4,10 +4,15 @@ import type { SnapshotMeta } from "../raft/core/types.ts";
 import { diskError } from "./aside_file.ts";
 import type { StoredFile } from "./file_system.ts";
 import {
+  blockCodec,
+  blockKind,
   decodeSnapshotTrailer,
+  plainTraits,
+  type SnapshotBlock,
   snapshotBlockBytes,
   SnapshotParser,
   snapshotTrailerBytes,
+  type SnapshotTraits,
 } from "./snapshot_format.ts";
 import type { SnapshotCodecOptions } from "./snapshot_writer.ts";
 
@@ -23,6 +28,8 @@ export class SnapshotFile {
   readonly bodyBytes: number;
   /** For errors. */
   readonly path: string;
+  /** What it is; a snapshot of version 1 has the plain ones. */
+  readonly traits: SnapshotTraits;
   readonly #file: StoredFile;
   readonly #options: SnapshotCodecOptions;
   #isClosed = false;
@@ -41,6 +48,7 @@ export class SnapshotFile {
     }
     this.clusterId = parser.header.clusterId;
     this.meta = parser.header.meta;
+    this.traits = parser.header.traits ?? plainTraits;
     this.bodyBytes = this.#checkTrailer();
   }
 
@@ -72,8 +80,9 @@ export class SnapshotFile {
             const bytes = this.readChunk(at, snapshotBlockBytes);
             at += bytes.length;
             for (const block of parser.push(bytes)) {
+              if (block.kind !== blockKind.state) continue;
               hasBlock = true;
-              controller.enqueue(block);
+              controller.enqueue(this.unpack(block));
             }
             if (bytes.length > 0) continue;
             parser.finish();
@@ -85,6 +94,40 @@ export class SnapshotFile {
         }
       },
     }, { highWaterMark: 0 });
+  }
+
+  /**
+   * Every block of the file, in order and as it is stored: the whole file is read and checked by going through all of them.
+   *
+   * @throws {RaftError} `corruption`, `diskFailed`.
+   */
+  async *blocks(): AsyncGenerator<SnapshotBlock> {
+    const parser = new SnapshotParser(this.path, this.#options.crc32);
+    for (let at = 0;;) {
+      await this.#options.yield?.();
+      const bytes = this.readChunk(at, snapshotBlockBytes);
+      yield* parser.push(bytes);
+      at += bytes.length;
+      if (bytes.length === 0) break;
+    }
+    parser.finish();
+  }
+
+  /** The data of a block. @throws {RaftError} `corruption` if they cannot be unpacked. */
+  unpack(block: SnapshotBlock): Uint8Array {
+    if (block.codec === blockCodec.stored) return block.data;
+    const { compression } = this.#options;
+    let bytes: Uint8Array | undefined;
+    try {
+      bytes = compression?.inflate(block.data, block.rawLength);
+    } catch {
+      // Told below, with the rest.
+    }
+    if (bytes?.length === block.rawLength) return bytes;
+    throw new RaftError(
+      "corruption",
+      `Cannot read snapshot ${this.path}: a block of ${block.rawLength} bytes cannot be unpacked`,
+    );
   }
 
   /**

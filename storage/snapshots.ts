@@ -6,13 +6,20 @@ import { assert } from "../raft/core/assert.ts";
 import type { SnapshotMeta } from "../raft/core/types.ts";
 import { RaftError } from "../raft/errors.ts";
 import { AsideFile, diskError } from "./aside_file.ts";
-import { makeDurableDirectory } from "./directories.ts";
+import { makeDurableDirectory, parentOf } from "./directories.ts";
 import type { FileSystem, StoredFile } from "./file_system.ts";
+import { FileExtractor, type SnapshotExternalFile } from "./snapshot_files.ts";
+import {
+  blockKind,
+  type SnapshotHeader,
+  type SnapshotTraits,
+} from "./snapshot_format.ts";
 import { SnapshotFile } from "./snapshot_reader.ts";
 import {
   type SnapshotCodecOptions,
   SnapshotFileReceiver,
   SnapshotFileWriter,
+  type SnapshotSink,
 } from "./snapshot_writer.ts";
 
 /** How a {@link SnapshotStore} is made. */
@@ -23,17 +30,32 @@ export interface SnapshotStoreOptions extends SnapshotCodecOptions {
   readonly dir: string;
 }
 
+/** How a snapshot is made. */
+export interface SnapshotMaking {
+  /** What it is, if that is more than version 1 says. */
+  readonly traits?: SnapshotTraits;
+  /** Whether blocks are packed where that makes them shorter. */
+  readonly isPacked?: boolean;
+}
+
+/** Behind a snapshot's path: the folder of the files that were in it. */
+const filesEnding = ".files";
+
 /** Writes, reads and removes the snapshots of all nodes of a NodeHost. */
 export class SnapshotStore {
   readonly #options: SnapshotStoreOptions;
   readonly #root: string;
-  /** Tells files apart that are written at the same time. */
   readonly #durableFolders = new Set<string>();
+  /** Tells files apart that are written at the same time. */
   #nextTemporary = 1;
 
   /** Touches no file. */
   constructor(options: SnapshotStoreOptions) {
-    this.#options = options;
+    const { fileSystem } = options;
+    this.#options = {
+      openFile: (path) => fileSystem.open(path, { readOnly: true }),
+      ...options,
+    };
     this.#root = `${options.dir}/snapshots`;
   }
 
@@ -46,9 +68,87 @@ export class SnapshotStore {
     clusterId: number,
     nodeId: number,
     meta: SnapshotMeta,
+    making: SnapshotMaking = {},
   ): SnapshotFileWriter {
     const file = this.#begin(clusterId, nodeId, meta.index);
-    return new SnapshotFileWriter(file, { clusterId, meta }, this.#options);
+    return this.#writerOf(file, { clusterId, meta }, making);
+  }
+
+  /**
+   * Begins a snapshot in a file of any place, whose folder is made.
+   *
+   * @throws {RaftError} `diskFull` or `diskFailed`.
+   */
+  createAt(
+    path: string,
+    header: SnapshotHeader,
+    making: SnapshotMaking,
+  ): SnapshotFileWriter {
+    const { fileSystem } = this.#options;
+    const temporaryPath = `${path}.${this.#nextTemporary++}.tmp`;
+    try {
+      makeDurableDirectory(fileSystem, parentOf(path));
+    } catch (error) {
+      throw diskError(`write snapshot ${path}`, error);
+    }
+    const file = new AsideFile({
+      fileSystem,
+      temporaryPath,
+      path,
+      what: "snapshot",
+    });
+    return this.#writerOf(file, header, making);
+  }
+
+  /** A writer whose bytes go to `sink`. */
+  createInto(
+    sink: SnapshotSink,
+    header: SnapshotHeader,
+    making: SnapshotMaking,
+  ): SnapshotFileWriter {
+    return this.#writerOf(sink, header, making);
+  }
+
+  /** Replaces a snapshot whose state the state machine now has on its own disk by one without state. */
+  async shrink(
+    clusterId: number,
+    nodeId: number,
+    meta: SnapshotMeta,
+    traits: SnapshotTraits,
+  ): Promise<void> {
+    const dummy = { ...traits, isDummy: true, isImported: false };
+    const making = { traits: dummy };
+    await this.create(clusterId, nodeId, meta, making).finish();
+  }
+
+  /**
+   * Puts the files in a snapshot into a folder beside it, and says where they are. Nothing is made if there are none.
+   *
+   * @throws {RaftError} `corruption`, `diskFull`, `diskFailed`.
+   */
+  async extractFiles(
+    snapshot: SnapshotFile,
+    nodeId: number,
+  ): Promise<SnapshotExternalFile[]> {
+    const { clusterId, meta } = snapshot;
+    const folder = `${this.#path(clusterId, nodeId, meta.index)}${filesEnding}`;
+    this.#remove(folder);
+    const extractor = new FileExtractor(this.#options.fileSystem, folder);
+    try {
+      for await (const block of snapshot.blocks()) {
+        if (block.kind !== blockKind.state) {
+          extractor.push(block, snapshot.unpack(block));
+        }
+      }
+      return extractor.finish();
+    } finally {
+      extractor.close();
+    }
+  }
+
+  /** Removes what `extractFiles` made. @throws {RaftError} `diskFailed`. */
+  removeFiles(clusterId: number, nodeId: number, index: number): void {
+    this.#remove(`${this.#path(clusterId, nodeId, index)}${filesEnding}`);
   }
 
   /**
@@ -72,6 +172,14 @@ export class SnapshotStore {
    */
   open(clusterId: number, nodeId: number, index: number): SnapshotFile {
     const path = this.#path(clusterId, nodeId, index);
+    return this.openAt(path, { clusterId, index });
+  }
+
+  /** Opens a snapshot at any place. @throws {RaftError} as {@link open}. */
+  openAt(
+    path: string,
+    expected?: { clusterId: number; index: number },
+  ): SnapshotFile {
     let file: StoredFile;
     try {
       file = this.#options.fileSystem.open(path);
@@ -84,7 +192,7 @@ export class SnapshotStore {
     }
     try {
       const snapshot = new SnapshotFile(file, path, this.#options);
-      snapshot.requireHeader({ clusterId, index });
+      if (expected !== undefined) snapshot.requireHeader(expected);
       return snapshot;
     } catch (error) {
       file.close();
@@ -132,7 +240,7 @@ export class SnapshotStore {
       const unwanted = index === undefined
         ? [folder]
         : this.#names(folder).filter((file) =>
-          file.endsWith(".tmp") ||
+          file.endsWith(".tmp") || file.endsWith(filesEnding) ||
           (indexOf(file) ?? index) !== index
         ).map((file) => `${folder}/${file}`);
       for (const path of unwanted) this.#remove(path);
@@ -152,6 +260,21 @@ export class SnapshotStore {
     } catch (error) {
       throw diskError(`remove snapshots ${folder}`, error);
     }
+  }
+
+  #writerOf(
+    sink: SnapshotSink,
+    header: SnapshotHeader,
+    making: SnapshotMaking,
+  ): SnapshotFileWriter {
+    const { traits, isPacked } = making;
+    const { compression } = this.#options;
+    return new SnapshotFileWriter(
+      sink,
+      traits === undefined ? header : { ...header, traits },
+      this.#options,
+      isPacked === true ? compression : undefined,
+    );
   }
 
   #begin(clusterId: number, nodeId: number, index: number): AsideFile {

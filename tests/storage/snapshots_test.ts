@@ -250,12 +250,12 @@ Deno.test("SnapshotStore refuses an unknown format version by name (rule L8)", a
   await save(store, 100, pattern(10, 5));
   const path = `${folder}/100.snap`;
   const newer = read(disk, path);
-  newer[8] = 2;
+  newer[8] = 3;
   overwrite(disk, path, newer);
   assert.throws(() => store.open(clusterId, nodeId, 100), {
     code: "corruption",
     message:
-      "Cannot read snapshot data/snapshots/7-2/100.snap at offset 0: its format version is 2, and this library reads 1",
+      "Cannot read snapshot data/snapshots/7-2/100.snap at offset 0: its format version is 3, and this library reads 1 and 2",
   });
 });
 
