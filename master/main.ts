@@ -26,7 +26,7 @@ interface Settings {
   silentAfterMs: number;
 }
 
-const usage = `Usage: master [options]
+const usage = `Usage: deno task master [options]
 
   --port N             8080 by default; 0 for any
   --hostname NAME      127.0.0.1 by default, 0.0.0.0 on Deno Deploy
@@ -35,20 +35,34 @@ const usage = `Usage: master [options]
   --silent-after-ms N  when the page shows a NodeHost as silent; 60000
   --help               this text
 
+Prints one line of JSON with its address. Exit status: 0 after Ctrl-C; 1 if it
+cannot listen or open its database; 2 for a wrong command line.
+
 DRAKKAR_TOKEN is the bearer token that NodeHosts need; without it everybody may
 report. DENO_KV_ACCESS_TOKEN is that of a database.`;
 
+/** A command line that cannot be used; the message says why. */
+class UsageError extends Error {}
+
+function parseFlags(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      options: {
+        help: { type: "boolean", default: false },
+        port: { type: "string", default: "8080" },
+        hostname: { type: "string" },
+        kv: { type: "string" },
+        "silent-after-ms": { type: "string", default: "60000" },
+      },
+    }).values;
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : `${error}`);
+  }
+}
+
 function readSettings(args: string[]): Settings {
-  const { values } = parseArgs({
-    args,
-    options: {
-      help: { type: "boolean", default: false },
-      port: { type: "string", default: "8080" },
-      hostname: { type: "string" },
-      kv: { type: "string" },
-      "silent-after-ms": { type: "string", default: "60000" },
-    },
-  });
+  const values = parseFlags(args);
   if (values.help) {
     console.log(usage);
     Deno.exit(0);
@@ -82,7 +96,7 @@ function readNumber(
 ): number {
   const value = Number(text);
   if (!/^[0-9]+$/.test(text) || value < min || value > max) {
-    throw new RangeError(
+    throw new UsageError(
       `Cannot use ${name}: "${text}" is not an integer from ${min} to ${max}`,
     );
   }
@@ -112,7 +126,7 @@ function onEndSignal(stop: () => void): () => void {
 }
 
 async function run(settings: Settings): Promise<void> {
-  const { port, hostname, kvPath, token, silentAfterMs } = settings;
+  const { hostname, kvPath, token, silentAfterMs } = settings;
   if (token === undefined && !isLoopback(hostname)) {
     console.error(
       `DRAKKAR_TOKEN is not set: whoever reaches ${hostname} may report, and read`,
@@ -125,16 +139,7 @@ async function run(settings: Settings): Promise<void> {
     const master = createMaster(options);
     // Listened for before the address is told: whoever reads it may end the program at once.
     const forget = onEndSignal(() => server.shutdown());
-    const server = Deno.serve({
-      port,
-      hostname,
-      onListen: (at) => {
-        const host = at.hostname.includes(":")
-          ? `[${at.hostname}]`
-          : at.hostname;
-        console.log(JSON.stringify({ address: `http://${host}:${at.port}` }));
-      },
-    }, (request) => master.fetch(request));
+    const server = serve(settings, (request) => master.fetch(request));
     await server.finished;
     forget();
   } finally {
@@ -142,9 +147,34 @@ async function run(settings: Settings): Promise<void> {
   }
 }
 
+/** Listens, and prints the address. */
+function serve(
+  { hostname, port }: Settings,
+  handler: (request: Request) => Response | Promise<Response>,
+): Deno.HttpServer {
+  const urlHost = (name: string) => name.includes(":") ? `[${name}]` : name;
+  const onListen = (at: Deno.NetAddr) => {
+    const address = `http://${urlHost(at.hostname)}:${at.port}`;
+    console.log(JSON.stringify({ address }));
+  };
+  try {
+    return Deno.serve({ port, hostname, onListen }, handler);
+  } catch (error) {
+    const why = error instanceof Deno.errors.AddrInUse
+      ? "another program listens there; choose another --port, or 0 for any"
+      : error instanceof Error
+      ? error.message
+      : String(error);
+    throw new Error(`Cannot listen on ${urlHost(hostname)}:${port}: ${why}`, {
+      cause: error,
+    });
+  }
+}
+
 try {
   await run(readSettings(Deno.args));
 } catch (error) {
   console.error(error instanceof Error ? error.message : String(error));
-  Deno.exit(1);
+  if (error instanceof UsageError) console.error(`\n${usage}`);
+  Deno.exit(error instanceof UsageError ? 2 : 1);
 }

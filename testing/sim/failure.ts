@@ -31,10 +31,35 @@ export class SimulationFailure extends Error {
   override readonly name = "SimulationFailure";
   /** Which check. */
   readonly check: CheckName;
+  /** The seed that shows it again; `simulate()` always names it. */
+  readonly seed: number | undefined;
 
   /** Says what was seen. */
-  constructor(check: CheckName, message: string, options?: ErrorOptions) {
-    super(`${check}: ${message}`, options);
+  constructor(
+    check: CheckName,
+    message: string,
+    options: ErrorOptions & { readonly seed?: number } = {},
+  ) {
+    const { seed, ...rest } = options;
+    const prefix = seed === undefined ? "" : `seed ${seed}: `;
+    super(`${prefix}${check}: ${message}`, rest);
     this.check = check;
+    this.seed = seed;
+  }
+
+  /** The same failure, found with `seed`: whoever throws it shows the seed, in the message and above the stack. */
+  foundWith(seed: number): SimulationFailure {
+    const cause = this.cause === undefined ? {} : { cause: this.cause };
+    const message = this.message.slice(`${this.check}: `.length);
+    const named = new SimulationFailure(this.check, message, {
+      ...cause,
+      seed,
+    });
+    // Where it was found, not where it was named.
+    const at = this.stack?.indexOf("\n    at ") ?? -1;
+    if (at >= 0) {
+      named.stack = `${named.name}: ${named.message}${this.stack!.slice(at)}`;
+    }
+    return named;
   }
 }

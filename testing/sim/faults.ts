@@ -8,7 +8,10 @@ import type { SimRandom } from "./random.ts";
 import type { World } from "./world.ts";
 
 const secondUs = 1_000_000;
-/** After so many seconds in which clients got hardly anything, harm rests for a while: what nobody can use shows nothing. */
+/**
+ * After so many seconds in which clients got hardly anything, harm rests for a while: what nobody can use shows nothing.
+ * A rest is no harm: the run goes on until there was as much harm without it (rule F1).
+ */
 const patienceSeconds = 5;
 const restUs = 3 * secondUs;
 
@@ -22,6 +25,8 @@ export class FaultInjector {
   readonly #lasting = new Set<() => void>();
   #isStopped = false;
   #restsUntilUs = 0;
+  #restedUs = 0;
+  #healedAtUs: number | undefined;
   #poorSeconds = 0;
   #lastCompleted = 0;
 
@@ -31,6 +36,12 @@ export class FaultInjector {
     this.#random = random;
     const enabled = new Set(world.plan.faults.kinds);
     this.#kinds = faultKinds.filter((kind) => enabled.has(kind.name));
+  }
+
+  /** Simulated time of harm so far: since the beginning until {@link heal}, without the time in which harm rested. */
+  get harmedUs(): number {
+    const now = this.#healedAtUs ?? this.#world.timeline.nowUs;
+    return now - this.#restedUs + Math.max(0, this.#restsUntilUs - now);
   }
 
   /** Lets harm begin. */
@@ -43,6 +54,7 @@ export class FaultInjector {
   /** Harm is over: every lasting fault ends. */
   heal(): void {
     this.#isStopped = true;
+    this.#healedAtUs = this.#world.timeline.nowUs;
     this.#endAll();
   }
 
@@ -95,6 +107,7 @@ export class FaultInjector {
       if (this.#poorSeconds >= patienceSeconds) {
         this.#poorSeconds = 0;
         this.#restsUntilUs = timeline.nowUs + restUs;
+        this.#restedUs += restUs;
         this.#world.note("harm rests");
         this.#endAll();
       }

@@ -1,23 +1,8 @@
 // deno-lint-ignore-file no-console -- a command line.
-/**
- * `deno task sim`: runs seeds of the simulator.
- *
- * ```text
- * --seed N         one seed, twice: both runs must give the same trace hash
- * --once           ... only once
- * --verbose        ... with every noted event
- * --seeds A..B     every seed from A to B
- * --minutes M      fresh seeds for M minutes of real time, 1 by default
- * --from N         ... beginning with N, by default with the time of day
- * --jobs N         ... as many processes at the same time
- * --until-failure  ... ends with the first seed that fails
- * --json           the totals as one line of JSON
- * ```
- *
- * It fails if a seed fails, and if a hundred seeds or more leave out a kind of fault (rule F1).
- */
+/** `deno task sim`: runs seeds of the simulator; see `usage`. */
 import { simulate, SimulationTotals } from "./run.ts";
 import type { SimulationReport } from "./run.ts";
+import type { CheckName } from "./failure.ts";
 
 interface Arguments {
   seed: number | undefined;
@@ -40,6 +25,34 @@ interface Findings {
   readonly failed: FailedSeed[];
 }
 
+const usage = `Usage: deno task sim [options]
+
+Runs whole NodeHosts on virtual time under crashes, torn disks and broken
+networks. Everything follows from a seed: the same seed, the same run.
+
+  --seed N         one seed, twice: both runs must give the same trace hash
+  --once           ... only once
+  --verbose        ... with every noted event
+  --seeds A..B     every seed from A to B
+  --minutes M      fresh seeds for M minutes of real time (1)
+  --from N         ... beginning with N (the time of day)
+  --jobs N         ... as many processes at the same time (1)
+  --until-failure  ... ends with the first seed in which a check fails; a seed
+                   that only does not count is reported, and others follow
+  --json           the totals as one line of JSON
+  --help           this text
+
+A seed counts with 60 simulated seconds in which faults are being injected and
+500 completed operations (rule F1 in docs/RULES.md).
+
+Exit status: 0 if nothing was found; 1 if a seed failed or did not count, or if
+a hundred seeds or more left out a kind of fault; 2 for a wrong command line.`;
+
+const notCounted: CheckName = "counts as a seed";
+
+/** A command line that cannot be used; the message says why. */
+class UsageError extends Error {}
+
 const flagNames = ["--json", "--verbose", "--once", "--until-failure"];
 
 function wholeNumber(name: string, text: string | undefined): number {
@@ -48,7 +61,7 @@ function wholeNumber(name: string, text: string | undefined): number {
     text === undefined || text === "" || !Number.isSafeInteger(value) ||
     value < 0
   ) {
-    throw new RangeError(
+    throw new UsageError(
       `Cannot use ${name}: "${text ?? ""}" is not a whole number`,
     );
   }
@@ -78,14 +91,14 @@ function parse(args: readonly string[]): Arguments {
     } else if (name === "--minutes") {
       parsed.minutes = Number(args[++i]);
       if (!(parsed.minutes > 0)) {
-        throw new RangeError(
+        throw new UsageError(
           "Cannot use --minutes: it is not a positive number",
         );
       }
     } else if (name === "--from") parsed.from = wholeNumber(name, args[++i]);
     else if (name === "--jobs") {
       parsed.jobs = Math.max(1, wholeNumber(name, args[++i]));
-    } else throw new RangeError(`Cannot use ${name}: there is no such option`);
+    } else throw new UsageError(`Cannot use ${name}: there is no such option`);
   }
   return parsed;
 }
@@ -142,7 +155,7 @@ async function runHere(
     if (failure !== undefined) {
       failed.push({ seed, check: failure.check, message: failure.message });
       printFailure(report, false);
-      if (flags.has("--until-failure")) break;
+      if (flags.has("--until-failure") && failure.check !== notCounted) break;
     }
     if (totals.seeds % 100 === 0) {
       console.error(`${totals.seeds} seeds, ${failed.length} failed`);
@@ -247,7 +260,16 @@ function* fresh({ from, minutes }: Arguments): Generator<number> {
 }
 
 async function main(): Promise<void> {
-  const args = parse(Deno.args);
+  if (Deno.args.includes("--help")) return console.log(usage);
+  let args: Arguments;
+  try {
+    args = parse(Deno.args);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    console.error(`${error.message}\n\n${usage}`);
+    Deno.exitCode = 2;
+    return;
+  }
   const isFine = args.seed === undefined
     ? await runMany(args)
     : await runOne(args.seed, args);

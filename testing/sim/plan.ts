@@ -57,7 +57,7 @@ export interface SimPlan {
   readonly shortWrites: number;
   readonly workload: WorkloadPlan;
   readonly faults: FaultPlan;
-  /** Simulated microseconds of harm, at least. */
+  /** Simulated microseconds of harm, at least: time in which faults are being injected, rests left out. */
   readonly harmUs: number;
   /** Completed operations, at least. */
   readonly operationCount: number;

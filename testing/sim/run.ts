@@ -25,12 +25,14 @@ export interface SimulationReport {
   readonly seed: number;
   /** Of everything that happened; the same for the same seed. */
   readonly traceHash: string;
-  /** Why it failed, or undefined. */
+  /** Why it failed, or undefined. Its message begins with the seed. */
   readonly failure: SimulationFailure | undefined;
   /** The latest events, as lines, if it failed. */
   readonly recentTrace: readonly string[];
   /** Seconds that passed for the simulated machines. */
   readonly simulatedSeconds: number;
+  /** Those of them in which faults were being injected: without the rests, and without the recovery (F1). */
+  readonly harmSeconds: number;
   /** Events: timers, frames, syncs, turns. */
   readonly events: number;
   /** Calls of clients that gave a result. */
@@ -92,18 +94,19 @@ export async function simulate(
   try {
     await world.run();
   } catch (error) {
-    failure = error instanceof SimulationFailure
-      ? error
-      : new SimulationFailure(
-        "stops only when told",
-        `an event threw: ${String(error)}`,
-        { cause: error },
-      );
-    failure.message += ` (seed ${options.seed})`;
+    failure = failureOf(error).foundWith(options.seed);
   } finally {
     guard.release();
   }
   return reportOf(world, failure);
+}
+
+function failureOf(error: unknown): SimulationFailure {
+  return error instanceof SimulationFailure ? error : new SimulationFailure(
+    "stops only when told",
+    `an event threw: ${String(error)}`,
+    { cause: error },
+  );
 }
 
 /** A promise that is rejected and that nobody looks at would end a real process. */
@@ -144,6 +147,7 @@ function reportOf(
       ...machines.flatMap((machine) => machine.describe()),
     ],
     simulatedSeconds: timeline.nowUs / 1_000_000,
+    harmSeconds: world.faults.harmedUs / 1_000_000,
     events: timeline.eventCount,
     completedOperations: operations.completed,
     failedOperations: operations.failed,

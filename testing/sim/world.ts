@@ -18,7 +18,7 @@ import type { Trace } from "./trace.ts";
 import { Workload } from "./workload.ts";
 
 const secondUs = 1_000_000;
-/** Harm goes on for this many times its length, if that is what the operations take. */
+/** A run goes on for this many times the harm it needs, if that is what the operations and the rests take. */
 const harmStretch = 3;
 
 /** One world. */
@@ -87,17 +87,14 @@ export class World {
     this.#everySecond();
     this.workload.start();
     this.faults.start();
-    await timeline.run(plan.harmUs);
-    await timeline.run(
-      plan.harmUs * harmStretch,
-      () => this.history.completedCount >= plan.operationCount,
-    );
-    if (this.history.completedCount < plan.operationCount) {
+    await timeline.run(plan.harmUs * harmStretch, () => this.#isHarmEnough());
+    if (!this.#isHarmEnough()) {
       throw new SimulationFailure(
         "counts as a seed",
-        `only ${this.history.completedCount} operations completed in ${
-          timeline.nowUs / secondUs
-        } s`,
+        `${this.history.completedCount} operations completed, of at least ${plan.operationCount}, and faults were ` +
+          `injected for ${this.faults.harmedUs / secondUs} s, of at least ${
+            plan.harmUs / secondUs
+          }, within ${timeline.nowUs / secondUs} s`,
       );
     }
     this.note("harm is over");
@@ -177,6 +174,13 @@ export class World {
         ),
       );
     });
+  }
+
+  /** Rule F1: enough time of harm, and enough that clients got out of it. */
+  #isHarmEnough(): boolean {
+    const { plan, history, faults } = this;
+    return history.completedCount >= plan.operationCount &&
+      faults.harmedUs >= plan.harmUs;
   }
 
   #makeMachine(index: number, address: string): Machine {

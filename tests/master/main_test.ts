@@ -107,10 +107,25 @@ Deno.test("main.ts says what is wrong with its options, and with a short token",
   );
   for (const [i, { code, stderr }] of (await Promise.all(outputs)).entries()) {
     const text = new TextDecoder().decode(stderr);
-    assert.equal(code, 1);
+    assert.equal(code, i < 3 ? 2 : 1);
     assert.match(text, cases[i]![2]);
     assert.ok(!text.includes("short-secret"));
   }
+});
+
+Deno.test("main.ts says in one line that its port is in use", async () => {
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = taken.addr;
+  const { code, stdout, stderr } = await runMain(":memory:", [
+    "--port",
+    `${port}`,
+  ]).output();
+  assert.equal(code, 1);
+  assert.equal(new TextDecoder().decode(stdout), "");
+  assert.match(
+    new TextDecoder().decode(stderr),
+    new RegExp(`^Cannot listen on 127\\.0\\.0\\.1:${port}: [^\n]+\n$`),
+  );
 });
 
 Deno.test("Where Deno KV is switched off, clients and store say so at once", async () => {

@@ -1,15 +1,28 @@
 // deno-lint-ignore-file no-console -- a command line.
-/**
- * `deno task mutate`: is the simulator any good? Every patch in this folder breaks one thing in a copy of the sources;
- * the simulator alone must find each within so many seeds, and must find nothing in the neutral one.
- *
- * ```text
- * --seeds N     seeds for each patch, 200 by default
- * --only NAME   one patch
- * --jobs N      copies at work at the same time, 1 by default
- * --json        the results as JSON
- * ```
- */
+/** `deno task mutate`: is the simulator any good? See `usage`. */
+import { parseArgs } from "./deps.ts";
+import { applyPatch, patchNames } from "./patches.ts";
+import { verdictOf } from "./verdict.ts";
+
+const usage = `Usage: deno task mutate [options]
+
+Is the simulator any good? Every patch in tests/mutations breaks one thing in a
+copy of the sources. The simulator alone must find each, by a check that it
+names, and must find nothing in the neutral patch. A seed that only does not
+count (rule F1 in docs/RULES.md) has found nothing.
+
+  --seeds N     seeds for each patch (200)
+  --only NAME   one patch
+  --jobs N      copies at work at the same time (1)
+  --json        the results as JSON, before the last line
+  --help        this text
+
+Exit status: 0 if every patch was judged as it should be, else 1; 2 for a wrong
+command line.`;
+
+/** A command line that cannot be used; the message says why. */
+class UsageError extends Error {}
+
 const folder = new URL(".", import.meta.url).pathname;
 const root = new URL("../..", import.meta.url).pathname;
 const copied = ["raft", "storage", "master", "testing"];
@@ -19,10 +32,12 @@ interface Outcome {
   readonly name: string;
   /** What the patch breaks. */
   readonly what: string;
-  /** The first seed that failed, or 0. */
+  /** The first seed in which a check failed, or 0. */
   readonly seed: number;
-  /** The check that failed. */
+  /** The check that failed, by its name. */
   readonly check: string;
+  /** Seeds until then that did not count (F1): no verdict. */
+  readonly notCounted: number;
   readonly seconds: number;
   readonly isAsItShould: boolean;
 }
@@ -67,14 +82,7 @@ async function patchedCopy(name: string): Promise<string> {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
   }
-  const applied = await run("git", [
-    "apply",
-    "--whitespace=nowarn",
-    `${folder}/${name}.patch`,
-  ], copy);
-  if (!applied.isFine) {
-    throw new Error(`Cannot apply ${name}.patch: ${applied.stderr}`);
-  }
+  await applyPatch(name, copy);
   return copy;
 }
 
@@ -100,34 +108,85 @@ async function judge(name: string, seedCount: number): Promise<Outcome> {
         `Cannot judge ${name}: the simulator did not end well\n${stderr}`,
       );
     }
-    const failed = JSON.parse(last).failed[0] ?? { seed: 0, check: "" };
     return {
       name,
       what,
-      seed: failed.seed,
-      check: failed.check,
+      ...verdictOf(JSON.parse(last).failed, name === neutral),
       seconds: (performance.now() - startedAt) / 1_000,
-      isAsItShould: (failed.seed === 0) === (name === neutral),
     };
   } finally {
     Deno.removeSync(copy, { recursive: true });
   }
 }
 
-function option(name: string, otherwise: string): string {
-  const at = Deno.args.indexOf(name);
-  return at < 0 ? otherwise : Deno.args[at + 1] ?? otherwise;
+interface Settings {
+  readonly seedCount: number;
+  readonly names: readonly string[];
+  readonly jobs: number;
+  readonly isJson: boolean;
 }
 
-async function main(): Promise<void> {
-  const seedCount = Number(option("--seeds", "200"));
-  const only = option("--only", "");
-  const jobs = Number(option("--jobs", "1"));
-  const names = [...Deno.readDirSync(folder)]
-    .filter((entry) => entry.name.endsWith(".patch"))
-    .map((entry) => entry.name.slice(0, -".patch".length))
-    .filter((name) => only === "" || name === only)
-    .sort();
+/** Reads the command line; undefined if it asks for help. */
+function readSettings(args: string[]): Settings | undefined {
+  const values = parseFlags(args);
+  if (values.help) return undefined;
+  const all = patchNames();
+  const { only } = values;
+  if (only !== undefined && !all.includes(only)) {
+    throw new UsageError(
+      `Cannot use --only: "${only}" is none of ${all.join(", ")}`,
+    );
+  }
+  return {
+    seedCount: positive("--seeds", values.seeds),
+    names: only === undefined ? all : [only],
+    jobs: positive("--jobs", values.jobs),
+    isJson: values.json,
+  };
+}
+
+function parseFlags(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      options: {
+        seeds: { type: "string", default: "200" },
+        only: { type: "string" },
+        jobs: { type: "string", default: "1" },
+        json: { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
+      },
+    }).values;
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : `${error}`);
+  }
+}
+
+function positive(name: string, text: string): number {
+  const value = Number(text);
+  if (/^[0-9]+$/.test(text) && value > 0 && Number.isSafeInteger(value)) {
+    return value;
+  }
+  throw new UsageError(
+    `Cannot use ${name}: "${text}" is not a positive whole number`,
+  );
+}
+
+/** How a patch did, in a line. */
+function describe(outcome: Outcome, seedCount: number): string {
+  const found = outcome.seed === 0
+    ? `no check failed in ${seedCount} seeds`
+    : `seed ${outcome.seed}: ${outcome.check}`;
+  const uncounted = outcome.notCounted === 0
+    ? ""
+    : `, ${outcome.notCounted} seeds did not count`;
+  return `${outcome.isAsItShould ? "ok    " : "FAILED"} ${
+    outcome.name.padEnd(34)
+  } ${found}${uncounted} (${outcome.seconds.toFixed(0)} s)`;
+}
+
+async function judgeAll(settings: Settings): Promise<boolean> {
+  const { seedCount, names, jobs, isJson } = settings;
   const outcomes: Outcome[] = [];
   const waiting = [...names];
   const work = async () => {
@@ -138,23 +197,27 @@ async function main(): Promise<void> {
     ) {
       const outcome = await judge(name, seedCount);
       outcomes.push(outcome);
-      const found = outcome.seed === 0
-        ? `not caught in ${seedCount} seeds`
-        : `seed ${outcome.seed}: ${outcome.check}`;
-      console.log(
-        `${outcome.isAsItShould ? "ok    " : "FAILED"} ${
-          name.padEnd(34)
-        } ${found} (${outcome.seconds.toFixed(0)} s)`,
-      );
+      console.log(describe(outcome, seedCount));
     }
   };
-  await Promise.all(Array.from({ length: Math.max(1, jobs) }, work));
+  await Promise.all(Array.from({ length: jobs }, work));
   const wrong = outcomes.filter((outcome) => !outcome.isAsItShould).length;
-  if (Deno.args.includes("--json")) {
-    console.log(JSON.stringify({ seedCount, outcomes }));
-  }
+  if (isJson) console.log(JSON.stringify({ seedCount, outcomes }));
   console.log(`${outcomes.length - wrong} passed, ${wrong} failed`);
-  if (wrong > 0) Deno.exitCode = 1;
+  return wrong === 0;
 }
 
-if (import.meta.main) await main();
+async function main(): Promise<number> {
+  try {
+    const settings = readSettings(Deno.args);
+    if (settings !== undefined) return await judgeAll(settings) ? 0 : 1;
+    console.log(usage);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    console.error(`${error.message}\n\n${usage}`);
+    return 2;
+  }
+}
+
+if (import.meta.main) Deno.exitCode = await main();

@@ -40,10 +40,40 @@ Deno.test("simulate() gives the same trace for the same seed, and another for an
 Deno.test("simulate() passes a seed that counts: 60 seconds of harm, 500 operations (rule F1)", async () => {
   const report = await simulate({ seed: 1 });
   assert.equal(report.failure, undefined, report.failure?.message);
-  assert.ok(report.simulatedSeconds > 60);
+  assert.ok(report.harmSeconds >= 60);
+  assert.ok(report.simulatedSeconds > report.harmSeconds);
   assert.ok(report.completedOperations >= 500);
   assert.ok(report.elections > 3);
   assert.ok(Object.keys(report.faults).length > 3);
+});
+
+/** When something happened, from its line in the trace. */
+function secondsOf(line: string): number {
+  return Number(line.trim().split(" ")[0]);
+}
+
+Deno.test("simulate() does not count the time in which harm rests as harm (rule F1)", async () => {
+  let rests = 0;
+  let healedAt = 0;
+  const options = { harmSeconds: 20, operationCount: 50 };
+  for (let seed = 1; rests === 0 && seed < 30; seed++) {
+    const report = await simulate({
+      seed,
+      ...options,
+      onTrace: (line) => {
+        if (line.includes("harm rests")) rests++;
+        if (line.includes("harm is over")) healedAt = secondsOf(line);
+      },
+    });
+    assert.equal(report.failure, undefined, report.failure?.message);
+    assert.ok(report.harmSeconds >= 20);
+    if (rests > 0) {
+      // A rest takes three seconds; the last one may have been cut short.
+      assert.ok(healedAt - report.harmSeconds <= 3 * rests + 1e-6);
+      assert.ok(healedAt - report.harmSeconds > 3 * (rests - 1));
+    }
+  }
+  assert.ok(rests > 0, "a seed with a rest");
 });
 
 Deno.test("simulate() finds a state machine that is not deterministic", async () => {
@@ -62,6 +92,11 @@ Deno.test("simulate() finds a state machine that is not deterministic", async ()
   const report = await simulate({ seed: 5, application, ...short });
   assert.equal(report.failure?.check, "states equal");
   assert.ok(report.recentTrace.length > 0);
+  // Whoever throws it must see what replays it, in the message and in what is printed of an uncaught error.
+  assert.equal(report.failure?.seed, 5);
+  assert.match(report.failure.message, /^seed 5: states equal: /);
+  assert.match(report.failure.stack!, /^SimulationFailure: seed 5: states/);
+  assert.match(report.failure.stack!, /\n {4}at .*testing\/sim\/checks\.ts/);
 });
 
 Deno.test("simulate() finds a state machine whose snapshot leaves something out", async () => {

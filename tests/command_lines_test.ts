@@ -1,0 +1,54 @@
+/** What every command line of the project answers to `--help`, and to what it does not know. */
+import { assert } from "./deps.ts";
+
+const programs: Readonly<Record<string, string>> = {
+  sim: "testing/sim/main.ts",
+  mutate: "tests/mutations/main.ts",
+  bench: "bench/main.ts",
+  demo: "examples/demo/main.ts",
+  master: "master/main.ts",
+};
+
+async function run(
+  program: string,
+  ...args: string[]
+): Promise<{ code: number; out: string; err: string }> {
+  const output = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--quiet",
+      "--no-check",
+      "--no-prompt",
+      "--frozen",
+      "--allow-read",
+      "--allow-env",
+      program,
+      ...args,
+    ],
+    cwd: new URL("..", import.meta.url),
+    stdin: "null",
+  }).output();
+  const decoder = new TextDecoder();
+  return {
+    code: output.code,
+    out: decoder.decode(output.stdout),
+    err: decoder.decode(output.stderr),
+  };
+}
+
+for (const [task, program] of Object.entries(programs)) {
+  Deno.test(`deno task ${task} tells its usage, and names a flag that it does not know`, async () => {
+    const [help, wrong] = await Promise.all([
+      run(program, "--help"),
+      run(program, "--no-such-flag"),
+    ]);
+    assert.equal(help.code, 0, help.err);
+    assert.ok(help.out.startsWith("Usage: deno task " + task), help.out);
+    assert.ok(help.out.includes("--help"));
+    assert.equal(help.err, "");
+    assert.equal(wrong.code, 2, wrong.err);
+    assert.equal(wrong.out, "");
+    const first = wrong.err.split("\n")[0]!;
+    assert.ok(first.includes("--no-such-flag"), first);
+  });
+}

@@ -1,0 +1,50 @@
+/** The patches of this folder, and how they are applied. */
+import { fileURLToPath } from "./deps.ts";
+
+const folder = fileURLToPath(new URL(".", import.meta.url));
+
+/** Names of the patches, sorted. */
+export function patchNames(): string[] {
+  return [...Deno.readDirSync(folder)]
+    .filter((entry) => entry.name.endsWith(".patch"))
+    .map((entry) => entry.name.slice(0, -".patch".length))
+    .sort();
+}
+
+/**
+ * Applies a patch to the tree at `root`; with `isCheck` it only looks whether it could.
+ *
+ * @throws {Error} if it does not apply.
+ */
+export async function applyPatch(
+  name: string,
+  root: string,
+  { isCheck = false }: { isCheck?: boolean } = {},
+): Promise<void> {
+  const { success, stdout, stderr } = await new Deno.Command("git", {
+    args: [
+      "apply",
+      "--whitespace=nowarn",
+      "--numstat", // Turns applying off, so that what is counted is what would be changed ...
+      ...(isCheck ? ["--check"] : ["--apply"]), // ... and this turns it on again.
+      `${folder}/${name}.patch`,
+    ],
+    cwd: root,
+    // A repository around the tree would make git leave out, silently, what is not below its own folder.
+    env: { GIT_CEILING_DIRECTORIES: fileURLToPath(parentOf(root)) },
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  const decoder = new TextDecoder();
+  if (!success || decoder.decode(stdout).trim() === "") {
+    throw new Error(
+      `Cannot apply ${name}.patch: ${
+        decoder.decode(stderr).trim() || "it changes nothing here"
+      }; make it anew against the sources as they are`,
+    );
+  }
+}
+
+function parentOf(root: string): URL {
+  return new URL("..", `file://${root.replace(/\/*$/, "/")}`);
+}
