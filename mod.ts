@@ -39,6 +39,49 @@ export type {
   NodeHostConfig,
   WaitOptions,
 } from "./raft/config.ts";
+export type {
+  ConnectionDownEvent,
+  ConnectionFailedEvent,
+  ConnectionRefusedEvent,
+  ConnectionUpEvent,
+  DiskFailedEvent,
+  DiskFullEvent,
+  DiskSlowEvent,
+  EventsDroppedEvent,
+  EventsOptions,
+  EventStream,
+  HostClosingEvent,
+  HostEvent,
+  HostEventType,
+  LeaderChangedEvent,
+  LogCompactedEvent,
+  LoopHeldEvent,
+  MembershipChangedEvent,
+  NodeEvent,
+  NodeReadyEvent,
+  NodeRemovedEvent,
+  NodeUnloadedEvent,
+  SnapshotCompactedEvent,
+  SnapshotCreatedEvent,
+  SnapshotEvent,
+  SnapshotReceivedEvent,
+  SnapshotRecoveredEvent,
+  SnapshotSendAbortedEvent,
+  SnapshotSendCompletedEvent,
+  SnapshotSendStartedEvent,
+} from "./raft/events.ts";
+export type {
+  HostMetrics,
+  Metric,
+  MetricSample,
+  MetricType,
+} from "./raft/metrics/host_metrics.ts";
+export type { HistogramSnapshot } from "./raft/metrics/histogram.ts";
+export {
+  prometheus,
+  prometheusContentType,
+} from "./raft/metrics/prometheus.ts";
+export type { Measured } from "./raft/metrics/prometheus.ts";
 export { isRetryable, RaftError } from "./raft/errors.ts";
 export type { Outcome, RaftErrorCode } from "./raft/errors.ts";
 export type {

@@ -6,6 +6,7 @@ import { assert } from "./core/assert.ts";
 import { entryKind } from "./core/entry_batch.ts";
 import type { CommittedRange, EntryBatch, SnapshotMeta } from "./core/types.ts";
 import { EntryCursor } from "./entries.ts";
+import type { Counters } from "./metrics/counters.ts";
 import type { Clock, Logger } from "./ports.ts";
 import type { ProposalTable } from "./proposals.ts";
 import type { ProposalGroup } from "./requests.ts";
@@ -61,6 +62,8 @@ export class Applier {
   #position = 0;
   #pauses = 0;
   #isStopped = false;
+  readonly #counters: Counters | undefined;
+  #takenAt = 0;
 
   /** Begins behind `start`: a restored snapshot, or index 0. */
   constructor(options: {
@@ -69,6 +72,7 @@ export class Applier {
     proposer: number;
     clock: Clock;
     owner: ApplierOwner;
+    counters?: Counters;
     start: { index: number; term: number };
   }) {
     this.#machine = options.machine;
@@ -76,6 +80,7 @@ export class Applier {
     this.#proposer = options.proposer;
     this.#clock = options.clock;
     this.#owner = options.owner;
+    this.#counters = options.counters;
     this.applied = options.start.index;
     this.appliedTerm = options.start.term;
   }
@@ -99,17 +104,27 @@ export class Applier {
     );
     this.#range = range;
     this.#position = 0;
+    if (this.#counters !== undefined) this.#takenAt = this.#clock.now();
   }
 
   /** Applies until all is done or the clock shows `deadline`. Throws what the state machine throws. */
   run(deadline: number): void {
     const range = this.#range;
     if (range === undefined || this.#pauses > 0 || this.#isStopped) return;
+    const before = this.applied;
+    let now = this.#takenAt;
     while (this.#position < range.batches.length) {
       const batch = range.batches[this.#position]!;
       if (!this.#applyBatch(batch, range.lastIndex, deadline)) break;
       this.#position++;
-      if (this.#clock.now() >= deadline) break;
+      now = this.#clock.now();
+      if (now >= deadline) break;
+    }
+    if (this.#counters !== undefined) {
+      this.#counters.entriesApplied += this.applied - before;
+      if (this.applied >= range.lastIndex) {
+        this.#counters.apply.record(now - this.#takenAt);
+      }
     }
     if (this.applied >= range.lastIndex) this.#range = undefined;
     if (this.#isStopped) return;

@@ -5,6 +5,7 @@
  */
 import { assert } from "./core/assert.ts";
 import { RaftError } from "./errors.ts";
+import type { HealthWatch } from "./health.ts";
 import type { LogStore, NodeWrite } from "../storage/log_store.ts";
 import type { Clock, Logger, Timer } from "./ports.ts";
 import type { LinkPool } from "./transport/link_pool.ts";
@@ -98,6 +99,7 @@ export class Engine {
   readonly #log: LogStore;
   readonly #links: LinkPool;
   readonly #logger: Logger;
+  readonly #health: HealthWatch | undefined;
   readonly #tickMs: number;
   readonly #onDiskFailure: (error: unknown) => void;
   readonly #openedAt: number;
@@ -127,12 +129,15 @@ export class Engine {
     links: LinkPool;
     logger: Logger;
     tickMs: number;
+    /** Told how long writes, ticks and state machines take. */
+    health?: HealthWatch;
     onDiskFailure: (error: unknown) => void;
   }) {
     this.#clock = options.clock;
     this.#log = options.log;
     this.#links = options.links;
     this.#logger = options.logger;
+    this.#health = options.health;
     this.#tickMs = options.tickMs;
     this.#onDiskFailure = options.onDiskFailure;
     this.#openedAt = this.#clock.now();
@@ -285,17 +290,28 @@ export class Engine {
     const nodes = this.#applying;
     let deadline = 0;
     let done = 0;
+    let last: EngineNode | undefined;
+    let lastSince = 0;
     for (; done < nodes.length; done++) {
       const node = nodes[done]!;
       if (!node.hasToApply) continue;
       const now = this.#clock.now();
+      if (last !== undefined) {
+        this.#health?.applied(last.clusterId, now - lastSince);
+      }
+      last = undefined;
       if (deadline === 0) deadline = now + applyMs;
       else if (now >= deadline) break;
+      last = node;
+      lastSince = now;
       try {
         node.apply(deadline);
       } catch (error) {
         node.fail(error);
       }
+    }
+    if (last !== undefined && this.#health !== undefined) {
+      this.#health.applied(last.clusterId, this.#clock.now() - lastSince);
     }
     for (let i = done; i < nodes.length; i++) this.schedule(nodes[i]!);
     for (let i = 0; i < done; i++) {
@@ -312,12 +328,14 @@ export class Engine {
     this.#log.commitGroup(group.writes, { sync: group.mustSync }).then(
       () => {
         this.#isWriting = false;
+        this.#health?.writeEnded(group.writes.length, group.mustSync);
         this.#tellWritten(group);
         this.#goOn();
       },
       (error) => {
         if (!isDiskFull(error)) return this.#writeFailed(error);
         this.#isWriting = false;
+        this.#health?.writeFailed();
         this.#stall(group);
         this.#wakeIdle();
       },
@@ -342,13 +360,16 @@ export class Engine {
     this.#beginWriting();
     const left = emptyGroup();
     for (const part of splitByCluster(group)) {
+      this.#health?.writeBegan();
       try {
         await this.#log.commitGroup(part.writes, { sync: part.mustSync });
       } catch (error) {
+        this.#health?.writeFailed();
         if (!isDiskFull(error)) return this.#writeFailed(error);
         joinGroups(left, part);
         continue;
       }
+      this.#health?.writeEnded(part.writes.length, part.mustSync);
       this.#tellWritten(part);
     }
     this.#isWriting = false;
@@ -360,6 +381,7 @@ export class Engine {
     this.#isWriting = true;
     this.#lastWriteTick = this.tickNow;
     this.#isProven = false;
+    this.#health?.writeBegan();
   }
 
   #tellWritten(group: Group): void {
@@ -408,6 +430,7 @@ export class Engine {
 
   #writeFailed(error: unknown): void {
     this.#isWriting = false;
+    this.#health?.writeFailed();
     this.#isClosed = true;
     this.#timer?.cancel();
     this.#logger.error("the log failed and is closed for good", {
@@ -423,13 +446,15 @@ export class Engine {
     const next = (Math.floor(elapsed / this.#tickMs) + 1) * this.#tickMs;
     this.#timer = this.#clock.setTimer(next - elapsed, () => {
       // What peers sent while this process was held up comes first, then the tick (C6).
-      this.#clock.defer(() => this.#tick());
+      this.#clock.defer(() => this.#tick(next));
     });
   }
 
-  #tick(): void {
+  /** A tick that was due `due` milliseconds after the NodeHost opened. */
+  #tick(due: number): void {
     if (this.#isClosed) return;
     const elapsed = this.#clock.now() - this.#openedAt;
+    this.#health?.tick(elapsed - due, this.#log.isDiskFull);
     this.tickNow = Math.floor(elapsed / this.#tickMs);
     for (const node of this.#nodes.values()) {
       try {
@@ -457,9 +482,11 @@ export class Engine {
     }
     this.#isWriting = true;
     this.#isProven = true;
+    this.#health?.writeBegan();
     this.#log.idle().then(
       () => {
         this.#isWriting = false;
+        this.#health?.writeEnded(0, false);
         this.#goOn();
       },
       (error) => this.#writeFailed(error),

@@ -1,4 +1,6 @@
 /** What the nodes of one NodeHost share. */
+import type { EventHub } from "./events.ts";
+import type { Counters } from "./metrics/counters.ts";
 import type { Clock, Logger } from "./ports.ts";
 import type { SnapshotPacer } from "./snapshot_pacer.ts";
 import type { Snapshotter } from "./snapshotter.ts";
@@ -25,6 +27,10 @@ export interface HostContext {
   readonly clock: Clock;
   /** Where to log. */
   readonly logger: Logger;
+  /** Who listens to what happens. */
+  readonly events: EventHub;
+  /** What is counted. */
+  readonly counters: Counters;
   /** Connections to other NodeHosts. */
   readonly links: LinkPool;
   /** The log of all nodes. */

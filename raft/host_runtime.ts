@@ -14,12 +14,18 @@ import type {
   ResolvedNodeHostConfig,
 } from "./config.ts";
 import { crc32 } from "./deps.ts";
+import { ConnectionWatch } from "./connection_watch.ts";
 import { Engine } from "./engine.ts";
 import { RaftError } from "./errors.ts";
+import { EventHub } from "./events.ts";
+import { HealthWatch } from "./health.ts";
 import type { HostContext } from "./host_context.ts";
 import { openIdentity } from "./identity.ts";
 import type { OpenedIdentity } from "./identity.ts";
-import { consoleLogger } from "./logger.ts";
+import { consoleLogger, harmless } from "./logger.ts";
+import { Counters } from "./metrics/counters.ts";
+import { addIgnored, gatherGauges, noIgnored } from "./metrics/gauges.ts";
+import { HostMetrics } from "./metrics/host_metrics.ts";
 import { Node } from "./node.ts";
 import type { Logger, Ports, Random } from "./ports.ts";
 import { Reporter } from "./reporter.ts";
@@ -73,8 +79,24 @@ export class HostRuntime {
   #wal: Wal | undefined;
   #masterClient: IMasterClient | undefined;
   #reporter: Reporter | undefined;
-  /** Why other NodeHosts cannot be reached, by address. */
-  readonly #troubles = new Map<string, string>();
+  /** Who listens to what happens. */
+  readonly events = new EventHub();
+  /** What is counted. */
+  readonly counters = new Counters();
+  /** What is measured. */
+  readonly metrics = new HostMetrics(this.counters, () =>
+    gatherGauges({
+      nodes: this.#nodes.values(),
+      ignoredBefore: this.#ignoredBefore,
+      links: this.#links?.links() ?? [],
+      log: this.#wal,
+      health: this.#health,
+      incarnation: this.#identity?.incarnation ?? 0,
+    }));
+  /** What nodes that are gone did not heed. */
+  readonly #ignoredBefore = noIgnored();
+  readonly #health: HealthWatch;
+  readonly #connections: ConnectionWatch;
   /** What ends each pause. */
   readonly #pauses = new Set<() => void>();
   #failure: RaftError | undefined;
@@ -94,6 +116,14 @@ export class HostRuntime {
     this.#logger = config.logger === undefined
       ? consoleLogger
       : harmless(config.logger);
+    this.#connections = new ConnectionWatch(this.#logger, this.events);
+    this.#health = new HealthWatch({
+      clock: ports.clock,
+      logger: this.#logger,
+      events: this.events,
+      counters: this.counters,
+      tickMs: config.tickMs,
+    });
   }
 
   /** The folder's identity, once it is open. */
@@ -235,14 +265,19 @@ export class HostRuntime {
       listenAddress: this.config.listenAddress,
       maxFrameBytes: Math.floor(this.config.segmentBytes / 4),
       maxQueuedBytes,
+      counters: this.counters.transport,
       handlers: {
         onRecord: (link, record) => this.#receive(link, record),
         onFrameEnd: () => this.#engine?.requestTurn(),
         onLinkUp: (link) => {
-          this.#troubles.delete(link.address);
+          this.#connections.up(link.address);
           this.#eachNode((node) => node.linkUp());
         },
-        onLinkDown: (link, reason) => this.#linkDown(link.address, reason),
+        onLinkDown: (link, reason) => {
+          this.#connections.down(link.address, reason);
+          this.#eachNode((node) => node.linkDown(link.address));
+        },
+        onRefused: (refusal) => this.#connections.refused(refusal),
         onSnapshotConnection: (remote, connection) =>
           this.#context?.snapshotter.accept(connection, {
             onOffer: (offer) => {
@@ -263,6 +298,7 @@ export class HostRuntime {
       links,
       logger: this.#logger,
       tickMs: this.config.tickMs,
+      health: this.#health,
       onDiskFailure: (error) => this.#diskFailed(error),
     });
     this.#context = {
@@ -273,6 +309,8 @@ export class HostRuntime {
       batchBytes: this.#batchBytes(),
       clock,
       logger: this.#logger,
+      events: this.events,
+      counters: this.counters,
       links,
       log: this.#wal!,
       snapshotStore: this.#snapshots!,
@@ -297,22 +335,9 @@ export class HostRuntime {
     }
   }
 
-  #linkDown(address: string, reason: string): void {
-    if (!this.#troubles.has(address)) {
-      // That others are not up yet, or no longer, is usual; that we may not reach them never passes by itself.
-      const level = /requires .* access/i.test(reason) ? "warn" : "info";
-      this.#logger[level]("another NodeHost is out of reach", {
-        address,
-        reason,
-      });
-    }
-    this.#troubles.set(address, reason);
-    this.#eachNode((node) => node.linkDown(address));
-  }
-
   /** Why the NodeHost at `address` cannot be reached, as far as known; `""` if it can, or was not tried. */
   troubleWith(address: string): string {
-    return this.#troubles.get(address) ?? "";
+    return this.#connections.troubleWith(address);
   }
 
   /** Starts again the nodes that the log names and whose state machine has a name here (rule I5). */
@@ -345,7 +370,10 @@ export class HostRuntime {
 
   /** Hands leadership over, then closes everything. */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    if (this.#closing === undefined) {
+      if (this.events.isHeard) this.events.emit({ type: "hostClosing" });
+      this.#closing = this.#close();
+    }
     return this.#closing;
   }
 
@@ -401,6 +429,7 @@ export class HostRuntime {
     this.#context?.snapshotter.close();
     await this.#wal?.close();
     this.#identity?.release();
+    this.events.close();
   }
 
   async #stopMasterClient(): Promise<void> {
@@ -424,6 +453,10 @@ export class HostRuntime {
       { cause: error },
     );
     const failure = this.#failure;
+    if (this.events.isHeard) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.events.emit({ type: "diskFailed", reason });
+    }
     this.#eachNode((node) => node.stop(failure));
   }
 
@@ -463,15 +496,27 @@ export class HostRuntime {
     } catch (error) {
       node.fail(error);
     }
+    this.#entered(node);
     // A removed node goes on voting until it may go; who starts it is told all the same.
     if (node.failure !== undefined) this.#leave(node);
     if (node.refusal !== undefined) throw node.refusal;
+  }
+
+  #entered(node: Node): void {
+    this.counters.nodesStarted++;
+    this.#health.nodeAdded(node.config.electionTimeoutTicks);
+    if (node.failure !== undefined || !this.events.isHeard) return;
+    const { clusterId, nodeId } = node;
+    const { applied } = node.applier;
+    this.events.emit({ type: "nodeReady", clusterId, nodeId, applied });
   }
 
   /** Takes out a node that was stopped; resolves when nothing of it is under way. */
   #leave(node: Node): Promise<void> {
     const { clusterId } = node;
     this.#nodes.delete(clusterId);
+    this.#health.nodeRemoved(node.config.electionTimeoutTicks);
+    addIgnored(this.#ignoredBefore, node.peer.ignoredMessages());
     const before = this.#stopping.get(clusterId);
     const ended: Promise<void> = this.#end(node, before).finally(() => {
       if (this.#stopping.get(clusterId) === ended) {
@@ -548,6 +593,7 @@ export class HostRuntime {
         mayVote: bootstrap.admitted,
         prng: new Prng(randomInteger(this.ports.random)),
         crc32,
+        counters: this.counters.core,
       },
       log,
       {
@@ -714,23 +760,6 @@ export class HostRuntime {
     );
     await this.#leave(node);
   }
-}
-
-/** A logger that is not heeded when it throws: half a turn of the engine must not be lost with it. */
-function harmless(logger: Logger): Logger {
-  const log = (level: keyof Logger): Logger["info"] => (message, fields) => {
-    try {
-      logger[level](message, fields);
-    } catch {
-      // There is nobody left to tell.
-    }
-  };
-  return {
-    debug: log("debug"),
-    info: log("info"),
-    warn: log("warn"),
-    error: log("error"),
-  };
 }
 
 /** A random integer from 1 to 2^52. */

@@ -21,3 +21,20 @@ function line(message: string, fields?: Record<string, unknown>): string {
     .map(([name, value]) => `${name}=${String(value)}`);
   return ["drakkar:", message, ...details].join(" ");
 }
+
+/** A logger that is not heeded when it throws: half a turn of the engine must not be lost with it. */
+export function harmless(logger: Logger): Logger {
+  const log = (level: keyof Logger): Logger["info"] => (message, fields) => {
+    try {
+      logger[level](message, fields);
+    } catch {
+      // There is nobody left to tell.
+    }
+  };
+  return {
+    debug: log("debug"),
+    info: log("info"),
+    warn: log("warn"),
+    error: log("error"),
+  };
+}

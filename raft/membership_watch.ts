@@ -12,6 +12,7 @@ import type { Admission } from "./admission.ts";
 import type { ChangeTable } from "./changes.ts";
 import { proposerKey } from "./entries.ts";
 import { RaftError } from "./errors.ts";
+import type { NodeEvents } from "./node_events.ts";
 import type { Logger } from "./ports.ts";
 import type { Routes } from "./routes.ts";
 import type { Bootstrap } from "../storage/log_store.ts";
@@ -28,6 +29,7 @@ export interface WatchOwner {
   readonly admission: Admission;
   readonly config: { readonly electionTimeoutTicks: number };
   readonly host: { readonly logger: Logger };
+  readonly events: NodeEvents;
   bootstrap(): Bootstrap;
   saveBootstrap(bootstrap: Bootstrap, done: () => void): void;
   /** Ends what callers wait for, with `reason`. */
@@ -63,6 +65,9 @@ export class MembershipWatch {
     const decision = decideChange(peer.membership(), change, index);
     peer.applyMembership(decision.membership);
     routes.setMembership(decision.membership);
+    if (decision.accepted) {
+      this.#node.events.membershipChanged(decision.membership);
+    }
     if (key.proposer === proposer) this.#changes.decided(key.counter, decision);
     this.wantsIdentify = true;
     if (change.type === "removeNode" && decision.accepted) {
@@ -140,6 +145,7 @@ export class MembershipWatch {
     });
     this.leaving = removedError(clusterId, nodeId);
     this.#node.endRequests(this.leaving);
+    this.#node.events.removed();
   }
 }
 

@@ -9,6 +9,46 @@ export { NodeHost } from "./nodehost.ts";
 export type { NodeToAdd, NodeToRemove } from "./nodehost.ts";
 export type { ClusterStatus, HostInfo, LinkStatus } from "./host_info.ts";
 export type { ClusterConfig, NodeHostConfig, WaitOptions } from "./config.ts";
+export type {
+  ConnectionDownEvent,
+  ConnectionFailedEvent,
+  ConnectionRefusedEvent,
+  ConnectionUpEvent,
+  DiskFailedEvent,
+  DiskFullEvent,
+  DiskSlowEvent,
+  EventsDroppedEvent,
+  EventsOptions,
+  EventStream,
+  HostClosingEvent,
+  HostEvent,
+  HostEventType,
+  LeaderChangedEvent,
+  LogCompactedEvent,
+  LoopHeldEvent,
+  MembershipChangedEvent,
+  NodeEvent,
+  NodeReadyEvent,
+  NodeRemovedEvent,
+  NodeUnloadedEvent,
+  SnapshotCompactedEvent,
+  SnapshotCreatedEvent,
+  SnapshotEvent,
+  SnapshotReceivedEvent,
+  SnapshotRecoveredEvent,
+  SnapshotSendAbortedEvent,
+  SnapshotSendCompletedEvent,
+  SnapshotSendStartedEvent,
+} from "./events.ts";
+export type {
+  HostMetrics,
+  Metric,
+  MetricSample,
+  MetricType,
+} from "./metrics/host_metrics.ts";
+export type { HistogramSnapshot } from "./metrics/histogram.ts";
+export { prometheus, prometheusContentType } from "./metrics/prometheus.ts";
+export type { Measured } from "./metrics/prometheus.ts";
 export { isRetryable, RaftError } from "./errors.ts";
 export type { Outcome, RaftErrorCode } from "./errors.ts";
 export type {

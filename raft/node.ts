@@ -32,6 +32,7 @@ import {
 } from "./requests.ts";
 import type { PendingRead, ProposalGroup, Settle } from "./requests.ts";
 import { removedReason, Routes } from "./routes.ts";
+import { NodeEvents } from "./node_events.ts";
 import { NodeSnapshots } from "./node_snapshots.ts";
 import type { Result, StateMachine } from "./state_machine.ts";
 import type { Link, WireRecord } from "./transport/link_pool.ts";
@@ -83,6 +84,8 @@ export class Node implements EngineNode {
   readonly admission: Admission;
   /** Saves, sends and receives snapshots. */
   readonly snapshots: NodeSnapshots;
+  /** Tells what becomes of it. */
+  readonly events: NodeEvents;
   readonly #engine: Engine;
   readonly #proposals: ProposalTable;
   readonly #reads = new ReadTable();
@@ -115,7 +118,9 @@ export class Node implements EngineNode {
     this.#proposals = new ProposalTable(
       this.proposer,
       (count) => this.takeCounters(count),
+      { clock: this.host.clock, histogram: this.host.counters.propose },
     );
+    this.events = new NodeEvents(this);
     this.#changes = new ChangeTable(this);
     this.#watch = new MembershipWatch(this, this.#changes);
     this.#greetings = new Greetings(this, parts.engine);
@@ -126,6 +131,7 @@ export class Node implements EngineNode {
       proposer: this.proposer,
       clock: parts.host.clock,
       owner: this,
+      counters: parts.host.counters,
       start: parts.start,
     });
     this.routes = new Routes(this, this.peer.membership(), parts.log.peers());
@@ -142,6 +148,7 @@ export class Node implements EngineNode {
   ): Promise<Result> {
     const refusal = this.#refusalOf(command.length);
     if (refusal !== undefined) {
+      this.host.counters.refused(refusal.code);
       return refusal === this.#busyError
         ? this.#refuseBusy()
         : Promise.reject(refusal);
@@ -170,6 +177,7 @@ export class Node implements EngineNode {
   ): Promise<T> {
     if (this.refusal !== undefined) return Promise.reject(this.refusal);
     if (this.#isOverloaded(0)) return this.#refuseBusy();
+    this.host.counters.reads++;
     const deadline = this.#deadline(options.timeoutMs);
     return abortable<T>(options.signal, (settle) => {
       const read: PendingRead = {
@@ -222,7 +230,7 @@ export class Node implements EngineNode {
   tick(): void {
     this.peer.tick();
     const now = this.#engine.tickNow;
-    this.#proposals.tick(now);
+    this.host.counters.proposalsTimedOut += this.#proposals.tick(now);
     if (this.#reads.count > 0) {
       this.#reads.tick(
         now,
@@ -233,6 +241,7 @@ export class Node implements EngineNode {
     if (this.#changes.hasWork) this.#changes.tick(now);
     this.admission.tick();
     this.#watch.tick();
+    this.events.look();
     if (
       this.peer.hasUpdate() || this.#reads.hasWaiting ||
       this.#changes.hasWork ||
@@ -251,6 +260,7 @@ export class Node implements EngineNode {
     if (this.#changes.hasWork) this.#changes.turn();
     this.#watch.identify();
     if (this.peer.hasUpdate()) this.#carryOut(this.peer.update());
+    this.events.look();
   }
 
   /** Whether there is something to apply. */
@@ -284,6 +294,7 @@ export class Node implements EngineNode {
   fail(error: unknown): void {
     if (this.failure !== undefined) return;
     const message = error instanceof Error ? error.message : String(error);
+    this.host.counters.nodesFailed++;
     this.host.logger.error("a node stopped", {
       clusterId: this.clusterId,
       nodeId: this.nodeId,
@@ -311,6 +322,7 @@ export class Node implements EngineNode {
     this.admission.stop();
     this.applier.stop();
     this.snapshots.stop();
+    this.events.stopped(reason);
     this.ended = this.#end();
   }
 
@@ -553,6 +565,7 @@ export class Node implements EngineNode {
       this.#proposals.refused(() => this.#dropped(taken));
     } else {
       this.#proposals.sealed(taken);
+      this.host.counters.proposals += count;
     }
     this.#forwarding.sealed(taken);
   }
@@ -637,6 +650,7 @@ export class Node implements EngineNode {
       return this.#proposals.refusedForward(unreachable);
     }
     const { entries, group } = this.#proposals.takeForward();
+    this.host.counters.proposalsForwarded += group.settles.length;
     this.routes.send(leader, {
       kind: "forward",
       clusterId: this.clusterId,
@@ -661,6 +675,7 @@ export class Node implements EngineNode {
   #issueReads(): void {
     const counter = this.takeCounters(1);
     this.#reads.beginRound(counter, this.#engine.tickNow);
+    this.host.counters.readRounds++;
     this.peer.readIndex({
       nodeId: this.nodeId,
       incarnation: this.host.self.incarnation,
@@ -685,6 +700,7 @@ export class Node implements EngineNode {
       this.#confirmRead(read.context, read.index);
     }
     for (const context of update.droppedReads) {
+      this.host.counters.readRoundsDropped++;
       this.#reads.drop(
         context.counter,
         () =>

@@ -11,6 +11,7 @@ import type { HostContext } from "./host_context.ts";
 import type { Timer } from "./ports.ts";
 import type { Routes } from "./routes.ts";
 import type { SnapshotOffer } from "./snapshotter.ts";
+import type { Connection } from "./transport/transport.ts";
 import type { HostIdentity } from "./transport/link_pool.ts";
 import type { Bootstrap, NodeLog } from "../storage/log_store.ts";
 import type { Membership } from "./core/types.ts";
@@ -148,17 +149,13 @@ export class NodeSnapshots {
     if (address === undefined) return peer.reportSnapshot(to, false);
     this.#sending.add(to);
     const bootstrap = this.#node.bootstrap();
+    const { index } = message.snapshot;
+    const about = { clusterId, nodeId, index };
+    if (host.events.isHeard) {
+      host.events.emit({ type: "snapshotSendStarted", ...about, to });
+    }
     host.snapshotter.send({
-      open: async () => {
-        const signal = this.#aborter.signal;
-        const opened = await host.links.openSnapshotConnection(address, signal);
-        const known = this.#node.routes.knownNodeHost(to);
-        if (known === "" || known === opened.remote.nodeHostId) {
-          return opened.connection;
-        }
-        opened.connection.close();
-        throw new Error(`another NodeHost answers at ${address}`);
-      },
+      open: () => this.#connect(address, to),
       clusterId,
       from: nodeId,
       to,
@@ -168,16 +165,63 @@ export class NodeSnapshots {
       generation: bootstrap.generation,
       signal: this.#aborter.signal,
     }).then(
-      () => this.#sent(to, true),
+      () => {
+        host.counters.snapshotsSent++;
+        if (host.events.isHeard) {
+          host.events.emit({ type: "snapshotSendCompleted", ...about, to });
+        }
+        this.#sent(to, true);
+      },
       (error) => {
+        const reason = error instanceof Error ? error.message : String(error);
+        host.counters.snapshotSendFailures++;
         host.logger.warn("a snapshot could not be sent", {
           clusterId,
           to,
-          error: error instanceof Error ? error.message : String(error),
+          error: reason,
         });
+        if (host.events.isHeard) {
+          host.events.emit({
+            type: "snapshotSendAborted",
+            ...about,
+            to,
+            reason,
+          });
+        }
         this.#retryLater(to);
       },
     );
+  }
+
+  /** Makes a connection for one snapshot to member `to`. */
+  async #connect(address: string, to: number): Promise<Connection> {
+    const { events, counters, links } = this.#node.host;
+    const { signal } = this.#aborter;
+    counters.transport.snapshotDials++;
+    try {
+      const opened = await links.openSnapshotConnection(address, signal);
+      const known = this.#node.routes.knownNodeHost(to);
+      if (known !== "" && known !== opened.remote.nodeHostId) {
+        opened.connection.close();
+        throw new Error(`another NodeHost answers at ${address}`);
+      }
+      if (events.isHeard) {
+        events.emit({ type: "connectionUp", address, snapshot: true });
+      }
+      return opened.connection;
+    } catch (error) {
+      counters.transport.snapshotDialFailures++;
+      if (events.isHeard) {
+        const reason = error instanceof Error ? error.message : String(error);
+        events.emit({
+          type: "connectionFailed",
+          address,
+          snapshot: true,
+          reason,
+        });
+      }
+      throw error;
+    }
   }
 
   /** Why an offered snapshot is not wanted; undefined if it is. */
@@ -202,6 +246,17 @@ export class NodeSnapshots {
   /** The file of an accepted offer lies durable on this disk. */
   received(offer: SnapshotOffer): void {
     if (this.#node.failure !== undefined) return;
+    const { host, clusterId, nodeId } = this.#node;
+    host.counters.snapshotsReceived++;
+    if (host.events.isHeard) {
+      host.events.emit({
+        type: "snapshotReceived",
+        clusterId,
+        nodeId,
+        index: offer.meta.index,
+        from: offer.from,
+      });
+    }
     this.#node.stepSnapshot({
       type: "snapshot",
       from: offer.from,
@@ -283,7 +338,14 @@ export class NodeSnapshots {
   }
 
   #save(): Promise<number> {
-    this.#saving = this.#saveNow().finally(() => {
+    const { counters } = this.#node.host;
+    this.#saving = this.#saveNow().then((index) => {
+      counters.snapshotsSaved++;
+      return index;
+    }, (error) => {
+      counters.snapshotSaveFailures++;
+      throw error;
+    }).finally(() => {
       this.#saving = undefined;
     });
     return this.#saving;
@@ -323,7 +385,18 @@ export class NodeSnapshots {
       );
     }
     await this.#record(saved.meta);
-    return saved.meta.index;
+    const { index } = saved.meta;
+    if (host.events.isHeard) {
+      const { bytes } = saved;
+      host.events.emit({
+        type: "snapshotCreated",
+        clusterId,
+        nodeId,
+        index,
+        bytes,
+      });
+    }
+    return index;
   }
 
   /** Makes the log know the snapshot and forget what lies far below it. */
@@ -346,6 +419,15 @@ export class NodeSnapshots {
         this.#abandonRecord = undefined;
         resolve();
         this.#retain(meta.index);
+        if (compactTo > 0 && node.host.events.isHeard) {
+          const { clusterId, nodeId } = node;
+          node.host.events.emit({
+            type: "logCompacted",
+            clusterId,
+            nodeId,
+            index: compactTo,
+          });
+        }
       }, abandon);
     });
   }
@@ -383,11 +465,34 @@ export class NodeSnapshots {
     node.membershipChanged(node.peer.membership());
     node.appliedTo(applier.applied);
     node.schedule();
+    this.#recovered(applier.applied);
+  }
+
+  #recovered(index: number): void {
+    const { host, clusterId, nodeId, peer } = this.#node;
+    host.counters.snapshotsRecovered++;
+    if (!host.events.isHeard) return;
+    host.events.emit({ type: "snapshotRecovered", clusterId, nodeId, index });
+    const membership = peer.membership();
+    host.events.emit({
+      type: "membershipChanged",
+      clusterId,
+      nodeId,
+      membership,
+    });
   }
 
   #retain(index: number): void {
     const { host, clusterId, nodeId } = this.#node;
-    host.snapshotStore.retain(clusterId, nodeId, index);
+    const removed = host.snapshotStore.retain(clusterId, nodeId, index);
+    if (removed > 0 && host.events.isHeard) {
+      host.events.emit({
+        type: "snapshotCompacted",
+        clusterId,
+        nodeId,
+        index,
+      });
+    }
   }
 }
 

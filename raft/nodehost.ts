@@ -11,9 +11,11 @@ import {
 import type { ClusterConfig, NodeHostConfig, WaitOptions } from "./config.ts";
 import { denoPorts } from "./deno_ports.ts";
 import { RaftError } from "./errors.ts";
+import type { EventsOptions, EventStream } from "./events.ts";
 import { hostInfo, reportOf } from "./host_info.ts";
 import type { HostInfo } from "./host_info.ts";
 import { HostRuntime } from "./host_runtime.ts";
+import type { HostMetrics } from "./metrics/host_metrics.ts";
 import type { Node } from "./node.ts";
 import type { Ports } from "./ports.ts";
 import { abortable, settleError } from "./requests.ts";
@@ -105,6 +107,23 @@ export class NodeHost implements AsyncDisposable {
   /** Region it runs in, or `""`. */
   get region(): string {
     return this.#runtime.config.region;
+  }
+
+  /** What this NodeHost measures: counters, gauges and latencies. {@link prometheus} makes a page of them. */
+  get metrics(): HostMetrics {
+    return this.#runtime.metrics;
+  }
+
+  /**
+   * What happens on this NodeHost from now on: leaders, memberships, connections, snapshots, a slow disk and more. Any
+   * number of streams are independent of each other, and none holds up the NodeHost: who is too slow gets
+   * `eventsDropped`. It ends when the NodeHost has closed, when the loop over it is left, or with `signal`.
+   *
+   * @throws {TypeError} if an option has the wrong type.
+   * @throws {RangeError} if `maxBuffered` is out of range.
+   */
+  events(options?: EventsOptions): EventStream {
+    return this.#runtime.events.subscribe(options);
   }
 
   /**

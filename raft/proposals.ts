@@ -26,6 +26,14 @@ const overwritten = (): unknown =>
     "Cannot apply the proposal: another leader's entry took its place in the log",
   );
 
+/** Measures how long proposals take, a group at a time: two looks at the clock for a whole batch. */
+export interface ProposalLatency {
+  /** Time. */
+  readonly clock: { now(): number };
+  /** What is told for each group that was applied. */
+  readonly histogram: { record(ms: number, count: number): void };
+}
+
 /** All proposals of one node that have not ended. */
 export class ProposalTable {
   /** Entries for the next batch of this node as leader. */
@@ -41,14 +49,20 @@ export class ProposalTable {
   #bytes = 0;
   readonly #proposer: number;
   readonly #takeCounters: (count: number) => number;
+  readonly #latency: ProposalLatency | undefined;
 
   /**
    * `proposer` names this incarnation of the NodeHost in proposer keys; `takeCounters` returns the first of so many
-   * counters that no other table got in it.
+   * counters that no other table got in it; `latency` is told how long proposals took.
    */
-  constructor(proposer: number, takeCounters: (count: number) => number) {
+  constructor(
+    proposer: number,
+    takeCounters: (count: number) => number,
+    latency?: ProposalLatency,
+  ) {
     this.#proposer = proposer;
     this.#takeCounters = takeCounters;
+    this.#latency = latency;
   }
 
   /** What all of them count against the limit of memory. */
@@ -69,6 +83,7 @@ export class ProposalTable {
   ): ProposalGroup {
     this.builder.add(command);
     const group = this.#next;
+    if (group.since < 0) this.#begin(group);
     group.add(settle, deadline, command.length);
     return group;
   }
@@ -80,7 +95,10 @@ export class ProposalTable {
     deadline: number,
   ): ProposalGroup {
     const group = this.#nextForward;
-    if (group.settles.length === 0) this.#beginForward(group);
+    if (group.settles.length === 0) {
+      this.#beginForward(group);
+      this.#begin(group);
+    }
     const counter = this.#nextCounter++;
     assert(counter < this.#counterEnd, "a record must not use up its counters");
     this.forwardBuilder.addWithKey(command, this.#proposer, counter);
@@ -174,6 +192,7 @@ export class ProposalTable {
     if (at === 0) this.#inLog.shift();
     else this.#inLog.splice(at, 1);
     this.#bytes -= group.bytes;
+    if (group.since >= 0) this.#measure(group);
   }
 
   /** Whether any forwarded proposal waits. */
@@ -192,6 +211,7 @@ export class ProposalTable {
       if (slot === group.settles.length - 1) {
         this.#forwarded.splice(at, 1);
         this.#bytes -= group.bytes;
+        this.#measure(group);
       }
       return settle;
     }
@@ -229,16 +249,21 @@ export class ProposalTable {
     this.#forwarded = this.#forwarded.filter(survives);
   }
 
-  /** Ends proposals whose deadline has passed, and forgets forwarded records nobody waits for any more. */
-  tick(now: number): void {
-    for (const group of this.#inLog) group.expire(now, expired);
-    if (this.#forwarded.length === 0) return;
+  /**
+   * Ends proposals whose deadline has passed, and forgets forwarded records nobody waits for any more. Returns how many
+   * were ended.
+   */
+  tick(now: number): number {
+    let count = 0;
+    for (const group of this.#inLog) count += group.expire(now, expired);
+    if (this.#forwarded.length === 0) return count;
     this.#forwarded = this.#forwarded.filter((group) => {
-      group.expire(now, expired);
+      count += group.expire(now, expired);
       if (group.soonest < Number.MAX_SAFE_INTEGER) return true;
       this.#bytes -= group.bytes;
       return false;
     });
+    return count;
   }
 
   /** Ends all: those in a log with `inLogError`, the others with `otherError`. */
@@ -251,6 +276,18 @@ export class ProposalTable {
     this.builder.clear();
     this.refused(otherError);
     this.refusedForward(otherError);
+  }
+
+  #begin(group: ProposalGroup): void {
+    if (this.#latency !== undefined) group.since = this.#latency.clock.now();
+  }
+
+  /** The oldest proposal of a group stands for all of it. */
+  #measure(group: ProposalGroup): void {
+    if (this.#latency === undefined || group.since < 0) return;
+    const { clock, histogram } = this.#latency;
+    const count = group.settles.length - group.foreignCount;
+    histogram.record(clock.now() - group.since, count);
   }
 
   /** Counters within a record follow one another. */

@@ -86,6 +86,10 @@ export class ProposalGroup {
   soonest: number = Number.MAX_SAFE_INTEGER;
   /** What the group counts against the limit of memory. */
   bytes = 0;
+  /** When its first request of this NodeHost was made, in milliseconds of the clock; -1 if there is none. */
+  since = -1;
+  /** Slots of entries that others wait for. */
+  foreignCount = 0;
 
   /** Adds a request of this NodeHost. */
   add(settle: Settle<Result>, deadline: number, bytes: number): void {
@@ -98,6 +102,7 @@ export class ProposalGroup {
   /** Leaves room for `count` entries that others wait for. */
   skip(count: number, bytes: number): void {
     this.bytes += bytes;
+    this.foreignCount += count;
     for (let i = 0; i < count; i++) {
       this.settles.push(undefined);
       this.deadlines.push(Number.MAX_SAFE_INTEGER);
@@ -116,9 +121,10 @@ export class ProposalGroup {
     this.soonest = Number.MAX_SAFE_INTEGER;
   }
 
-  /** Ends those whose deadline has passed. */
-  expire(now: number, makeError: () => unknown): void {
-    if (now < this.soonest) return;
+  /** Ends those whose deadline has passed; returns how many. */
+  expire(now: number, makeError: () => unknown): number {
+    if (now < this.soonest) return 0;
+    let count = 0;
     this.soonest = Number.MAX_SAFE_INTEGER;
     let rejected: Promise<never> | undefined;
     for (let i = 0; i < this.settles.length; i++) {
@@ -127,10 +133,12 @@ export class ProposalGroup {
       if (this.deadlines[i]! <= now) {
         this.settles[i] = undefined;
         settle(rejected ??= Promise.reject(makeError()));
+        count++;
       } else if (this.deadlines[i]! < this.soonest) {
         this.soonest = this.deadlines[i]!;
       }
     }
+    return count;
   }
 }
 

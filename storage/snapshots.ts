@@ -212,14 +212,18 @@ export class SnapshotStore {
 
   /**
    * Removes the node's snapshots before `index`, which the log has recorded. Later ones stay: one may have been
-   * received already that the log is yet to record. Who has one open keeps it.
+   * received already that the log is yet to record. Who has one open keeps it. Returns how many were removed.
    *
    * @throws {RaftError} `diskFailed`.
    */
-  retain(clusterId: number, nodeId: number, index: number): void {
+  retain(clusterId: number, nodeId: number, index: number): number {
+    let count = 0;
     for (const other of this.indexes(clusterId, nodeId)) {
-      if (other < index) this.#remove(this.#path(clusterId, nodeId, other));
+      if (other >= index) continue;
+      this.#remove(this.#path(clusterId, nodeId, other));
+      count++;
     }
+    return count;
   }
 
   /**

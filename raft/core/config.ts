@@ -1,4 +1,5 @@
 /** What the driver of a node decides about its core. */
+import type { CoreCounters } from "./counters.ts";
 import type { Prng } from "./prng.ts";
 import type { Crc32 } from "./types.ts";
 
@@ -26,4 +27,6 @@ export interface PeerConfig {
   readonly prng: Prng;
   /** Checksum for the batches this node makes. */
   readonly crc32: Crc32;
+  /** Where it counts; other nodes may count there too. */
+  readonly counters?: CoreCounters;
 }

@@ -22,7 +22,12 @@ export function tickElection(raft: Raft): void {
   raft.electionElapsed++;
   if (raft.electionElapsed < raft.electionTimeout) return;
   if (canCampaign(raft)) campaign(raft);
-  else if (raft.leaderId !== 0) raft.becomeFollower(raft.term, 0); // Whoever it was, it is silent.
+  else {
+    if (raft.electionElapsed === raft.electionTimeout) {
+      raft.counters.campaignsSkipped++;
+    }
+    if (raft.leaderId !== 0) raft.becomeFollower(raft.term, 0); // Whoever it was, it is silent.
+  }
 }
 
 /**
@@ -185,6 +190,7 @@ function countVote(
 export function tickLeader(raft: Raft): void {
   raft.leaderTicks++;
   if (!hasActiveQuorum(raft)) {
+    raft.counters.quorumsLost++;
     // Whoever cannot reach a quorum cannot serve, and may be the reason why the others cannot elect (rule C5).
     raft.becomeFollower(raft.term, 0);
     return;
@@ -225,6 +231,7 @@ export function transferLeadership(
   if (progress === undefined || progress === raft.self) return "invalidTarget";
   if (raft.transferTarget === target) return "started";
   if (raft.transferTarget !== 0) return "transferring";
+  raft.counters.transfersStarted++;
   raft.transferTarget = target;
   raft.transferElapsed = 0;
   raft.isSendDue = true;

@@ -42,6 +42,14 @@ export interface MemberProgress {
   readonly isActive: boolean;
 }
 
+/** Why a node takes no entries now. */
+function refusalOf(raft: Raft): Refusal | undefined {
+  if (raft.role !== "leader") return "notLeader";
+  if (raft.transferTarget !== 0) return "transferring";
+  if (raft.ownRemovalIndex > raft.log.applied) return "transferring";
+  return undefined;
+}
+
 /** One member of one cluster. */
 export class Peer {
   readonly #raft: Raft;
@@ -111,9 +119,11 @@ export class Peer {
    */
   propose(bytes: Uint8Array, entryCount: number): EntryBatch | Refusal {
     const raft = this.#raft;
-    if (raft.role !== "leader") return "notLeader";
-    if (raft.transferTarget !== 0) return "transferring";
-    if (raft.ownRemovalIndex > raft.log.applied) return "transferring";
+    const refusal = refusalOf(raft);
+    if (refusal !== undefined) {
+      raft.counters.proposalsDropped += entryCount;
+      return refusal;
+    }
     const batch = sealBatch(bytes, {
       term: raft.term,
       firstIndex: raft.log.lastIndex + 1,

@@ -4,6 +4,7 @@
  */
 import { assert, unreachable } from "./assert.ts";
 import type { PeerConfig } from "./config.ts";
+import { type CoreCounters, newCoreCounters } from "./counters.ts";
 import {
   countOwnVote,
   handlePreVote,
@@ -74,6 +75,8 @@ export class Raft {
   readonly config: PeerConfig;
   /** Its log. */
   readonly log: RaftLog;
+  /** What it and the other nodes of its driver count. */
+  readonly counters: CoreCounters;
   /** Reads that wait for something. */
   readonly reads = new ReadQueue();
   /** What it did not listen to. */
@@ -144,6 +147,7 @@ export class Raft {
     const state = storage.hardState() ?? { term: 0, votedFor: 0, commit: 0 };
     this.nodeId = config.nodeId;
     this.config = config;
+    this.counters = config.counters ?? newCoreCounters();
     this.log = new RaftLog(storage, {
       applied: start.applied,
       commit: state.commit,
@@ -358,6 +362,7 @@ export class Raft {
   /** Asks whether it could win, and changes nothing that lasts (thesis 9.6). */
   becomePreCandidate(): void {
     assert(this.role !== "leader", "a leader must not campaign");
+    this.counters.preCampaigns++;
     this.role = "preCandidate";
     this.#setLeader(0);
     this.#forgetVotes();
@@ -367,6 +372,7 @@ export class Raft {
   /** Begins a new term with a vote for itself: both change in one durable write (paper 5.2). */
   becomeCandidate(): void {
     assert(this.role !== "leader", "a leader must not campaign");
+    this.counters.campaigns++;
     this.term++;
     this.votedFor = this.nodeId;
     this.role = "candidate";
@@ -381,6 +387,7 @@ export class Raft {
     assert(this.hasDurableVote(), "a leader's own vote must be durable");
     const self = this.self;
     assert(self !== undefined, "only a member can win");
+    this.counters.electionsWon++;
     this.role = "leader";
     this.#setLeader(this.nodeId);
     this.leaderTicks = 0;

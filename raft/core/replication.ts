@@ -214,6 +214,7 @@ function isWellFormed(message: MessageOf<"append">): boolean {
 /** Refuses an append, and says where the logs may agree, so that a term is skipped at a time (paper 5.3). */
 function rejectAppend(raft: Raft, message: MessageOf<"append">): void {
   const { log } = raft;
+  raft.counters.appendsRejected++;
   const hintIndex = log.lastIndexUpToTerm(
     message.prevLogIndex,
     message.prevLogTerm,

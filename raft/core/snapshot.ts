@@ -41,6 +41,7 @@ export function handleSnapshot(
   const { snapshot } = message;
   if (snapshot.term > message.term || snapshot.index < 1) {
     raft.ignored.broken++;
+    raft.counters.snapshotsRejected++;
     return;
   }
   if (snapshot.index > log.commit) {
@@ -52,7 +53,7 @@ export function handleSnapshot(
       raft.setMembership(snapshot.membership);
       raft.outbox.snapshot = snapshot;
     }
-  }
+  } else raft.counters.snapshotsRejected++;
   raft.outbox.send({
     type: "appendResponse",
     from: raft.nodeId,

@@ -1,5 +1,4 @@
 import { closedByOtherEnd } from "./transport.ts";
-import { hostOf } from "./address.ts";
 import {
   decodeHello,
   encodeHello,
@@ -11,7 +10,6 @@ import {
   type HostIdentity,
   type RefusalNotice,
 } from "./handshake.ts";
-import type { Notices } from "./notices.ts";
 import { PendingConnection } from "./pending_connection.ts";
 import type { Connection } from "./transport.ts";
 
@@ -22,14 +20,17 @@ const maxStrangers = 64;
 export interface GreeterOptions {
   /** Who we are. */
   readonly greeting: Greeting;
-  /** Where refusals are told. */
-  readonly notices: Notices;
   /** Ticks after which a stranger that was not welcomed is turned away. */
   readonly maxTicks: number;
   /** Says why a NodeHost is not wanted. */
   judge(remote: HostIdentity): string | undefined;
   /** A stranger wants a link: welcome it, refuse it, or let it wait. */
   onLink(stranger: Stranger): void;
+  /** A stranger was turned away. */
+  onRefused(
+    remoteAddress: string,
+    refusal: { readonly code: string; readonly reason: string },
+  ): void;
   /** A stranger that wants to send a snapshot was welcomed. */
   onSnapshot(handshaken: Handshaken): void;
 }
@@ -121,16 +122,11 @@ export class Greeter {
     this.#tell(stranger, { code, reason });
   }
 
-  /** Strangers are told apart by machine: each of their connections has another port. */
   #tell(
     { remoteAddress }: Stranger,
-    { code, reason }: { code: string; reason: string },
+    refusal: { code: string; reason: string },
   ): void {
-    this.#options.notices.warn(
-      `${hostOf(remoteAddress)} ${code}`,
-      `Cannot accept a connection from ${remoteAddress}: ${reason}`,
-      { address: remoteAddress, code },
-    );
+    this.#options.onRefused(remoteAddress, refusal);
   }
 }
 

@@ -7,6 +7,7 @@ import {
   type Handshaken,
   type HostIdentity,
 } from "./handshake.ts";
+import type { TransportCounters } from "./counters.ts";
 import type { LinkSession } from "./link_session.ts";
 import type { Network } from "./transport.ts";
 
@@ -47,6 +48,8 @@ export interface LinkEnvironment {
   readonly random: Random;
   /** Who we are. */
   readonly greeting: Greeting;
+  /** Where they count. */
+  readonly counters: TransportCounters;
   /** A dialled connection is ready; the pool decides what becomes of it. */
   onDialled(link: PeerLink, handshaken: Handshaken): void;
   /** Dialling failed. */
@@ -125,6 +128,7 @@ export class PeerLink implements Link {
     this.isWanted = true;
     if (this.#session !== undefined) return this.#session.send(record);
     this.#droppedBefore++;
+    this.#environment.counters.recordsDropped++;
     this.#isNeeded = true;
     this.#dialIfFree();
     return false;

@@ -12,6 +12,8 @@
 import type { WireRecord } from "../codec/record.ts";
 import type { Clock, Logger, Random, Timer } from "../ports.ts";
 import { Greeter, type Stranger } from "./greeter.ts";
+import { hostOf } from "./address.ts";
+import { newTransportCounters, type TransportCounters } from "./counters.ts";
 import {
   dial,
   type Greeting,
@@ -41,6 +43,18 @@ const handshakeMs = handshakeTicks * tickMs;
 const defaultMaxQueuedBytes = 64 * 1024 * 1024;
 const minFrameBytes = 64 * 1024;
 
+/** Somebody who was turned away. */
+export interface Refusal {
+  /** Where the other came from, or what was dialled. */
+  readonly address: string;
+  /** Whether this side had dialled. */
+  readonly isDialledHere: boolean;
+  /** For programs: a `RefusalCode`, or `silent`, `busy` or `tls`. */
+  readonly code: string;
+  /** For people. */
+  readonly reason: string;
+}
+
 /** What a pool tells its owner. Nothing is called after `close()`. */
 export interface LinkHandlers {
   /** A record arrived. */
@@ -53,6 +67,8 @@ export interface LinkHandlers {
   onLinkDown(link: Link, reason: string): void;
   /** Another NodeHost wants to send a snapshot; the owner calls `start` before this returns, or it is closed. */
   onSnapshotConnection(remote: HostIdentity, connection: Connection): void;
+  /** Somebody was turned away. */
+  onRefused?(refusal: Refusal): void;
 }
 
 /** Options of a {@linkcode LinkPool}. */
@@ -79,6 +95,8 @@ export interface LinkPoolOptions {
   readonly handlers: LinkHandlers;
   /** Says why a NodeHost is not wanted, or undefined (rule I1: hosts persist whom they saw). */
   readonly judge?: (remote: HostIdentity) => string | undefined;
+  /** Where it counts. */
+  readonly counters?: TransportCounters;
 }
 
 /** The links of a NodeHost. */
@@ -90,6 +108,7 @@ export class LinkPool {
   readonly #limits: SessionLimits;
   readonly #events: SessionEvents;
   readonly #notices: Notices;
+  readonly #counters: TransportCounters;
   readonly #greeter: Greeter;
   readonly #links = new Map<string, PeerLink>();
   /** By NodeHost id. */
@@ -120,11 +139,13 @@ export class LinkPool {
     this.#handlers = options.handlers;
     this.#greeting = { self, deploymentId };
     this.#notices = new Notices(logger, clock);
+    this.#counters = options.counters ?? newTransportCounters();
     this.#environment = {
       network,
       clock,
       random,
       greeting: this.#greeting,
+      counters: this.#counters,
       onDialled: (link, handshaken) => this.#onDialled(link, handshaken),
       onDialFailed: (link, error) => this.#onDialFailed(link, error),
     };
@@ -133,6 +154,7 @@ export class LinkPool {
       maxQueuedBytes: options.maxQueuedBytes ?? defaultMaxQueuedBytes,
       maxSilentTicks,
       pingAfterTicks,
+      counters: this.#counters,
     };
     this.#events = {
       onQueued: (session) => this.#queued.push(session),
@@ -144,7 +166,7 @@ export class LinkPool {
     };
     this.#greeter = new Greeter({
       greeting: this.#greeting,
-      notices: this.#notices,
+      onRefused: (stranger, refusal) => this.#tellRefused(stranger, refusal),
       maxTicks: handshakeTicks,
       judge: (remote) => options.judge?.(remote),
       onLink: (stranger) => this.#onHello(stranger),
@@ -166,6 +188,7 @@ export class LinkPool {
     const { network, listenAddress } = this.#options;
     const listener = await network.listen(listenAddress, (connection) => {
       if (this.#isClosed) return connection.close();
+      this.#counters.accepted++;
       this.#greeter.greet(connection);
       this.#keepTicking();
     });
@@ -266,7 +289,11 @@ export class LinkPool {
   #onHello(stranger: Stranger): void {
     const { remote } = stranger;
     const refusal = this.#findConflict(remote);
-    if (refusal !== undefined) return stranger.refuse(refusal);
+    if (refusal !== undefined) {
+      stranger.refuse(refusal);
+      if (refusal.code === "duplicate") return; // Not an error.
+      return this.#tellRefused(stranger.remoteAddress, refusal);
+    }
     const link = this.#links.get(remote.raftAddress);
     if (link?.isHelloSent && this.#isSmallerThan(remote)) {
       this.#waiting.get(link)?.refuse(duplicate);
@@ -353,7 +380,14 @@ export class LinkPool {
         `Cannot link to ${link.address}: ${error.message}`,
         { address: link.address, code: error.code },
       );
+      this.#countRefused({
+        address: link.address,
+        isDialledHere: true,
+        code: error.code,
+        reason: error.message,
+      });
     }
+    this.#counters.dialFailures++;
     if (!this.#isClosed && !link.isUp) {
       this.#handlers.onLinkDown(link, error.message);
     }
@@ -415,12 +449,14 @@ export class LinkPool {
     }
     link.attach(session);
     this.#linksOf.get(session)?.push(link);
+    this.#counters.linksUp++;
     if (!this.#isClosed) this.#handlers.onLinkUp(link);
   }
 
   #detach(link: PeerLink, session: LinkSession, reason: string): void {
     const links = this.#linksOf.get(session) ?? [];
     const at = links.indexOf(link);
+    this.#counters.linksDown++;
     if (at >= 0) links.splice(at, 1);
     link.detach();
     if (!link.isWanted) {
@@ -465,6 +501,24 @@ export class LinkPool {
 
   #isSmallerThan(remote: HostIdentity): boolean {
     return this.#options.self.nodeHostId < remote.nodeHostId;
+  }
+
+  /** Strangers are told apart by machine: each of their connections has another port. */
+  #tellRefused(
+    address: string,
+    { code, reason }: { code: string; reason: string },
+  ): void {
+    this.#notices.warn(
+      `${hostOf(address)} ${code}`,
+      `Cannot accept a connection from ${address}: ${reason}`,
+      { address, code },
+    );
+    this.#countRefused({ address, isDialledHere: false, code, reason });
+  }
+
+  #countRefused(refusal: Refusal): void {
+    this.#counters.refused++;
+    if (!this.#isClosed) this.#handlers.onRefused?.(refusal);
   }
 
   #judge(remote: HostIdentity): RefusalNotice | undefined {

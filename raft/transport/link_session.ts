@@ -6,6 +6,7 @@ import {
   RecordReader,
   type WireRecord,
 } from "../codec/record.ts";
+import type { TransportCounters } from "./counters.ts";
 import { frameKind, type HostIdentity } from "./handshake.ts";
 import type { PendingConnection } from "./pending_connection.ts";
 import { RecordQueue } from "./record_queue.ts";
@@ -31,6 +32,8 @@ export interface SessionLimits {
   readonly maxSilentTicks: number;
   /** Ticks without a frame to the other side after which it gets a ping. */
   readonly pingAfterTicks: number;
+  /** Where it counts. */
+  readonly counters: TransportCounters;
 }
 
 /** What a session tells its pool. */
@@ -58,6 +61,7 @@ export class LinkSession {
   readonly #events: SessionEvents;
   readonly #urgent = new RecordQueue();
   readonly #bulk = new RecordQueue();
+  readonly #counters: TransportCounters;
   readonly #tools = { crc32, keeper: new BatchKeeper() };
   #isOpen = true;
   #isMarked = false;
@@ -80,6 +84,7 @@ export class LinkSession {
     this.#connection = handshaken.connection;
     this.#limits = limits;
     this.#events = events;
+    this.#counters = limits.counters;
   }
 
   /** Whether it can still send. */
@@ -113,9 +118,11 @@ export class LinkSession {
       this.queuedBytes + atMost > limit
     ) {
       this.droppedRecords++;
+      this.#counters.recordsDropped++;
       return false;
     }
     (isBulky ? this.#bulk : this.#urgent).add(record, atMost);
+    this.#counters.recordsSent++;
     if (!this.#isMarked) {
       this.#isMarked = true;
       this.#events.onQueued(this);
@@ -165,7 +172,9 @@ export class LinkSession {
       );
       const parts = [recordsHead];
       const urgent = this.#urgent.take(parts, room, true);
-      this.#bulk.take(parts, room - urgent, urgent === 0);
+      const bulk = this.#bulk.take(parts, room - urgent, urgent === 0);
+      this.#counters.framesSent++;
+      this.#counters.bytesSent += urgent + bulk + recordsHead.length;
       this.#unsentTicks = 0;
       this.#connection.send(parts);
     }
@@ -182,6 +191,8 @@ export class LinkSession {
   #onFrame(frame: Uint8Array): void {
     if (!this.#isOpen) return;
     this.#silentTicks = 0;
+    this.#counters.framesReceived++;
+    this.#counters.bytesReceived += frame.length;
     if (frame[0] === frameKind.ping && frame.length === 1) return;
     if (frame[0] !== frameKind.records) {
       return this.end(`not a frame of a link: its kind is ${frame[0]}`);
@@ -194,6 +205,7 @@ export class LinkSession {
         this.end(`not a record: ${record}`);
         break;
       }
+      this.#counters.recordsReceived++;
       this.#events.onRecord(this, record);
     }
     this.#events.onFrameEnd();

@@ -1,0 +1,107 @@
+/** Runs the programs of `docs/OBSERVABILITY.md` and `SECURITY.md` as they stand there, but for ports and addresses. */
+import { assert } from "./deps.ts";
+import { freePort } from "./support/hosts.ts";
+
+const projectDir = new URL("..", import.meta.url);
+const publishedAt = "https://raw.githubusercontent.com/OWNER/drakkar/v0.1.0/";
+const patienceMs = 60_000;
+
+/** The programs of a document by the name in their first line. */
+function programsOf(path: string): Map<string, string> {
+  const text = Deno.readTextFileSync(new URL(path, projectDir));
+  const programs = new Map<string, string>();
+  for (const [, code] of text.matchAll(/^```ts.*\n([^]*?)^```$/gm)) {
+    const name = /^\/\/ (\w+\.ts)\n/.exec(code!)?.[1];
+    assert.ok(name !== undefined, `a block without a name:\n${code}`);
+    programs.set(name, code!.replaceAll(publishedAt, projectDir.href));
+  }
+  return programs;
+}
+
+/** Runs a program in a folder of its own, and returns what it printed. It must end by itself, and well. */
+async function run(code: string, permissions: string[]): Promise<string> {
+  const dir = await Deno.makeTempDir({ prefix: "drakkar-docs-" });
+  try {
+    Deno.writeTextFileSync(`${dir}/program.ts`, code);
+    const { success, stdout, stderr } = await new Deno.Command(
+      Deno.execPath(),
+      {
+        args: [
+          "run",
+          "--no-prompt",
+          "--minimum-dependency-age=P30D",
+          ...permissions,
+          "program.ts",
+        ],
+        cwd: dir,
+        env: { NO_COLOR: "1" },
+        signal: AbortSignal.timeout(patienceMs),
+      },
+    ).output();
+    const decoder = new TextDecoder();
+    assert.ok(success, decoder.decode(stderr));
+    return decoder.decode(stdout);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+/** Type-checks all programs of a document at once. */
+async function check(programs: ReadonlyMap<string, string>): Promise<void> {
+  const dir = await Deno.makeTempDir({ prefix: "drakkar-docs-" });
+  try {
+    for (const [name, code] of programs) {
+      Deno.writeTextFileSync(`${dir}/${name}`, code);
+    }
+    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["check", "--minimum-dependency-age=P30D", ...programs.keys()],
+      cwd: dir,
+      env: { NO_COLOR: "1" },
+    }).output();
+    assert.ok(success, new TextDecoder().decode(stderr));
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+const observability = programsOf("docs/OBSERVABILITY.md");
+
+Deno.test("OBSERVABILITY: every program type-checks", () =>
+  check(observability));
+
+Deno.test("OBSERVABILITY: leaders are told as they change", async () => {
+  const code = observability.get("events.ts")!
+    .replaceAll("127.0.0.1:7001", `127.0.0.1:${freePort()}`);
+  const told = await run(code, ["--allow-net=127.0.0.1"]);
+  assert.match(told, /^cluster 1: 1 in term \d+\n$/);
+});
+
+Deno.test("OBSERVABILITY: a page for Prometheus", async () => {
+  const code = observability.get("metrics.ts")!
+    .replaceAll("127.0.0.1:7001", `127.0.0.1:${freePort()}`)
+    .replaceAll("9464", String(freePort()));
+  const printed = await run(code, ["--allow-net=127.0.0.1"]);
+  assert.match(printed, /^# HELP drakkar_\w+ \w/);
+});
+
+Deno.test("OBSERVABILITY: every metric and every event is listed, and nothing else", async () => {
+  const text = Deno.readTextFileSync(
+    new URL("docs/OBSERVABILITY.md", projectDir),
+  );
+  const listed = new Set(
+    [...text.matchAll(/^\| `(drakkar_\w+)`/gm)].map((match) => match[1]!),
+  );
+  const { Hosts } = await import("./support/hosts.ts");
+  await using hosts = new Hosts();
+  const host = await hosts.open(1);
+  const measured = host.metrics.snapshot().map((metric) => metric.name);
+  assert.deepEqual([...listed].sort(), measured.sort());
+  const source = Deno.readTextFileSync(
+    new URL("raft/events.ts", projectDir),
+  );
+  const told = [...source.matchAll(/readonly type: "(\w+)";/g)];
+  assert.ok(told.length > 20);
+  for (const [, name] of told) {
+    assert.ok(text.includes(`\`${name}\``), `${name} is not in the table`);
+  }
+});
