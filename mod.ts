@@ -33,6 +33,7 @@
  */
 export { NodeHost } from "./raft/nodehost.ts";
 export type { NodeToAdd, NodeToRemove } from "./raft/nodehost.ts";
+export { Session } from "./raft/session.ts";
 export type { ClusterStatus, HostInfo, LinkStatus } from "./raft/host_info.ts";
 export type {
   ClusterConfig,

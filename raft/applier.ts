@@ -9,7 +9,9 @@ import { EntryCursor } from "./entries.ts";
 import type { Counters } from "./metrics/counters.ts";
 import type { Clock, Logger } from "./ports.ts";
 import type { ProposalTable } from "./proposals.ts";
-import type { ProposalGroup } from "./requests.ts";
+import { requestError, settleError } from "./requests.ts";
+import type { ProposalGroup, Settle } from "./requests.ts";
+import type { SessionTable } from "./sessions.ts";
 import type {
   Entry,
   Result,
@@ -53,6 +55,8 @@ export class Applier {
   applied: number;
   /** Term of that entry, 0 at index 0. */
   appliedTerm: number;
+  /** The sessions of the cluster's clients as of that entry. */
+  sessions: SessionTable;
   readonly #machine: StateMachine;
   readonly #proposals: ProposalTable;
   readonly #proposer: number;
@@ -74,6 +78,7 @@ export class Applier {
     owner: ApplierOwner;
     counters?: Counters;
     start: { index: number; term: number };
+    sessions: SessionTable;
   }) {
     this.#machine = options.machine;
     this.#proposals = options.proposals;
@@ -81,6 +86,7 @@ export class Applier {
     this.#clock = options.clock;
     this.#owner = options.owner;
     this.#counters = options.counters;
+    this.sessions = options.sessions;
     this.applied = options.start.index;
     this.appliedTerm = options.start.term;
   }
@@ -157,10 +163,12 @@ export class Applier {
   async restore(
     meta: SnapshotMeta,
     body: ReadableStream<Uint8Array>,
+    sessions: SessionTable,
   ): Promise<void> {
     assert(this.#pauses > 0, "a snapshot is restored while nothing is applied");
     this.#range = undefined; // The core took back what it had handed out below the snapshot.
     await this.#machine.recoverFromSnapshot(body);
+    this.sessions = sessions;
     this.applied = meta.index;
     this.appliedTerm = meta.term;
   }
@@ -204,10 +212,13 @@ export class Applier {
     group: ProposalGroup | undefined,
   ): void {
     if (cursor.kind === entryKind.application) {
+      if (cursor.clientId !== 0) {
+        return this.#applyInSession(cursor, term, group);
+      }
       const result = this.#machine.update(
         new AppliedEntry(cursor.index, term, cursor.command()),
       );
-      this.#deliver(cursor, group, result);
+      this.#takeSettle(cursor, group)?.(result);
     } else if (cursor.kind === entryKind.configChange) {
       this.#owner.applyChange(cursor.command().slice(), cursor.index, {
         proposer: cursor.proposer,
@@ -221,22 +232,42 @@ export class Applier {
     }
   }
 
-  #deliver(
+  /** Applies the entry unless its session has done so before; either way the proposer gets the same (rule R2). */
+  #applyInSession(
+    cursor: EntryCursor,
+    term: number,
+    group: ProposalGroup | undefined,
+  ): void {
+    const command = cursor.command();
+    const { result, refusal } = this.sessions.apply(
+      cursor,
+      command,
+      () => this.#machine.update(new AppliedEntry(cursor.index, term, command)),
+    );
+    const settle = this.#takeSettle(cursor, group);
+    if (settle === undefined) return;
+    if (refusal === undefined) return settle(result);
+    const { code, message, isApplied } = refusal;
+    const outcome = isApplied ? "unknown" : "notApplied";
+    settleError(settle, requestError(code, message, outcome));
+  }
+
+  /** Who waits for the entry, if anybody still does; it is told once. */
+  #takeSettle(
     cursor: EntryCursor,
     group: ProposalGroup | undefined,
-    result: Result,
-  ): void {
+  ): Settle<Result> | undefined {
     if (group !== undefined) {
       const slot = cursor.index - group.firstIndex;
       const settle = group.settles[slot];
       if (settle !== undefined) {
         group.settles[slot] = undefined;
-        settle(result);
+        return settle;
       }
     }
-    if (cursor.proposer !== 0 && cursor.proposer === this.#proposer) {
-      this.#proposals.takeForwarded(cursor.counter)?.(result);
-    }
+    return cursor.proposer !== 0 && cursor.proposer === this.#proposer
+      ? this.#proposals.takeForwarded(cursor.counter)
+      : undefined;
   }
 }
 

@@ -1,4 +1,5 @@
 /** How a node comes to be: new, joining, or again after a restart; and what the log remembers of it. */
+import { clusterDefaults } from "./config.ts";
 import type { ResolvedClusterConfig } from "./config.ts";
 import { sha256 } from "./deps.ts";
 import { RaftError } from "./errors.ts";
@@ -11,6 +12,7 @@ const settingNames = [
   "snapshotEntries",
   "compactionOverhead",
   "maxInMemLogBytes",
+  "maxSessions",
 ] as const;
 
 /** The bootstrap record of a node that starts for the first time, or the one it has, checked against `config`. */
@@ -64,7 +66,11 @@ export function configOf(
   bootstrap: Bootstrap,
 ): Omit<ResolvedClusterConfig, "initialMembers" | "join"> {
   const settings = Object.fromEntries(
-    settingNames.map((name, i) => [name, bootstrap.settings[i]!]),
+    // A record of an older version has fewer.
+    settingNames.map((name, i) => [
+      name,
+      bootstrap.settings[i] ?? clusterDefaults[name],
+    ]),
   ) as Record<(typeof settingNames)[number], number>;
   return { ...node, stateMachine: bootstrap.stateMachineName, ...settings };
 }

@@ -2,6 +2,7 @@
 import type { MasterClientFactory } from "../master/protocol.ts";
 import type { FileSystem } from "../storage/file_system.ts";
 import type { Logger } from "./ports.ts";
+import { defaultMaxSessions, sessionCountLimit } from "./sessions.ts";
 import type { StateMachineFactory } from "./state_machine.ts";
 
 /** How long a call may wait. */
@@ -91,6 +92,11 @@ export interface ClusterConfig {
    * proposal counts 3 KiB beside its command.
    */
   maxInMemLogBytes?: number;
+  /**
+   * Client sessions that the cluster keeps, 1 to 100,000; 4,096 by default. Beyond it the least recently used one is
+   * forgotten. Each session that is opened brings the number of its NodeHost along, and the last one counts.
+   */
+  maxSessions?: number;
 }
 
 /** A cluster's configuration with every default filled in. */
@@ -319,7 +325,8 @@ function validateLogger(logger: unknown): void {
   }
 }
 
-const clusterDefaults = {
+/** Defaults of {@link ClusterConfig}. */
+export const clusterDefaults = {
   initialMembers: {} as Record<number, string>,
   join: false,
   electionTimeoutTicks: 10,
@@ -327,6 +334,7 @@ const clusterDefaults = {
   snapshotEntries: 10_000,
   compactionOverhead: 5_000,
   maxInMemLogBytes: 64 * 1024 * 1024,
+  maxSessions: defaultMaxSessions,
 };
 
 const clusterFields: ReadonlySet<string> = new Set([
@@ -376,6 +384,7 @@ export function resolveClusterConfig(
   requireInteger("snapshotEntries", resolved.snapshotEntries, 0);
   requireInteger("compactionOverhead", resolved.compactionOverhead, 0);
   requireInteger("maxInMemLogBytes", resolved.maxInMemLogBytes, 64 * 1024);
+  requireInteger("maxSessions", resolved.maxSessions, 1, sessionCountLimit);
   return resolved;
 }
 

@@ -19,6 +19,16 @@ import type { EntryBatch } from "./core/types.ts";
 const smallestChunkBytes = 1024;
 const largestChunkBytes = 256 * 1024;
 
+/** Where an entry stands in its client's session, as the fields of the entry have it. */
+export interface SessionFields {
+  /** The client: a random safe integer, not 0. */
+  readonly clientId: number;
+  /** Which of its proposals it is, from 1; or a registration or its end (`sessions.ts`). */
+  readonly series: number;
+  /** The client has the results of all proposals up to this one. */
+  readonly respondedTo: number;
+}
+
 /**
  * Collects entries of one cluster until the turn of the event loop ends. Entries are encoded straight into the
  * memory that the batch keeps for ever (rule B4): a chunk is handed on, never used again from the start.
@@ -29,6 +39,7 @@ export class EntryBuilder {
   #end = 0;
   #lastBytes = 0;
   #count = 0;
+  #hasSessions = false;
   readonly #headroom: number;
 
   /** `headroom` bytes stay free before the first entry, for a batch's header. */
@@ -39,6 +50,11 @@ export class EntryBuilder {
   /** Entries collected. */
   get count(): number {
     return this.#count;
+  }
+
+  /** Whether some entry collected has session fields. */
+  get hasSessions(): boolean {
+    return this.#hasSessions;
   }
 
   /** Bytes collected, headroom included; 0 if there is no entry. */
@@ -73,10 +89,48 @@ export class EntryBuilder {
     this.#chunk.set(command, at + entryHeaderBytes + proposerKeyBytes);
   }
 
+  /** Adds one application entry of a session; with a proposer key if `proposer` is not 0. */
+  addInSession(
+    command: Uint8Array,
+    session: SessionFields,
+    proposer: number,
+    counter: number,
+  ): void {
+    const hasKey = proposer !== 0;
+    let at = this.#reserve(
+      entryHeaderBytes + (hasKey ? proposerKeyBytes : 0) + sessionFieldBytes +
+        command.length,
+      1,
+    );
+    const view = new DataView(this.#chunk.buffer, this.#chunk.byteOffset);
+    view.setUint8(
+      at,
+      entryKind.application | entryHasSession |
+        (hasKey ? entryHasProposerKey : 0),
+    );
+    view.setUint32(at + 1, command.length, true);
+    at += entryHeaderBytes;
+    if (hasKey) {
+      setUint64(view, at, proposer);
+      setUint64(view, at + 8, counter);
+      at += proposerKeyBytes;
+    }
+    setUint64(view, at, session.clientId);
+    setUint64(view, at + 8, session.series);
+    setUint64(view, at + 16, session.respondedTo);
+    this.#chunk.set(command, at + sessionFieldBytes);
+    this.#hasSessions = true;
+  }
+
   /** Adds entries that are encoded already. */
-  addEncoded(entries: Uint8Array, entryCount: number): void {
+  addEncoded(
+    entries: Uint8Array,
+    entryCount: number,
+    hasSessions = false,
+  ): void {
     const at = this.#reserve(entries.length, entryCount);
     this.#chunk.set(entries, at);
+    if (hasSessions) this.#hasSessions = true;
   }
 
   /** Hands over what was collected, headroom first, and begins anew. */
@@ -86,6 +140,7 @@ export class EntryBuilder {
     this.#lastBytes = bytes.length;
     this.#start = this.#end;
     this.#count = 0;
+    this.#hasSessions = false;
     return bytes;
   }
 
@@ -93,6 +148,7 @@ export class EntryBuilder {
   clear(): void {
     this.#start = this.#end;
     this.#count = 0;
+    this.#hasSessions = false;
   }
 
   /** Makes room for `bytes` more, and returns where they begin. */
@@ -146,6 +202,12 @@ export class EntryCursor {
   proposer = 0;
   /** Which of the proposer's requests it is. */
   counter = 0;
+  /** The client in whose session it was proposed, or 0. */
+  clientId = 0;
+  /** Which proposal of the session it is. */
+  series = 0;
+  /** Up to which proposal the client has the results. */
+  respondedTo = 0;
   /** Where the command begins in `bytes`. */
   commandStart = 0;
   /** Where the command ends in `bytes`. */
@@ -182,7 +244,13 @@ export class EntryCursor {
       this.counter = getUint64(this.#view, at + 8);
       at += proposerKeyBytes;
     }
-    if ((head & entryHasSession) !== 0) at += sessionFieldBytes;
+    this.clientId = 0;
+    if ((head & entryHasSession) !== 0) {
+      this.clientId = getUint64(this.#view, at);
+      this.series = getUint64(this.#view, at + 8);
+      this.respondedTo = getUint64(this.#view, at + 16);
+      at += sessionFieldBytes;
+    }
     this.commandStart = at;
     this.commandEnd = at + length;
     assert(
@@ -199,29 +267,53 @@ export class EntryCursor {
   }
 }
 
+/** What a peer forwarded, once it was looked through. */
+export type ForwardedEntries = "malformed" | "plain" | "sessions";
+
 /**
- * Whether `bytes` is exactly `entryCount` application entries, each with a proposer key of `counter` onwards: what a
- * peer may forward. Nothing in it is trusted before this said so.
+ * Looks through what a peer forwarded: `bytes` must be exactly `entryCount` application entries, each with a proposer key
+ * of `firstCounter` onwards. Nothing in it is trusted before this said so. Tells whether some have session fields.
  */
-export function areForwardedEntries(
+export function inspectForwardedEntries(
   bytes: Uint8Array,
   entryCount: number,
   firstCounter: number,
-): boolean {
+): ForwardedEntries {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const headBytes = entryHeaderBytes + proposerKeyBytes;
+  let hasSessions = false;
   let at = 0;
   for (let i = 0; i < entryCount; i++) {
-    if (at + headBytes > bytes.length) return false;
-    if (bytes[at] !== (entryKind.application | entryHasProposerKey)) {
-      return false;
-    }
+    if (at + headBytes > bytes.length) return "malformed";
+    const head = bytes[at]!;
+    if (
+      (head & ~entryHasSession) !==
+        (entryKind.application | entryHasProposerKey)
+    ) return "malformed";
     const counter = getUint64(view, at + entryHeaderBytes + 8);
-    if (counter !== firstCounter + i) return false;
+    if (counter !== firstCounter + i) return "malformed";
     if (!Number.isSafeInteger(getUint64(view, at + entryHeaderBytes))) {
-      return false;
+      return "malformed";
     }
-    at += headBytes + view.getUint32(at + 1, true);
+    const commandBytes = view.getUint32(at + 1, true);
+    at += headBytes;
+    if ((head & entryHasSession) !== 0) {
+      if (!areSessionFields(view, at)) return "malformed";
+      hasSessions = true;
+      at += sessionFieldBytes;
+    }
+    at += commandBytes;
   }
-  return at === bytes.length;
+  if (at !== bytes.length) return "malformed";
+  return hasSessions ? "sessions" : "plain";
+}
+
+function areSessionFields(view: DataView, at: number): boolean {
+  if (at + sessionFieldBytes > view.byteLength) return false;
+  const clientId = getUint64(view, at);
+  const series = getUint64(view, at + 8);
+  const respondedTo = getUint64(view, at + 16);
+  return Number.isSafeInteger(clientId) && clientId >= 1 &&
+    Number.isSafeInteger(series) && series >= 1 &&
+    Number.isSafeInteger(respondedTo);
 }

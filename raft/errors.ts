@@ -27,11 +27,11 @@ export type RaftErrorCode =
   | "nodeRemoved"
   /** A cluster without data here was started with neither `initialMembers` nor `join`. */
   | "notBootstrapped"
-  /** The command is longer than `maxPayloadBytes`. */
+  /** The command is longer than `maxPayloadBytes`; or the result of a session's proposal is longer than 64 KiB. */
   | "payloadTooBig"
-  /** Not thrown yet: for sessions of a later version. */
+  /** The session is not known to the cluster (any more), or has another request under way or unfinished. */
   | "invalidSession"
-  /** Not thrown yet: for sessions of a later version. */
+  /** The session has gone on to a later proposal: somebody else uses it too. */
   | "alreadyAcknowledged"
   /** Leadership cannot go there: the target is not another voting member. */
   | "invalidTarget"
@@ -64,12 +64,14 @@ export class RaftError extends Error {
   readonly code: RaftErrorCode;
   /** Whether the request may have been applied (rule R1). */
   readonly outcome: Outcome;
+  /** Whether it is a session's proposal, which may be sent again whatever its outcome: see `NodeHost.retry` (rule R2). */
+  readonly isInSession: boolean;
 
   /** Makes an error; `outcome` is `notApplied` unless said otherwise. */
   constructor(
     code: RaftErrorCode,
     message: string,
-    options: { outcome?: Outcome; cause?: unknown } = {},
+    options: { outcome?: Outcome; cause?: unknown; isInSession?: boolean } = {},
   ) {
     super(
       message,
@@ -77,6 +79,7 @@ export class RaftError extends Error {
     );
     this.code = code;
     this.outcome = options.outcome ?? "notApplied";
+    this.isInSession = options.isInSession ?? false;
   }
 }
 
@@ -89,10 +92,12 @@ const retryableCodes: ReadonlySet<RaftErrorCode> = new Set<RaftErrorCode>([
 ]);
 
 /**
- * Whether the same request may simply be made again: it was not applied, and its reason passes (rule R1). A request
- * whose outcome is unknown is not retryable, since it could be applied twice.
+ * Whether the same request may be made again: its reason passes, and it was not applied (rule R1). A request whose outcome
+ * is unknown is retryable only if it is a proposal in a session, and then by `NodeHost.retry`: made again otherwise it
+ * could be applied twice.
  */
 export function isRetryable(error: unknown): boolean {
-  return error instanceof RaftError && error.outcome === "notApplied" &&
+  return error instanceof RaftError &&
+    (error.outcome === "notApplied" || error.isInSession) &&
     retryableCodes.has(error.code);
 }

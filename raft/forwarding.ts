@@ -5,7 +5,7 @@
 import type { Peer } from "./core/peer.ts";
 import type { EntryBatch } from "./core/types.ts";
 import type { ChangeTable } from "./changes.ts";
-import { areForwardedEntries } from "./entries.ts";
+import { inspectForwardedEntries } from "./entries.ts";
 import type { RaftError } from "./errors.ts";
 import type { HostContext } from "./host_context.ts";
 import type { ProposalTable } from "./proposals.ts";
@@ -52,7 +52,8 @@ export class Forwarding {
     const node = this.#node;
     const { entries, entryCount, firstCounter } = record;
     if (!node.peer.isLeader()) return this.#answer(record, "notLeader", 0);
-    if (!areForwardedEntries(entries, entryCount, firstCounter)) {
+    const found = inspectForwardedEntries(entries, entryCount, firstCounter);
+    if (found === "malformed") {
       node.host.logger.warn("a forwarded proposal does not decode", {
         clusterId: node.clusterId,
         from: record.from,
@@ -63,7 +64,11 @@ export class Forwarding {
     if (overload !== undefined) return this.#answer(record, overload.code, 0);
     const { bytes } = this.#proposals.builder;
     if (bytes + entries.length > node.host.batchBytes) node.seal();
-    const place = this.#proposals.addForeign(entries, entryCount);
+    const place = this.#proposals.addForeign(
+      entries,
+      entryCount,
+      found === "sessions",
+    );
     this.#taken.push({ record, place });
     node.schedule();
   }

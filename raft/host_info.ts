@@ -1,5 +1,6 @@
 /** What a NodeHost tells about itself. */
 import type { Membership } from "./core/types.ts";
+import { crc32 } from "./deps.ts";
 import type { Node } from "./node.ts";
 import type { NodeHost } from "./nodehost.ts";
 import type { ClusterInfo, NodeHostInfo } from "../master/protocol.ts";
@@ -32,7 +33,7 @@ export interface ClusterStatus {
   membership: Membership;
   /** Why the node stopped; absent while it runs. */
   failure?: string;
-  /** The state machine's hash at `applied`, if it has one. */
+  /** The state machine's hash at `applied`, if it has one; with that of the clients' sessions, if there are any. */
   hash?: bigint;
 }
 
@@ -81,11 +82,19 @@ export interface LinkStatus {
   queuedBytes: number;
 }
 
+/** Of all that follows from the entries applied (rule R2). */
+function stateHash(node: Node): bigint | undefined {
+  const hash = node.machine.hash?.();
+  const { sessions } = node.applier;
+  if (hash === undefined || sessions.isPristine) return hash;
+  return BigInt.asUintN(64, hash * 0x1_0000_0001n + sessions.hash(crc32));
+}
+
 /** Describes one node. */
 export function clusterStatus(node: Node): ClusterStatus {
   const { peer, applier } = node;
   const hash = node.refusal === undefined && !applier.isPaused
-    ? node.machine.hash?.()
+    ? stateHash(node)
     : undefined;
   return {
     clusterId: node.clusterId,

@@ -30,6 +30,8 @@ import { Node } from "./node.ts";
 import type { Logger, Ports, Random } from "./ports.ts";
 import { Reporter } from "./reporter.ts";
 import { abortable } from "./requests.ts";
+import { readSessions } from "./session_snapshot.ts";
+import { SessionTable } from "./sessions.ts";
 import { SnapshotPacer } from "./snapshot_pacer.ts";
 import { Snapshotter } from "./snapshotter.ts";
 import { makeMachine } from "./state_machine.ts";
@@ -560,9 +562,13 @@ export class HostRuntime {
     this.requireOpen();
     const machine = makeMachine(factory, { clusterId, nodeId });
     try {
-      await this.#restore({ clusterId, nodeId }, machine);
+      const sessions = await this.#restore(
+        { clusterId, nodeId },
+        machine,
+        bootstrap.generation,
+      );
       this.requireOpen();
-      return this.#assemble({ config, log, bootstrap, machine });
+      return this.#assemble({ config, log, bootstrap, machine, sessions });
     } catch (error) {
       await closeMachine(machine, clusterId, this.#logger);
       throw error;
@@ -575,6 +581,7 @@ export class HostRuntime {
       log: NodeLog;
       bootstrap: Bootstrap;
       machine: StateMachine;
+      sessions: SessionTable;
     },
   ): Node {
     const { config, log, bootstrap } = parts;
@@ -662,9 +669,10 @@ export class HostRuntime {
   async #restore(
     node: { clusterId: number; nodeId: number },
     machine: StateMachine,
-  ): Promise<void> {
+    generation: number,
+  ): Promise<SessionTable> {
     const meta = this.#wal!.node(node.clusterId, node.nodeId).snapshot();
-    if (meta === undefined) return;
+    if (meta === undefined) return new SessionTable();
     const file = this.#snapshots!.open(
       node.clusterId,
       node.nodeId,
@@ -672,6 +680,7 @@ export class HostRuntime {
     );
     try {
       await machine.recoverFromSnapshot(file.body());
+      return await readSessions(file, generation);
     } finally {
       file.close();
     }
@@ -742,6 +751,11 @@ export class HostRuntime {
       this.#pauses.add(end);
       return forget;
     });
+  }
+
+  /** A random integer from 1 to 2^52. */
+  randomId(): number {
+    return randomInteger(this.ports.random);
   }
 
   /** The node of a cluster, or undefined. */

@@ -7,6 +7,7 @@
  */
 export { NodeHost } from "./nodehost.ts";
 export type { NodeToAdd, NodeToRemove } from "./nodehost.ts";
+export { Session } from "./session.ts";
 export type { ClusterStatus, HostInfo, LinkStatus } from "./host_info.ts";
 export type { ClusterConfig, NodeHostConfig, WaitOptions } from "./config.ts";
 export type {

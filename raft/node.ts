@@ -17,23 +17,22 @@ import { Admission } from "./admission.ts";
 import { Applier, closeMachine } from "./applier.ts";
 import { ChangeTable } from "./changes.ts";
 import type { ResolvedClusterConfig } from "./config.ts";
+import type { SessionFields } from "./entries.ts";
 import type { Engine, EngineNode } from "./engine.ts";
 import { RaftError } from "./errors.ts";
 import { Forwarding } from "./forwarding.ts";
 import { Greetings } from "./greetings.ts";
 import type { HostContext } from "./host_context.ts";
 import { MembershipWatch, removedError } from "./membership_watch.ts";
+import { NodeProposals } from "./node_proposals.ts";
+import type { ProposeOptions } from "./node_proposals.ts";
 import { ProposalTable } from "./proposals.ts";
-import {
-  abortable,
-  ReadTable,
-  requestError,
-  requestOverheadBytes,
-} from "./requests.ts";
-import type { PendingRead, ProposalGroup, Settle } from "./requests.ts";
+import { abortable, ReadTable, requestError } from "./requests.ts";
+import type { PendingRead, Settle } from "./requests.ts";
 import { removedReason, Routes } from "./routes.ts";
 import { NodeEvents } from "./node_events.ts";
 import { NodeSnapshots } from "./node_snapshots.ts";
+import type { SessionTable } from "./sessions.ts";
 import type { Result, StateMachine } from "./state_machine.ts";
 import type { Link, WireRecord } from "./transport/link_pool.ts";
 import type { Bootstrap, NodeLog, PeerIdentity } from "../storage/log_store.ts";
@@ -50,6 +49,8 @@ export interface NodeParts {
   readonly peer: Peer;
   /** Where the restored snapshot stands, or index 0. */
   readonly start: { readonly index: number; readonly term: number };
+  /** The clients' sessions there. */
+  readonly sessions: SessionTable;
 }
 
 /** One node. */
@@ -88,15 +89,13 @@ export class Node implements EngineNode {
   readonly events: NodeEvents;
   readonly #engine: Engine;
   readonly #proposals: ProposalTable;
+  readonly #proposing: NodeProposals;
   readonly #reads = new ReadTable();
   readonly #changes: ChangeTable;
   readonly #forwarding: Forwarding;
   readonly #greetings: Greetings;
   readonly #watch: MembershipWatch;
   #bootstrap: Bootstrap;
-  #busyError: RaftError | undefined;
-  #busyRejection: Promise<never> | undefined;
-  #busySince = 0;
   #durableWriteId = 0;
   #promises: {
     readonly after: number;
@@ -121,6 +120,7 @@ export class Node implements EngineNode {
       { clock: this.host.clock, histogram: this.host.counters.propose },
     );
     this.events = new NodeEvents(this);
+    this.#proposing = new NodeProposals(this, this.#proposals);
     this.#changes = new ChangeTable(this);
     this.#watch = new MembershipWatch(this, this.#changes);
     this.#greetings = new Greetings(this, parts.engine);
@@ -133,6 +133,7 @@ export class Node implements EngineNode {
       owner: this,
       counters: parts.host.counters,
       start: parts.start,
+      sessions: parts.sessions,
     });
     this.routes = new Routes(this, this.peer.membership(), parts.log.peers());
     this.admission = new Admission(this);
@@ -141,33 +142,13 @@ export class Node implements EngineNode {
 
   // ---- What callers ask ----
 
-  /** Proposes a command; see `NodeHost.propose`. */
+  /** Proposes a command, in a session if one is given; see `NodeHost.propose`. */
   propose(
     command: Uint8Array,
-    options: { signal: AbortSignal | undefined; timeoutMs: number },
+    options: ProposeOptions,
+    session?: SessionFields,
   ): Promise<Result> {
-    const refusal = this.#refusalOf(command.length);
-    if (refusal !== undefined) {
-      this.host.counters.refused(refusal.code);
-      return refusal === this.#busyError
-        ? this.#refuseBusy()
-        : Promise.reject(refusal);
-    }
-    const deadline = this.#deadline(options.timeoutMs);
-    const signal = options.signal;
-    if (signal === undefined) {
-      return new Promise((resolve) => {
-        this.#enqueue(command, resolve, deadline);
-      });
-    }
-    if (signal.aborted) return Promise.reject(signal.reason);
-    return abortable<Result>(signal, (settle) => {
-      const group = this.#enqueue(command, settle, deadline);
-      const slot = group.settles.length - 1;
-      return () => {
-        group.settles[slot] = undefined;
-      };
-    });
+    return this.#proposing.propose(command, options, session);
   }
 
   /** Answers once everything that was committed before the call is applied here (thesis 6.4). */
@@ -176,9 +157,9 @@ export class Node implements EngineNode {
     options: { signal: AbortSignal | undefined; timeoutMs: number },
   ): Promise<T> {
     if (this.refusal !== undefined) return Promise.reject(this.refusal);
-    if (this.#isOverloaded(0)) return this.#refuseBusy();
+    if (this.#proposing.isOverloaded(0)) return this.#proposing.refuseBusy();
     this.host.counters.reads++;
-    const deadline = this.#deadline(options.timeoutMs);
+    const deadline = this.deadline(options.timeoutMs);
     return abortable<T>(options.signal, (settle) => {
       const read: PendingRead = {
         answer,
@@ -200,8 +181,8 @@ export class Node implements EngineNode {
     options: { signal: AbortSignal | undefined; timeoutMs: number },
   ): Promise<Membership> {
     if (this.refusal !== undefined) return Promise.reject(this.refusal);
-    if (this.#changes.isFull) return this.#refuseBusy();
-    const deadline = this.#deadline(options.timeoutMs);
+    if (this.#changes.isFull) return this.#proposing.refuseBusy();
+    const deadline = this.deadline(options.timeoutMs);
     return abortable<Membership>(options.signal, (settle) => {
       const forget = this.#changes.addChange(change, settle, deadline);
       this.#engine.schedule(this);
@@ -215,8 +196,8 @@ export class Node implements EngineNode {
     options: { signal: AbortSignal | undefined; timeoutMs: number },
   ): Promise<void> {
     if (this.refusal !== undefined) return Promise.reject(this.refusal);
-    if (this.#changes.isFull) return this.#refuseBusy();
-    const deadline = this.#deadline(options.timeoutMs);
+    if (this.#changes.isFull) return this.#proposing.refuseBusy();
+    const deadline = this.deadline(options.timeoutMs);
     return abortable<void>(options.signal, (settle) => {
       const forget = this.#changes.addTransfer(target, settle, deadline);
       this.#engine.schedule(this);
@@ -254,7 +235,7 @@ export class Node implements EngineNode {
     if (this.failure !== undefined) return;
     if (this.#proposals.hasWork) {
       this.seal();
-      this.#forward();
+      this.#proposing.forward();
     }
     if (this.#reads.hasWaiting) this.#issueReads();
     if (this.#changes.hasWork) this.#changes.turn();
@@ -510,9 +491,35 @@ export class Node implements EngineNode {
     if (this.peer.hasUpdate()) this.#engine.schedule(this);
   }
 
+  /** See `ForwardingOwner`. */
+  overload(bytes: number): RaftError | undefined {
+    return this.#proposing.overload(bytes);
+  }
+
+  /** Ends the next batch and gives it to the core. */
+  seal(): void {
+    this.#proposing.seal();
+  }
+
+  /** See `ProposalsOwner`. */
+  sealed(taken: EntryBatch | Refusal): void {
+    this.#forwarding.sealed(taken);
+  }
+
+  /** See `ProposalsOwner`. */
+  readCount(): number {
+    return this.#reads.count;
+  }
+
+  /** See `ProposalsOwner`. */
+  tickNow(): number {
+    return this.#engine.tickNow;
+  }
+
   // ---- Inside ----
 
-  #deadline(timeoutMs: number): number {
+  /** The tick at which a request ends as timed out. */
+  deadline(timeoutMs: number): number {
     return this.#engine.tickNow + Math.ceil(timeoutMs / this.host.tickMs) + 1;
   }
 
@@ -523,153 +530,6 @@ export class Node implements EngineNode {
         this.peer.leaderId === 0 ? "no leader" : "not answered"
       }`,
     );
-  }
-
-  /** Why a proposal of `bytes` cannot be taken now. */
-  #refusalOf(bytes: number): RaftError | undefined {
-    const refusal = this.refusal;
-    if (refusal !== undefined) return refusal;
-    if (bytes > this.host.maxPayloadBytes) {
-      return new RaftError(
-        "payloadTooBig",
-        `Cannot propose ${bytes} bytes: the limit is ${this.host.maxPayloadBytes}`,
-      );
-    }
-    if (this.peer.leaderId === 0) {
-      return requestError(
-        "notReady",
-        `Cannot propose: cluster ${this.clusterId} has no leader now`,
-      );
-    }
-    return this.overload(bytes);
-  }
-
-  /** Why entries of so many bytes are too much for now. */
-  overload(bytes: number): RaftError | undefined {
-    if (this.#isOverloaded(bytes)) return this.#busy();
-    if (this.host.log.isDiskFull) {
-      return requestError(
-        "diskFull",
-        "Cannot propose: the disk has no room for the log",
-      );
-    }
-    return undefined;
-  }
-
-  /** Ends the next batch and gives it to the core. */
-  seal(): void {
-    if (this.#proposals.builder.count === 0) return;
-    const count = this.#proposals.builder.count;
-    const taken = this.peer.propose(this.#proposals.builder.take(), count);
-    if (typeof taken === "string") {
-      this.#proposals.refused(() => this.#dropped(taken));
-    } else {
-      this.#proposals.sealed(taken);
-      this.host.counters.proposals += count;
-    }
-    this.#forwarding.sealed(taken);
-  }
-
-  /** Whether what waits, and `bytes` more, is too much. */
-  #isOverloaded(bytes: number): boolean {
-    const waiting = this.#proposals.bytes +
-      this.#reads.count * requestOverheadBytes;
-    return waiting > 0 &&
-      waiting + bytes + requestOverheadBytes > this.config.maxInMemLogBytes;
-  }
-
-  #refuseBusy(): Promise<never> {
-    this.#busy();
-    return this.#busyRejection!;
-  }
-
-  /**
-   * One error, and one rejected promise, for all refusals of a tick: under overload there are millions a second, and
-   * making either is dear. Whoever awaits it gets the error all the same.
-   */
-  #busy(): RaftError {
-    if (
-      this.#busyError === undefined || this.#busySince !== this.#engine.tickNow
-    ) {
-      this.#busySince = this.#engine.tickNow;
-      this.#busyError = requestError(
-        "busy",
-        `Cannot take more work for cluster ${this.clusterId}: proposals and reads of ` +
-          `${this.config.maxInMemLogBytes} bytes wait`,
-      );
-      this.#busyRejection = Promise.reject(this.#busyError);
-      this.#busyRejection.catch(() => {}); // Nobody may be there to handle it.
-    }
-    return this.#busyError;
-  }
-
-  #enqueue(
-    command: Uint8Array,
-    settle: Settle<Result>,
-    deadline: number,
-  ): ProposalGroup {
-    const group = this.peer.isLeader()
-      ? this.#proposals.add(command, settle, deadline)
-      : this.#proposals.addForward(command, settle, deadline);
-    const { builder, forwardBuilder } = this.#proposals;
-    if (builder.bytes > this.host.batchBytes) this.seal();
-    else if (forwardBuilder.bytes > this.host.batchBytes) this.#forward();
-    if (!this.isDirty) this.#engine.schedule(this);
-    return group;
-  }
-
-  #dropped(refusal: Refusal): RaftError {
-    return requestError(
-      "dropped",
-      refusal === "transferring"
-        ? "Cannot propose: leadership is being transferred"
-        : "Cannot propose: this node no longer leads",
-    );
-  }
-
-  #forward(): void {
-    if (this.#proposals.forwardBuilder.count === 0) return;
-    const leader = this.peer.leaderId;
-    const unreachable = () =>
-      requestError("notReady", "Cannot propose: the leader is out of reach");
-    if (leader === this.nodeId) {
-      // Became leader within this turn: what was meant for another goes the same way, by its keys.
-      const { entries, group } = this.#proposals.takeForward();
-      const taken = this.#proposeEncoded(entries, group.settles.length);
-      this.#proposals.answered(
-        group.firstCounter,
-        typeof taken === "string" ? { firstIndex: 0, term: 0 } : {
-          firstIndex: taken.firstIndex,
-          term: taken.term,
-        },
-        () => this.#dropped("notLeader"),
-      );
-      return;
-    }
-    if (leader === 0 || !this.routes.isReachable(leader)) {
-      return this.#proposals.refusedForward(unreachable);
-    }
-    const { entries, group } = this.#proposals.takeForward();
-    this.host.counters.proposalsForwarded += group.settles.length;
-    this.routes.send(leader, {
-      kind: "forward",
-      clusterId: this.clusterId,
-      from: this.nodeId,
-      to: leader,
-      firstCounter: group.firstCounter,
-      entryCount: group.settles.length,
-      entries,
-    });
-  }
-
-  #proposeEncoded(entries: Uint8Array, count: number): EntryBatch | Refusal {
-    this.#proposals.addForeign(entries, count);
-    const total = this.#proposals.builder.count;
-    const taken = this.peer.propose(this.#proposals.builder.take(), total);
-    if (typeof taken === "string") {
-      this.#proposals.refused(() => this.#dropped(taken));
-    } else this.#proposals.sealed(taken);
-    return taken;
   }
 
   #issueReads(): void {

@@ -10,6 +10,7 @@ import { RaftError } from "./errors.ts";
 import type { HostContext } from "./host_context.ts";
 import type { Timer } from "./ports.ts";
 import type { Routes } from "./routes.ts";
+import { readSessions } from "./session_snapshot.ts";
 import type { SnapshotOffer } from "./snapshotter.ts";
 import type { Connection } from "./transport/transport.ts";
 import type { HostIdentity } from "./transport/link_pool.ts";
@@ -372,8 +373,13 @@ export class NodeSnapshots {
           membership: peer.membership(),
         };
         this.#lastTried = meta.index;
+        const { sessions } = applier;
+        const { generation } = this.#node.bootstrap();
         return {
           meta,
+          ...(sessions.isPristine ? {} : {
+            sessions: { table: sessions.encode(generation), generation },
+          }),
           write: (writer) => applier.save(writer).finally(resume),
         };
       },
@@ -447,7 +453,9 @@ export class NodeSnapshots {
       if (node.failure !== undefined) return;
       const file = host.snapshotStore.open(clusterId, nodeId, meta.index);
       try {
-        await applier.restore(meta, file.body());
+        const { generation } = node.bootstrap();
+        const sessions = await readSessions(file, generation);
+        await applier.restore(meta, file.body(), sessions);
       } finally {
         file.close();
       }

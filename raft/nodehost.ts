@@ -17,6 +17,8 @@ import type { HostInfo } from "./host_info.ts";
 import { HostRuntime } from "./host_runtime.ts";
 import type { HostMetrics } from "./metrics/host_metrics.ts";
 import type { Node } from "./node.ts";
+import type { Session } from "./session.ts";
+import { SessionRequests } from "./session_requests.ts";
 import type { Ports } from "./ports.ts";
 import { abortable, settleError } from "./requests.ts";
 import type { Result } from "./state_machine.ts";
@@ -47,12 +49,21 @@ export interface NodeToRemove {
  */
 export class NodeHost implements AsyncDisposable {
   readonly #runtime: HostRuntime;
+  readonly #sessions: SessionRequests;
 
   private constructor(config: NodeHostConfig, ports: Ports) {
     const resolved = resolveNodeHostConfig(config);
     this.#runtime = new HostRuntime(resolved, ports, {
       makeMasterClient: () => resolved.masterClientFactory!(this),
       report: (includeLog) => reportOf(this, { ...this.#parts(), includeLog }),
+    });
+    const runtime = this.#runtime;
+    this.#sessions = new SessionRequests({
+      clock: ports.clock,
+      tickMs: resolved.tickMs,
+      randomId: () => runtime.randomId(),
+      node: (clusterId) => runtime.node(clusterId),
+      pause: (ms, signal) => runtime.pause(ms, signal),
     });
   }
 
@@ -189,23 +200,70 @@ export class NodeHost implements AsyncDisposable {
    * Proposes a command and resolves with what the state machine's `update` returned for it here, when it is replicated,
    * committed and applied. The command is copied before the call returns.
    *
+   * `target` is a cluster, or a {@link Session} with one. With a session the command is applied exactly once: where the
+   * leader changes or an answer is lost it is sent again until `timeoutMs` is over, and what comes twice is told by the
+   * session's number. If even then nobody knows, the session is _unfinished_, and {@link retry} goes on.
+   *
+   * @throws {RaftError} with a session also `invalidSession`: another of its proposals is under way or unfinished, or the
+   * cluster has forgotten it.
    * @throws {RaftError} at once: `busy`, `notReady`, `dropped`, `diskFull`, `payloadTooBig`, `clusterNotFound`,
    * `nodeRemoved` (never applied); later: `timeout`, `dropped`, `clusterClosed`, `diskFailed`, whose `outcome` tells.
    */
   propose(
-    clusterId: number,
+    target: number | Session,
     command: Uint8Array,
     options?: WaitOptions,
   ): Promise<Result> {
-    const node = this.#runtime.findNode(clusterId);
     if (!(command instanceof Uint8Array)) {
       throw new TypeError("Cannot propose: the command must be a Uint8Array");
     }
     const wait = options === undefined ? noOptions : this.#wait(options);
+    if (typeof target !== "number") {
+      return this.#sessions.propose(target, command, wait);
+    }
+    const node = this.#runtime.findNode(target);
     if (node === undefined) {
-      return Promise.reject(this.#runtime.noNode(clusterId));
+      return Promise.reject(this.#runtime.noNode(target));
     }
     return node.propose(command, wait);
+  }
+
+  /**
+   * Registers a client session with a cluster, in which each proposal is applied exactly once. The cluster keeps
+   * `maxSessions` of them, and forgets the one least recently used when there are more. Close it when it is done with.
+   *
+   * @throws {RaftError} `timeout`, `busy`, `diskFull`, `clusterNotFound`, `nodeRemoved`, `clusterClosed`, `closed`.
+   */
+  async openSession(
+    clusterId: number,
+    options?: WaitOptions,
+  ): Promise<Session> {
+    validateId("clusterId", clusterId);
+    const wait = this.#wait(options);
+    this.#runtime.requireOpen();
+    return await this.#sessions.open(clusterId, wait);
+  }
+
+  /**
+   * Proposes the unfinished proposal of a session again, and resolves with its first result if it was applied already.
+   *
+   * @throws {RaftError} as {@link propose}; `invalidSession` also if the session has no unfinished proposal.
+   */
+  retry(session: Session, options?: WaitOptions): Promise<Result> {
+    const wait = options === undefined ? noOptions : this.#wait(options);
+    return this.#sessions.retry(session, wait);
+  }
+
+  /**
+   * Ends a session: the cluster forgets it.
+   *
+   * @throws {RaftError} `invalidSession` if the cluster has forgotten it already, or a proposal of it is under way;
+   * `timeout`, `busy`, `diskFull`, `clusterNotFound`, `nodeRemoved`, `clusterClosed`, `closed`.
+   */
+  async closeSession(session: Session, options?: WaitOptions): Promise<void> {
+    const wait = this.#wait(options);
+    this.#runtime.requireOpen();
+    await this.#sessions.close(session, wait);
   }
 
   /**

@@ -6,6 +6,7 @@
 import { assert } from "./core/assert.ts";
 import type { EntryBatch } from "./core/types.ts";
 import { EntryBuilder } from "./entries.ts";
+import type { SessionFields } from "./entries.ts";
 import { ProposalGroup, requestError } from "./requests.ts";
 import type { Settle } from "./requests.ts";
 import type { Result } from "./state_machine.ts";
@@ -80,8 +81,10 @@ export class ProposalTable {
     command: Uint8Array,
     settle: Settle<Result>,
     deadline: number,
+    session?: SessionFields,
   ): ProposalGroup {
-    this.builder.add(command);
+    if (session === undefined) this.builder.add(command);
+    else this.builder.addInSession(command, session, 0, 0);
     const group = this.#next;
     if (group.since < 0) this.#begin(group);
     group.add(settle, deadline, command.length);
@@ -93,6 +96,7 @@ export class ProposalTable {
     command: Uint8Array,
     settle: Settle<Result>,
     deadline: number,
+    session?: SessionFields,
   ): ProposalGroup {
     const group = this.#nextForward;
     if (group.settles.length === 0) {
@@ -101,15 +105,24 @@ export class ProposalTable {
     }
     const counter = this.#nextCounter++;
     assert(counter < this.#counterEnd, "a record must not use up its counters");
-    this.forwardBuilder.addWithKey(command, this.#proposer, counter);
+    const { forwardBuilder } = this;
+    if (session === undefined) {
+      forwardBuilder.addWithKey(command, this.#proposer, counter);
+    } else {
+      forwardBuilder.addInSession(command, session, this.#proposer, counter);
+    }
     group.add(settle, deadline, command.length);
     return group;
   }
 
   /** Adds entries that another NodeHost forwarded; returns the place of the first in the next batch. */
-  addForeign(entries: Uint8Array, entryCount: number): number {
+  addForeign(
+    entries: Uint8Array,
+    entryCount: number,
+    hasSessions = false,
+  ): number {
     const place = this.builder.count;
-    this.builder.addEncoded(entries, entryCount);
+    this.builder.addEncoded(entries, entryCount, hasSessions);
     this.#next.skip(entryCount, entries.length);
     return place;
   }
@@ -135,13 +148,18 @@ export class ProposalTable {
   }
 
   /** Hands over the record for the leader. */
-  takeForward(): { entries: Uint8Array; group: ProposalGroup } {
+  takeForward(): {
+    entries: Uint8Array;
+    group: ProposalGroup;
+    hasSessions: boolean;
+  } {
     const group = this.#nextForward;
+    const { hasSessions } = this.forwardBuilder;
     const entries = this.forwardBuilder.take();
     this.#bytes += group.bytes;
     this.#forwarded.push(group);
     this.#nextForward = new ProposalGroup();
-    return { entries, group };
+    return { entries, group, hasSessions };
   }
 
   /** The record for the leader cannot be sent: nothing of it left this NodeHost. */

@@ -3,6 +3,7 @@
  * only so many are under way that the log keeps its share of the disk (rule L5).
  */
 import type { SnapshotFile } from "../storage/snapshot_reader.ts";
+import { plainTraits } from "../storage/snapshot_format.ts";
 import type { SnapshotStore } from "../storage/snapshots.ts";
 import type { SnapshotFileWriter } from "../storage/snapshot_writer.ts";
 import type { Crc32, SnapshotMeta } from "./core/types.ts";
@@ -51,7 +52,12 @@ export interface SaveRequest {
    * case, so whatever waits for its end goes on also if no file can be made (it is then given a writer that refuses).
    */
   begin():
-    | { meta: SnapshotMeta; write(writer: SnapshotWriter): Promise<void> }
+    | {
+      meta: SnapshotMeta;
+      /** The table of the clients' sessions there, if there is one, and the cluster's generation. */
+      sessions?: { table: Uint8Array; generation: number };
+      write(writer: SnapshotWriter): Promise<void>;
+    }
     | undefined;
 }
 
@@ -107,17 +113,25 @@ export class Snapshotter {
     return await this.#inTurn(this.#saves, request.signal, async (signal) => {
       const begun = request.begin();
       if (begun === undefined) return undefined;
-      const { meta } = begun;
+      const { meta, sessions } = begun;
       const { clusterId, nodeId } = request;
       let writer: SnapshotFileWriter;
       try {
-        writer = this.#options.store.create(clusterId, nodeId, meta);
+        // Without sessions it is one that an older library can read.
+        const making = sessions === undefined ? {} : {
+          traits: { ...plainTraits, generation: sessions.generation },
+        };
+        writer = this.#options.store.create(clusterId, nodeId, meta, making);
       } catch (error) {
         await begun.write(refusingWriter(error)).catch(() => {});
         throw error;
       }
       const forget = onAbort(signal, () => writer.abort());
       try {
+        // In order, before what follows; a failure is told by what follows, too.
+        if (sessions !== undefined) {
+          writer.writeSessions(sessions.table).catch(() => {});
+        }
         await begun.write({ write: (bytes) => writer.write(bytes) });
         const { bytes } = await writer.finish();
         return { meta, bytes };

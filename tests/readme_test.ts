@@ -214,6 +214,17 @@ Deno.test("README: a proposal is made again until it is known what became of it"
     );
   }));
 
+Deno.test("README: exactly once in a session", () =>
+  withFolder(async (dir) => {
+    const name = "session.ts";
+    Deno.writeTextFileSync(`${dir}/${name}`, programs.get(name)!);
+    const { addThrice }: { addThrice(host: NodeHost): Promise<void> } =
+      await import(`file://${dir}/${name}`);
+    await using hosts = await Hosts.started(1);
+    await addThrice(hosts.host(1));
+    assert.equal(await hosts.host(1).read(1, "total"), 15);
+  }));
+
 Deno.test("README: a NodeHost reports to a master", () =>
   withFolder(async (dir) => {
     const [raftPort, masterPort] = freePorts(2);

@@ -6,7 +6,8 @@
  *
  * ```text
  *  0      version (1B) = 1
- *  1      flags   (1B)   bit 0: the batch is one membership change; other bits 0
+ *  1      flags   (1B)   bit 0: the batch is one membership change; bit 1: some entry has session fields, which who
+ *                        does not know sessions must not apply; other bits 0
  *  2      zero    (2B)
  *  4      length  (4B)   of header and entries
  *  8      term    (8B)
@@ -43,6 +44,7 @@ export const entryHasProposerKey = 0x10;
 export const entryHasSession = 0x20;
 
 const flagConfigChange = 1;
+const flagSessions = 2;
 const two32 = 0x1_0000_0000;
 
 /** Writes a safe integer as 64 bits. */
@@ -67,6 +69,8 @@ export interface BatchSeal {
   readonly entryCount: number;
   /** Whether the only entry is a membership change. */
   readonly isConfigChange: boolean;
+  /** Whether some entry has session fields; false if left out. */
+  readonly hasSessions?: boolean;
 }
 
 /**
@@ -90,7 +94,14 @@ export function sealBatch(
   );
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   view.setUint8(0, batchFormatVersion);
-  view.setUint8(1, seal.isConfigChange ? flagConfigChange : 0);
+  view.setUint8(
+    1,
+    seal.isConfigChange
+      ? flagConfigChange
+      : seal.hasSessions === true
+      ? flagSessions
+      : 0,
+  );
   view.setUint16(2, 0, true);
   view.setUint32(4, bytes.length, true);
   setUint64(view, 8, seal.term);
@@ -142,7 +153,7 @@ export function openBatch(
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (view.getUint8(0) !== batchFormatVersion) return "version";
   const flags = view.getUint8(1);
-  if ((flags & ~flagConfigChange) !== 0 || view.getUint16(2, true) !== 0) {
+  if (flags > flagSessions || view.getUint16(2, true) !== 0) {
     return "flags";
   }
   if (view.getUint32(4, true) !== bytes.length) return "length";

@@ -115,9 +115,13 @@ export class Peer {
 
   /**
    * Appends a batch to the leader's log. The entries stand encoded behind the first `batchHeaderBytes` of `bytes`,
-   * which belong to the core from here on.
+   * which belong to the core from here on; `hasSessions` tells whether some of them have session fields.
    */
-  propose(bytes: Uint8Array, entryCount: number): EntryBatch | Refusal {
+  propose(
+    bytes: Uint8Array,
+    entryCount: number,
+    hasSessions = false,
+  ): EntryBatch | Refusal {
     const raft = this.#raft;
     const refusal = refusalOf(raft);
     if (refusal !== undefined) {
@@ -129,6 +133,7 @@ export class Peer {
       firstIndex: raft.log.lastIndex + 1,
       entryCount,
       isConfigChange: false,
+      hasSessions,
     }, raft.config.crc32);
     raft.appendOwn(batch);
     return batch;

@@ -4,6 +4,7 @@ import { sealBatch } from "../../raft/core/entry_batch.ts";
 import type { EntryBatch } from "../../raft/core/types.ts";
 import { EntryBuilder } from "../../raft/entries.ts";
 import type { Clock } from "../../raft/ports.ts";
+import { SessionTable } from "../../raft/sessions.ts";
 import { ProposalTable } from "../../raft/proposals.ts";
 import type { Entry, Result } from "../../raft/state_machine.ts";
 import { crc32, makeBatch } from "../support/entries.ts";
@@ -39,6 +40,7 @@ class World {
         appliedTo: (index) => this.appliedTo.push(index),
       },
       start,
+      sessions: new SessionTable(),
     });
   }
 
@@ -197,14 +199,14 @@ Deno.test("Applier holds still while a snapshot is saved or restored (paper 7)",
   world.take([bigBatch(1, 5)], { first: 1, last: 5 });
   const body = () => new Response("[7,40]").body!;
   await assert.rejects(
-    world.applier.restore(meta, body()),
+    world.applier.restore(meta, body(), new SessionTable()),
     /nothing is applied/,
   );
   world.applier.pause();
   world.applier.pause();
   world.applier.run(100);
   assert.equal(world.applier.hasWork, false);
-  await world.applier.restore(meta, body());
+  await world.applier.restore(meta, body(), new SessionTable());
   world.applier.resume();
   assert.ok(world.applier.isPaused);
   world.applier.resume();

@@ -79,6 +79,7 @@ Deno.test("configOf() starts a node again with the settings it had (rule I5)", (
     snapshotEntries: 7,
     compactionOverhead: 8,
     maxInMemLogBytes: 123_456,
+    maxSessions: 17,
   };
   const first = config({
     initialMembers: members,
@@ -91,6 +92,10 @@ Deno.test("configOf() starts a node again with the settings it had (rule I5)", (
     stateMachine: "counter",
     ...settings,
   });
+  // What a version wrote that had fewer settings.
+  const bootstrap = bootstrapFor(first, undefined);
+  const older = { ...bootstrap, settings: bootstrap.settings.slice(0, 5) };
+  assert.equal(configOf(node, older).maxSessions, 4_096);
 });
 
 Deno.test("fingerprintOf() differs by cluster, ids and addresses (rule I3)", () => {

@@ -122,6 +122,7 @@ const wrongCluster: WrongValues = {
   snapshotEntries: [[-1, RangeError], [0.5, RangeError], ["0", TypeError]],
   compactionOverhead: [[-1, RangeError], ["0", TypeError]],
   maxInMemLogBytes: [[1, RangeError], ["64", TypeError]],
+  maxSessions: [[0, RangeError], [100_001, RangeError], ["64", TypeError]],
 };
 
 for (const [field, values] of Object.entries(wrongHost)) {
@@ -224,6 +225,7 @@ Deno.test("The configurations fill in the documented defaults, also for fields t
       snapshotEntries: 10_000,
       compactionOverhead: 5_000,
       maxInMemLogBytes: 64 * 1024 * 1024,
+      maxSessions: 4_096,
     },
   );
 });

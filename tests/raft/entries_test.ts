@@ -6,9 +6,9 @@ import {
 } from "../../raft/core/entry_batch.ts";
 import type { EntryBatch } from "../../raft/core/types.ts";
 import {
-  areForwardedEntries,
   EntryBuilder,
   EntryCursor,
+  inspectForwardedEntries,
 } from "../../raft/entries.ts";
 import { crc32 } from "../support/entries.ts";
 
@@ -83,7 +83,7 @@ Deno.test("Forwarded entries keep their proposer keys when the leader puts them 
   follower.addWithKey(Uint8Array.of(9), 2 ** 52, 41);
   follower.addWithKey(new Uint8Array(0), 2 ** 52, 42);
   const forwarded = follower.take();
-  assert.ok(areForwardedEntries(forwarded, 2, 41));
+  assert.equal(inspectForwardedEntries(forwarded, 2, 41), "plain");
   const leader = new EntryBuilder();
   leader.add(Uint8Array.of(1));
   leader.addEncoded(forwarded, 2);
@@ -99,29 +99,82 @@ Deno.test("Forwarded entries keep their proposer keys when the leader puts them 
   assert.deepEqual(seen, [[0, 0, 1], [2 ** 52, 41, 1], [2 ** 52, 42, 0]]);
 });
 
-Deno.test("areForwardedEntries() takes exactly what it should, and never throws (rule B3)", () => {
+Deno.test("inspectForwardedEntries() takes exactly what it should, and never throws (rule B3)", () => {
   const builder = new EntryBuilder(0);
   for (const counter of [5, 6, 7]) {
     builder.addWithKey(Uint8Array.of(counter), 77, counter);
   }
   const good = builder.take().slice();
-  assert.ok(areForwardedEntries(good, 3, 5));
-  assert.equal(areForwardedEntries(good, 2, 5), false, "an entry too many");
-  assert.equal(areForwardedEntries(good, 4, 5), false, "an entry too few");
-  assert.equal(areForwardedEntries(good, 3, 6), false, "other counters");
+  assert.equal(inspectForwardedEntries(good, 3, 5), "plain");
+  assert.equal(
+    inspectForwardedEntries(good, 2, 5),
+    "malformed",
+    "an entry too many",
+  );
+  assert.equal(
+    inspectForwardedEntries(good, 4, 5),
+    "malformed",
+    "an entry too few",
+  );
+  assert.equal(
+    inspectForwardedEntries(good, 3, 6),
+    "malformed",
+    "other counters",
+  );
   for (let cut = 0; cut < good.length; cut++) {
-    assert.equal(areForwardedEntries(good.subarray(0, cut), 3, 5), false);
+    assert.equal(
+      inspectForwardedEntries(good.subarray(0, cut), 3, 5),
+      "malformed",
+    );
   }
   const application = 1;
   for (const kind of [0, 1, 2, 0x12, 0x21, 0x31, 0xff]) {
     const bad = good.slice();
     bad[0] = kind;
-    assert.equal(areForwardedEntries(bad, 3, 5), false, `kind ${kind}`);
+    assert.equal(
+      inspectForwardedEntries(bad, 3, 5),
+      "malformed",
+      `kind ${kind}`,
+    );
     assert.notEqual(kind, application | 0x10);
   }
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 80 }), fc.nat(5), (bytes, count) => {
-      areForwardedEntries(bytes, count, 1);
+      inspectForwardedEntries(bytes, count, 1);
     }),
   );
+});
+
+Deno.test("Session fields go with an entry, forwarded or not, and are looked at before they are trusted (rules B3, R2)", () => {
+  const fields = { clientId: 2 ** 52, series: 3, respondedTo: 2 };
+  const follower = new EntryBuilder(0);
+  follower.addWithKey(Uint8Array.of(1), 77, 5);
+  follower.addInSession(Uint8Array.of(2), fields, 77, 6);
+  assert.ok(follower.hasSessions);
+  const forwarded = follower.take().slice();
+  assert.equal(follower.hasSessions, false, "the next record begins anew");
+  assert.equal(inspectForwardedEntries(forwarded, 2, 5), "sessions");
+  for (let cut = 0; cut < forwarded.length; cut++) {
+    const part = forwarded.subarray(0, cut);
+    assert.equal(inspectForwardedEntries(part, 2, 5), "malformed");
+  }
+  const noClient = forwarded.slice();
+  noClient.fill(0, forwarded.length - 25, forwarded.length - 17);
+  assert.equal(inspectForwardedEntries(noClient, 2, 5), "malformed");
+  const leader = new EntryBuilder();
+  leader.addInSession(Uint8Array.of(9), { ...fields, series: 4 }, 0, 0);
+  leader.addEncoded(forwarded, 2, true);
+  assert.ok(leader.hasSessions);
+  const cursor = new EntryCursor(seal(leader.take(), 3));
+  const seen: unknown[] = [];
+  while (cursor.next()) {
+    const { proposer, clientId } = cursor;
+    const series = clientId === 0 ? 0 : cursor.series;
+    seen.push([proposer, clientId, series, [...cursor.command()]]);
+  }
+  assert.deepEqual(seen, [
+    [0, 2 ** 52, 4, [9]],
+    [77, 0, 0, [1]],
+    [77, 2 ** 52, 3, [2]],
+  ]);
 });
