@@ -32,7 +32,11 @@
  * @module
  */
 export { NodeHost } from "./raft/nodehost.ts";
-export type { NodeToAdd, NodeToRemove } from "./raft/nodehost.ts";
+export type {
+  ChangeOptions,
+  NodeToAdd,
+  NodeToRemove,
+} from "./raft/membership_calls.ts";
 export { Session } from "./raft/session.ts";
 export type { ClusterStatus, HostInfo, LinkStatus } from "./raft/host_info.ts";
 export type {
@@ -92,7 +96,7 @@ export type {
   StateMachine,
   StateMachineFactory,
 } from "./raft/state_machine.ts";
-export type { Member, Membership } from "./raft/core/types.ts";
+export type { Member, MemberKind, Membership } from "./raft/core/types.ts";
 
 export type {
   ClusterInfo,

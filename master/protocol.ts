@@ -10,7 +10,7 @@ export interface ClusterInfo {
   nodeId: number;
   /** Whether that node is the leader. */
   isLeader: boolean;
-  /** Address of each member by node id; empty when `pending` or `incomplete`. */
+  /** Address of each voter by node id; empty when `pending` or `incomplete`. */
   nodes: Record<number, string>;
   /** Index of the last applied membership change. */
   configChangeIndex: number;
@@ -18,6 +18,10 @@ export interface ClusterInfo {
   pending: boolean;
   /** `nodes` was left out because the master already knows this membership or a newer one. */
   incomplete: boolean;
+  /** Address of each observer by node id; absent if there are none. */
+  observers?: Record<number, string>;
+  /** Address of each witness by node id; absent if there are none. */
+  witnesses?: Record<number, string>;
 }
 
 /** Names one node. */

@@ -6,7 +6,8 @@
  * joining node waits until it, or one member, has applied a membership that names its NodeHost. (One member is enough,
  * and it must be: a cluster of one that adds a second may need that one's vote before it could send it anything.)
  */
-import type { Membership } from "./core/types.ts";
+import { allMembers, memberOf, votingMembers } from "./core/members.ts";
+import type { Member, Membership } from "./core/types.ts";
 import type { Peer } from "./core/peer.ts";
 import { RaftError } from "./errors.ts";
 import type { Logger } from "./ports.ts";
@@ -60,7 +61,9 @@ export class Admission {
   /** Who has not welcomed this node yet, for messages to people. */
   missing(): number[] {
     if (this.#isAdmitted) return [];
-    return this.#others().filter((nodeId) => !this.#welcomes.has(nodeId));
+    return this.#others(votingMembers).filter((nodeId) =>
+      !this.#welcomes.has(nodeId)
+    );
   }
 
   /** One tick has passed: a newcomer asks again from time to time. */
@@ -101,7 +104,8 @@ export class Admission {
     this.#refusedBy.delete(from);
     if (this.#refusedBy.size > 0) return; // One who saw another NodeHost under this id is enough.
     if (this.#node.bootstrap().join) return this.#admit();
-    const others = this.#others();
+    // Whose votes count, that is: observers would make a majority of nobody.
+    const others = this.#others(votingMembers);
     const heard = others.filter((nodeId) => this.#welcomes.has(nodeId));
     if (heard.length < welcomesNeeded(others.length + 1)) return;
     this.#admit();
@@ -135,11 +139,8 @@ export class Admission {
   /** The membership was changed. */
   membershipChanged(membership: Membership): void {
     if (this.#isAdmitted || !this.#node.bootstrap().join) return;
-    const isNamed = membership.members.some((member) =>
-      member.nodeId === this.#node.nodeId &&
-      member.nodeHostId === this.#node.self.nodeHostId
-    );
-    if (isNamed) this.#admit();
+    const own = memberOf(membership, this.#node.nodeId);
+    if (own?.nodeHostId === this.#node.self.nodeHostId) this.#admit();
   }
 
   /** The node stopped. */
@@ -147,8 +148,10 @@ export class Admission {
     this.#isStopped = true;
   }
 
-  #others(): number[] {
-    return this.#node.peer.membership().members
+  #others(
+    among: (membership: Membership) => readonly Member[] = allMembers,
+  ): number[] {
+    return among(this.#node.peer.membership())
       .map((member) => member.nodeId)
       .filter((nodeId) => nodeId !== this.#node.nodeId);
   }
@@ -195,6 +198,8 @@ export function initialMembership(
       address,
       nodeHostId: "",
     })),
+    observers: [],
+    witnesses: [],
     removed: [],
   };
 }

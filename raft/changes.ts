@@ -65,14 +65,18 @@ const passingRefusals: ReadonlySet<string> = new Set<Refusal | "busy">([
   "transferring",
   "pendingChange",
   "noCommitInTerm",
+  "notHeard",
+  "notCaughtUp",
   "busy",
 ]);
 
 const refusalTexts: Record<string, string> = {
   unsafeChange:
     "the leader has not lately heard from a majority of the members that there would be (remove a dead member before " +
-    "adding another)",
-  invalidTarget: "the target is not another voting member",
+    "adding another, or add another as an observer first; force: true insists)",
+  notHeard: "the leader has not heard from it: was it started with join: true?",
+  notCaughtUp: "its log has not caught up with the leader's yet",
+  invalidTarget: "the target is not another voter",
   notLeader: "no leader took it",
   transferring: "leadership is being transferred",
   pendingChange: "another membership change is under way",
@@ -91,10 +95,16 @@ function refusalError(what: string, refusal: string): RaftError {
   return new RaftError(code, `Cannot ${what}: ${refusalText(refusal)}`);
 }
 
-function describe(change: ConfigChange): string {
-  return change.type === "addNode"
-    ? `add node ${change.nodeId}`
-    : `remove node ${change.nodeId}`;
+const changeNames: Record<ConfigChange["type"], string> = {
+  addNode: "add node",
+  addObserver: "add observer",
+  addWitness: "add witness",
+  removeNode: "remove node",
+  identify: "identify node",
+};
+
+function describe({ type, nodeId }: ConfigChange): string {
+  return `${changeNames[type]} ${nodeId}`;
 }
 
 /** Changes and transfers of one node. */

@@ -1,5 +1,5 @@
 /** What a NodeHost tells about itself. */
-import type { Membership } from "./core/types.ts";
+import type { Member, MemberKind, Membership } from "./core/types.ts";
 import { crc32 } from "./deps.ts";
 import type { Node } from "./node.ts";
 import type { NodeHost } from "./nodehost.ts";
@@ -13,6 +13,8 @@ export interface ClusterStatus {
   clusterId: number;
   /** The node of it on this NodeHost. */
   nodeId: number;
+  /** What that node is as of the last applied change; `none` before it was added, or after it was removed. */
+  kind: MemberKind | "none";
   /** The leader as far as known, or 0. */
   leaderId: number;
   /** The node's term. */
@@ -99,6 +101,7 @@ export function clusterStatus(node: Node): ClusterStatus {
   return {
     clusterId: node.clusterId,
     nodeId: node.nodeId,
+    kind: peer.memberKind() ?? "none",
     leaderId: peer.leaderId,
     term: peer.term,
     commit: peer.commit,
@@ -187,11 +190,21 @@ function clusterInfo(node: Node): ClusterInfo {
     clusterId: node.clusterId,
     nodeId: node.nodeId,
     isLeader: node.peer.isLeader(),
-    nodes: pending ? {} : Object.fromEntries(
-      membership.members.map((member) => [member.nodeId, member.address]),
-    ),
+    nodes: pending ? {} : addressesOf(membership.members),
+    ...(pending || membership.observers.length === 0
+      ? {}
+      : { observers: addressesOf(membership.observers) }),
+    ...(pending || membership.witnesses.length === 0
+      ? {}
+      : { witnesses: addressesOf(membership.witnesses) }),
     configChangeIndex: pending ? 0 : membership.configChangeIndex,
     pending,
     incomplete: false,
   };
+}
+
+function addressesOf(members: readonly Member[]): Record<number, string> {
+  return Object.fromEntries(
+    members.map((member) => [member.nodeId, member.address]),
+  );
 }

@@ -393,7 +393,8 @@ export class HostRuntime {
     for (const node of leading) {
       const target = node.peer.progress()
         .filter((other) =>
-          other.isActive && other.nodeId !== node.nodeId &&
+          other.kind === "voter" && other.isActive &&
+          other.nodeId !== node.nodeId &&
           node.routes.isReachable(other.nodeId)
         )
         .sort((a, b) => b.match - a.match || a.nodeId - b.nodeId)[0];

@@ -5,7 +5,9 @@
  * stops when another member tells it that it was removed.
  */
 import { assert } from "./core/assert.ts";
-import { decideChange, decodeConfigChange } from "./core/membership.ts";
+import { allMembers, memberOf } from "./core/members.ts";
+import { decideChange } from "./core/membership.ts";
+import { decodeConfigChange } from "./core/membership_format.ts";
 import type { Membership } from "./core/types.ts";
 import type { Peer } from "./core/peer.ts";
 import type { Admission } from "./admission.ts";
@@ -89,8 +91,7 @@ export class MembershipWatch {
   follow(membership: Membership): void {
     const { clusterId, nodeId, self, admission } = this.#node;
     if (membership.removed.includes(nodeId)) return this.#leave();
-    const own = membership.members.find((member) => member.nodeId === nodeId);
-    const owner = own?.nodeHostId ?? "";
+    const owner = memberOf(membership, nodeId)?.nodeHostId ?? "";
     if (owner !== "" && owner !== self.nodeHostId) {
       throw new RaftError(
         "rejected",
@@ -106,7 +107,7 @@ export class MembershipWatch {
     const { peer, routes, nodeId, self } = this.#node;
     if (!this.wantsIdentify || !peer.isLeader()) return;
     let isComplete = true;
-    for (const member of peer.membership().members) {
+    for (const member of allMembers(peer.membership())) {
       if (member.nodeHostId !== "") continue;
       const nodeHostId = member.nodeId === nodeId
         ? self.nodeHostId
@@ -130,7 +131,7 @@ export class MembershipWatch {
     if (this.leaving === undefined) return;
     const { config, nodeId, peer, routes } = this.#node;
     if (this.#ticks++ % config.electionTimeoutTicks !== 0) return;
-    for (const member of peer.membership().members) {
+    for (const member of allMembers(peer.membership())) {
       if (member.nodeId !== nodeId) routes.hello(member.nodeId, true);
     }
     this.#node.schedule();

@@ -6,7 +6,11 @@
  * @module
  */
 export { NodeHost } from "./nodehost.ts";
-export type { NodeToAdd, NodeToRemove } from "./nodehost.ts";
+export type {
+  ChangeOptions,
+  NodeToAdd,
+  NodeToRemove,
+} from "./membership_calls.ts";
 export { Session } from "./session.ts";
 export type { ClusterStatus, HostInfo, LinkStatus } from "./host_info.ts";
 export type { ClusterConfig, NodeHostConfig, WaitOptions } from "./config.ts";
@@ -59,7 +63,7 @@ export type {
   StateMachine,
   StateMachineFactory,
 } from "./state_machine.ts";
-export type { Member, Membership } from "./core/types.ts";
+export type { Member, MemberKind, Membership } from "./core/types.ts";
 export type { Clock, Logger, Ports, Random, Timer } from "./ports.ts";
 export { denoPorts } from "./deno_ports.ts";
 export { MemoryNetwork } from "./transport/memory.ts";

@@ -5,6 +5,7 @@
  */
 import type { Message, SnapshotMeta } from "./core/types.ts";
 import type { Applier } from "./applier.ts";
+import { memberOf } from "./core/members.ts";
 import type { Peer } from "./core/peer.ts";
 import { RaftError } from "./errors.ts";
 import type { HostContext } from "./host_context.ts";
@@ -144,9 +145,7 @@ export class NodeSnapshots {
     const { host, clusterId, nodeId, peer } = this.#node;
     const to = message.to;
     if (this.#sending.has(to)) return;
-    const address = peer.membership().members.find((member) =>
-      member.nodeId === to
-    )?.address;
+    const address = memberOf(peer.membership(), to)?.address;
     if (address === undefined) return peer.reportSnapshot(to, false);
     this.#sending.add(to);
     const bootstrap = this.#node.bootstrap();

@@ -1,10 +1,10 @@
 /** The public class: checks arguments and delegates; what stands behind it is `host_runtime.ts`. */
-import type { ConfigChange, Membership } from "./core/types.ts";
+import { allMembers, memberKindOf } from "./core/members.ts";
+import type { Membership } from "./core/types.ts";
 import {
   defaultTimeoutMs,
   resolveClusterConfig,
   resolveNodeHostConfig,
-  validateAddress,
   validateId,
   validateWaitOptions,
 } from "./config.ts";
@@ -15,6 +15,17 @@ import type { EventsOptions, EventStream } from "./events.ts";
 import { hostInfo, reportOf } from "./host_info.ts";
 import type { HostInfo } from "./host_info.ts";
 import { HostRuntime } from "./host_runtime.ts";
+import {
+  addMember,
+  removeMember,
+  validateChange,
+  validateTarget,
+} from "./membership_calls.ts";
+import type {
+  ChangeOptions,
+  NodeToAdd,
+  NodeToRemove,
+} from "./membership_calls.ts";
 import type { HostMetrics } from "./metrics/host_metrics.ts";
 import type { Node } from "./node.ts";
 import type { Session } from "./session.ts";
@@ -22,24 +33,6 @@ import { SessionRequests } from "./session_requests.ts";
 import type { Ports } from "./ports.ts";
 import { abortable, settleError } from "./requests.ts";
 import type { Result } from "./state_machine.ts";
-
-/** A member to add. */
-export interface NodeToAdd {
-  /** Its id, never used before in the cluster. */
-  nodeId: number;
-  /** `raftAddress` of the NodeHost that will carry it. */
-  address: string;
-  /** Apply only if the membership's `configChangeIndex` is still this. */
-  expectedConfigChangeIndex?: number;
-}
-
-/** A member to remove. */
-export interface NodeToRemove {
-  /** Its id, which can never come back. */
-  nodeId: number;
-  /** Apply only if the membership's `configChangeIndex` is still this. */
-  expectedConfigChangeIndex?: number;
-}
 
 /**
  * Carries nodes of many clusters in one process, with one log and one port for all of them.
@@ -312,56 +305,51 @@ export class NodeHost implements AsyncDisposable {
   }
 
   /**
-   * Adds a voting member and resolves with the membership that has it. Then start it on its NodeHost with `join: true`.
-   * That NodeHost must be open: the membership names it (a member is a NodeHost, not an address).
+   * Adds a voting member, or promotes an observer (same id, same address), and resolves with the membership that has it.
+   * A new one is then started on its NodeHost with `join: true`; {@link addObserver} first is safer, since a member that
+   * does not start is missed from the moment it has a vote. Its NodeHost must be open, unless its `nodeHostId` is given.
    *
-   * @throws {RaftError} `rejected` (a removed id, an id or address in use, an outdated `expectedConfigChangeIndex`,
-   * or a majority of the new members was not heard from lately), `timeout`, `dropped`, `clusterNotFound`.
+   * @throws {RaftError} `rejected` (a removed id, an id or address in use, an outdated `expectedConfigChangeIndex`, or
+   * a majority of the new members was not heard from lately), `timeout`, `dropped`, `clusterNotFound`.
    */
   async addNode(
     clusterId: number,
     node: NodeToAdd,
-    options?: WaitOptions,
+    options?: ChangeOptions,
   ): Promise<Membership> {
-    validateChange(clusterId, node);
-    validateAddress("address", node.address);
-    const wait = this.#wait(options);
-    this.#runtime.requireOpen();
-    const member = this.#runtime.node(clusterId);
-    const { clock } = this.#runtime.ports;
-    const deadline = clock.now() + wait.timeoutMs;
-    const change: ConfigChange = {
-      type: "addNode",
-      nodeId: node.nodeId,
-      address: node.address,
-      nodeHostId: await this.#nodeHostIdAt(node.address, wait),
-      expectedConfigChangeIndex: node.expectedConfigChangeIndex,
-    };
-    const timeoutMs = Math.max(1, deadline - clock.now());
-    return await member.change(change, { ...wait, timeoutMs });
+    return await this.#add("addNode", clusterId, node, options);
   }
 
   /**
-   * Removes a member for ever and resolves with the membership without it.
+   * Adds an observer: a member that follows with its log and state machine and serves proposals and reads, and has no
+   * vote, so that nothing waits for it. Start it on its NodeHost with `join: true`; {@link addNode} with the same id and
+   * address promotes it.
    *
-   * @throws {RaftError} `rejected` (the only member, an outdated `expectedConfigChangeIndex`, or a majority of the
+   * @throws {RaftError} as {@link addNode}.
+   */
+  async addObserver(
+    clusterId: number,
+    node: NodeToAdd,
+    options?: ChangeOptions,
+  ): Promise<Membership> {
+    return await this.#add("addObserver", clusterId, node, options);
+  }
+
+  /**
+   * Removes a member of any kind for ever and resolves with the membership without it.
+   *
+   * @throws {RaftError} `rejected` (the only voter, an outdated `expectedConfigChangeIndex`, or a majority of the
    * remaining members was not heard from lately), `timeout`, `dropped`, `clusterNotFound`.
    */
   async removeNode(
     clusterId: number,
     node: NodeToRemove,
-    options?: WaitOptions,
+    options?: ChangeOptions,
   ): Promise<Membership> {
-    validateChange(clusterId, node);
+    validateChange(clusterId, node, options);
     const wait = this.#wait(options);
-    this.#runtime.requireOpen();
-    return await this.#runtime.node(clusterId).change({
-      type: "removeNode",
-      nodeId: node.nodeId,
-      address: "",
-      nodeHostId: "",
-      expectedConfigChangeIndex: node.expectedConfigChangeIndex,
-    }, wait);
+    const change = { ...node, force: options?.force === true };
+    return await removeMember(this.#runtime, clusterId, change, wait);
   }
 
   /**
@@ -379,13 +367,10 @@ export class NodeHost implements AsyncDisposable {
     const wait = this.#wait(options);
     this.#runtime.requireOpen();
     const node = this.#runtime.node(clusterId);
-    const isMember = node.peer.membership().members.some((member) =>
-      member.nodeId === targetNodeId
-    );
-    if (!isMember) {
+    if (memberKindOf(node.peer.membership(), targetNodeId) !== "voter") {
       throw new RaftError(
         "invalidTarget",
-        `Cannot transfer leadership of cluster ${clusterId}: node ${targetNodeId} is not a member`,
+        `Cannot transfer leadership of cluster ${clusterId}: node ${targetNodeId} is not a voter of it`,
       );
     }
     await node.transfer(targetNodeId, wait);
@@ -503,61 +488,25 @@ export class NodeHost implements AsyncDisposable {
     });
   }
 
-  /** The NodeHost that listens at `address`, if it can be reached soon: named in the change, it is known for ever (I1). */
-  async #nodeHostIdAt(
-    address: string,
-    wait: { signal: AbortSignal | undefined; timeoutMs: number },
-  ): Promise<string> {
-    if (address === this.#runtime.config.raftAddress) return this.nodeHostId;
-    const link = this.#runtime.links.linkTo(address);
-    const { clock } = this.#runtime.ports;
-    const until = clock.now() + wait.timeoutMs;
-    while (link.remote === undefined) {
-      // What is sent to a link that is down is dropped, and makes it dial.
-      if (!link.isUp) {
-        link.send({ kind: "welcome", clusterId: 1, from: 1, to: 1 });
-      }
-      const leftMs = until - clock.now();
-      if (leftMs <= 0) throw this.#nobodyAt(address);
-      const ms = Math.min(20, this.#runtime.config.tickMs, leftMs);
-      await this.#runtime.pause(ms, wait.signal);
-    }
-    return link.remote.nodeHostId;
-  }
-
-  #nobodyAt(address: string): RaftError {
-    const trouble = this.#runtime.troubleWith(address);
-    return new RaftError(
-      "timeout",
-      `Cannot add a node at ${address}: no NodeHost answers there${
-        trouble === "" ? "" : ` (${trouble})`
-      }; open it first`,
-    );
+  async #add(
+    type: "addNode" | "addObserver",
+    clusterId: number,
+    node: NodeToAdd,
+    options: ChangeOptions | undefined,
+  ): Promise<Membership> {
+    validateChange(clusterId, node, options);
+    validateTarget(node);
+    const wait = this.#wait(options);
+    const change = { ...node, type, force: options?.force === true };
+    return await addMember(this.#runtime, clusterId, change, wait);
   }
 }
 
 const noOptions = { signal: undefined, timeoutMs: defaultTimeoutMs };
 
-function validateChange(
-  clusterId: number,
-  node: { nodeId: number; expectedConfigChangeIndex?: number },
-): void {
-  validateId("clusterId", clusterId);
-  if (typeof node !== "object" || node === null) {
-    throw new TypeError(
-      "Cannot change the membership: the node must be an object",
-    );
-  }
-  validateId("nodeId", node.nodeId);
-  const expected = node.expectedConfigChangeIndex;
-  if (expected !== undefined && expected !== 0) {
-    validateId("expectedConfigChangeIndex", expected);
-  }
-}
-
 function notReadyInTime(node: Node, runtime: HostRuntime): RaftError {
   const missing = node.admission.missing();
-  const { members } = node.peer.membership();
+  const members = allMembers(node.peer.membership());
   const describe = (nodeId: number) => {
     const address = members.find((member) => member.nodeId === nodeId)?.address;
     const trouble = address === undefined ? "" : runtime.troubleWith(address);
@@ -566,7 +515,7 @@ function notReadyInTime(node: Node, runtime: HostRuntime): RaftError {
     }`;
   };
   const why = members.length === 0
-    ? `no member has contacted node ${node.nodeId}: was it added by addNode on one of them?`
+    ? `no member has contacted node ${node.nodeId}: was it added by addNode or addObserver on one of them?`
     : missing.length > 0
     ? `its first start needs an answer of more members; none came from ${
       missing.map(describe).join(", ")

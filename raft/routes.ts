@@ -3,6 +3,7 @@
  * was first seen to carry it. Before its first message on a connection a node says which cluster it means (a
  * `hello`); who is refused is told why, and nothing of it is heard.
  */
+import { allMembers, memberOf } from "./core/members.ts";
 import type { Membership } from "./core/types.ts";
 import type { Bootstrap, PeerIdentity } from "../storage/log_store.ts";
 import type { HostIdentity, Link, WireRecord } from "./transport/link_pool.ts";
@@ -91,11 +92,8 @@ export class Routes {
 
   /** The NodeHost known to carry `nodeId`, or `""`. */
   knownNodeHost(nodeId: number): string {
-    for (const member of this.#membership.members) {
-      if (member.nodeId === nodeId && member.nodeHostId !== "") {
-        return member.nodeHostId;
-      }
-    }
+    const named = memberOf(this.#membership, nodeId)?.nodeHostId ?? "";
+    if (named !== "") return named;
     return this.#identities.get(nodeId)?.nodeHostId ?? "";
   }
 
@@ -138,7 +136,7 @@ export class Routes {
    * might vote for this node should have seen its latest incarnation (rule I1).
    */
   helloAll(): void {
-    for (const member of this.#membership.members) {
+    for (const member of allMembers(this.#membership)) {
       if (member.nodeId !== this.#owner.nodeId) {
         this.hello(member.nodeId, false);
       }
@@ -177,7 +175,7 @@ export class Routes {
 
   /** Node ids whose link, by address, is `address`. */
   membersAt(address: string): number[] {
-    return this.#membership.members
+    return allMembers(this.#membership)
       .filter((member) => member.address === address)
       .map((member) => member.nodeId);
   }
@@ -240,20 +238,17 @@ export class Routes {
   #mayWelcome(nodeId: number, remote: HostIdentity): boolean {
     const { initialMembers } = this.#owner.bootstrap();
     if (initialMembers.some(([id]) => id === nodeId)) return true;
-    return this.#membership.members.some((member) =>
-      member.nodeId === nodeId && member.nodeHostId === remote.nodeHostId
-    );
+    const member = memberOf(this.#membership, nodeId);
+    return member?.nodeHostId === remote.nodeHostId;
   }
 
   #target(to: number): Target | undefined {
     const known = this.#targets.get(to);
     if (known !== undefined) return known;
-    for (const member of this.#membership.members) {
-      if (member.nodeId !== to) continue;
-      const target = {
-        link: this.#owner.linkTo(member.address),
-        helloEpoch: -1,
-      };
+    const member = memberOf(this.#membership, to);
+    if (member !== undefined) {
+      const link = this.#owner.linkTo(member.address);
+      const target = { link, helloEpoch: -1 };
       this.#targets.set(to, target);
       return target;
     }

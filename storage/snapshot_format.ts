@@ -46,7 +46,10 @@
  */
 import { assert } from "../raft/core/assert.ts";
 import { getUint64, setUint64 } from "../raft/core/entry_batch.ts";
-import { decodeMembership, encodeMembership } from "../raft/core/membership.ts";
+import {
+  decodeMembership,
+  encodeMembership,
+} from "../raft/core/membership_format.ts";
 import type { Crc32, SnapshotMeta } from "../raft/core/types.ts";
 import { RaftError } from "../raft/errors.ts";
 

@@ -1,6 +1,6 @@
 /** Writing snapshot files: from a state machine, and from what another node sends. */
 import { assert } from "../raft/core/assert.ts";
-import { encodeMembership } from "../raft/core/membership.ts";
+import { encodeMembership } from "../raft/core/membership_format.ts";
 import type { Crc32, SnapshotMeta } from "../raft/core/types.ts";
 import { RaftError } from "../raft/errors.ts";
 import { type AsideFile, diskError } from "./aside_file.ts";

@@ -131,7 +131,7 @@ const logVocabulary = [
   "raft/core/types.ts",
   "raft/core/entry_batch.ts",
   "raft/core/assert.ts",
-  "raft/core/membership.ts",
+  "raft/core/membership_format.ts",
   "raft/errors.ts",
 ];
 /** The parts of the master that only a server needs; a NodeHost must not reach them. */

@@ -23,7 +23,10 @@
  * ```
  */
 import { batchHeaderBytes, openBatch } from "../core/entry_batch.ts";
-import { decodeMembership, encodeMembership } from "../core/membership.ts";
+import {
+  decodeMembership,
+  encodeMembership,
+} from "../core/membership_format.ts";
 import type {
   Crc32,
   EntryBatch,

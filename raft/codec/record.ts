@@ -29,7 +29,11 @@ import {
   proposerKeyBytes,
   sessionFieldBytes,
 } from "../core/entry_batch.ts";
-import { decodeConfigChange, encodeConfigChange } from "../core/membership.ts";
+import {
+  decodeConfigChange,
+  encodeConfigChange,
+  membershipBytesMax,
+} from "../core/membership_format.ts";
 import type { ConfigChange, Message } from "../core/types.ts";
 import { assert, unreachable } from "../core/assert.ts";
 import {
@@ -160,8 +164,7 @@ export function recordBytesAtMost(record: WireRecord): number {
   if (message.type === "append") {
     for (const batch of message.batches) bytes += batch.bytes.length;
   } else if (message.type === "snapshot") {
-    const { members, removed } = message.snapshot.membership;
-    bytes += 64 + removed.length * 8 + members.length * (16 + 2 * maxTextBytes);
+    bytes += 64 + membershipBytesMax(message.snapshot.membership);
   }
   return bytes;
 }

@@ -24,7 +24,10 @@
  * ```
  */
 import { setUint64 } from "../core/entry_batch.ts";
-import { decodeMembership, encodeMembership } from "../core/membership.ts";
+import {
+  decodeMembership,
+  encodeMembership,
+} from "../core/membership_format.ts";
 import type { Crc32, SnapshotMeta } from "../core/types.ts";
 import { ByteReader, ByteWriter, type CodecDefect } from "./bytes.ts";
 

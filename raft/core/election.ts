@@ -35,7 +35,7 @@ export function tickElection(raft: Raft): void {
  * by more than one change (rule C4).
  */
 export function canCampaign(raft: Raft): boolean {
-  if (!raft.isAdmitted || !raft.isMember()) return false;
+  if (!raft.isAdmitted || !raft.isVoter()) return false;
   if (raft.log.isRestoring) return false;
   const changes = raft.log.unappliedChanges();
   const first = changes[0];
@@ -51,7 +51,8 @@ export function canCampaign(raft: Raft): boolean {
 /** Begins an election by asking whether it could be won. */
 function campaign(raft: Raft): void {
   raft.becomePreCandidate();
-  for (const progress of raft.progress) {
+  for (let position = 0; position < raft.voterCount; position++) {
+    const progress = raft.progress[position] as Progress;
     if (progress === raft.self) continue;
     raft.outbox.send({
       type: "preVote",
@@ -68,7 +69,8 @@ function campaign(raft: Raft): void {
 /** Begins an election in a new term. Its own vote counts once it is durable (rule C2). */
 function campaignInNewTerm(raft: Raft, isTransfer: boolean): void {
   raft.becomeCandidate();
-  for (const progress of raft.progress) {
+  for (let position = 0; position < raft.voterCount; position++) {
+    const progress = raft.progress[position] as Progress;
     if (progress === raft.self) continue;
     raft.outbox.send({
       type: "vote",
@@ -165,13 +167,14 @@ function countVote(
   const voter = raft.progressOf(vote.nodeId);
   if (voter === undefined || voter.vote !== "none") return;
   voter.vote = vote.granted ? "granted" : "rejected";
+  const { voterCount } = raft;
   let granted = 0;
   let rejected = 0;
-  for (const progress of raft.progress) {
+  for (let position = 0; position < voterCount; position++) {
+    const progress = raft.progress[position] as Progress;
     if (progress.vote === "granted") granted++;
     else if (progress.vote === "rejected") rejected++;
   }
-  const voterCount = raft.progress.length;
   switch (electionResult({ granted, rejected, voterCount })) {
     case "won":
       if (raft.role === "preCandidate") campaignInNewTerm(raft, false);
@@ -204,21 +207,22 @@ export function tickLeader(raft: Raft): void {
   raft.heartbeatElapsed++;
   if (raft.heartbeatElapsed >= raft.config.heartbeatTicks) {
     raft.heartbeatElapsed = 0;
-    raft.broadcastHeartbeat();
+    raft.broadcastHeartbeat(raft.progress.length);
   }
 }
 
 /** Whether a quorum was heard within an election timeout, or had no time to be heard yet. */
 function hasActiveQuorum(raft: Raft): boolean {
   let activeCount = 0;
-  for (const progress of raft.progress) {
+  for (let position = 0; position < raft.voterCount; position++) {
+    const progress = raft.progress[position] as Progress;
     const lastTick = Math.max(progress.heardTick, progress.sinceTick);
     if (
       progress === raft.self ||
       raft.leaderTicks - lastTick < raft.config.electionTimeoutTicks
     ) activeCount++;
   }
-  return activeCount >= quorumSize(raft.progress.length);
+  return activeCount >= quorumSize(raft.voterCount);
 }
 
 /** Begins to hand leadership to `target` (thesis 3.10). */
@@ -228,7 +232,9 @@ export function transferLeadership(
 ): "started" | Refusal {
   if (raft.role !== "leader") return "notLeader";
   const progress = raft.progressOf(target);
-  if (progress === undefined || progress === raft.self) return "invalidTarget";
+  if (progress?.kind !== "voter" || progress === raft.self) {
+    return "invalidTarget";
+  }
   if (raft.transferTarget === target) return "started";
   if (raft.transferTarget !== 0) return "transferring";
   raft.counters.transfersStarted++;

@@ -4,6 +4,7 @@
  * they can see, and check themselves.
  */
 import { assert } from "./assert.ts";
+import { allMembers } from "./members.ts";
 import type { Raft } from "./raft.ts";
 import type { Status } from "./types.ts";
 
@@ -11,10 +12,21 @@ import type { Status } from "./types.ts";
 export function checkState(raft: Raft): void {
   raft.log.checkState();
   assert(raft.log.lastTerm <= raft.term, "no entry is of a later term");
-  const ids = raft.membership.members.map((member) => member.nodeId);
+  const ids = allMembers(raft.membership).map((member) => member.nodeId);
   assert(
-    ids.every((id, position) => raft.progress[position]?.nodeId === id),
+    ids.length === raft.progress.length &&
+      ids.every((id, position) => raft.progress[position]?.nodeId === id),
     "there is one progress for each member, in order",
+  );
+  assert(
+    raft.progress.every((progress, position) =>
+      (progress.kind === "observer") === (position >= raft.voterCount)
+    ),
+    "those who vote come first",
+  );
+  assert(
+    raft.role === "follower" || raft.isVoter(),
+    "only a voter campaigns or leads",
   );
   switch (raft.role) {
     case "follower":

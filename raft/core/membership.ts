@@ -1,15 +1,6 @@
 /**
- * Membership (thesis 4.1: one member at a time): its formats, and how a change is decided when it is applied. Both
- * formats are replicated or lie on disk, so they are drawn here and the same for everybody (rule R3). Integers are
- * little-endian, texts UTF-8 with a length before them.
- *
- * ```text
- * change:      version (1B) = 1, type (1B): 1 addNode, 2 removeNode, 3 identify
- *              node id (8B), expected change index plus one (8B; 0 for any), address (2B + text), nodeHostId (2B + text)
- * membership:  version (1B) = 1, change index (8B), member count (4B), removed count (4B)
- *              members, ascending: node id (8B), address (2B + text), nodeHostId (2B + text)
- *              removed ids, ascending: node id (8B)
- * ```
+ * Membership (thesis chapter 4: one member at a time): how a change is proposed, and how it is decided when it is
+ * applied. What each kind of member does stands where it is done; what nobody may become is decided here.
  */
 import { assert } from "./assert.ts";
 import {
@@ -17,20 +8,19 @@ import {
   entryHasProposerKey,
   entryHeaderBytes,
   entryKind,
-  getUint64,
   proposerKeyBytes,
-  setUint64,
+  sealBatch,
 } from "./entry_batch.ts";
+import {
+  allMembers,
+  memberKindOf,
+  memberOf,
+  votingMembers,
+} from "./members.ts";
+import { encodeConfigChange } from "./membership_format.ts";
 import { quorumSize } from "./quorum.ts";
-import type { Raft } from "./raft.ts";
+import type { Raft, Refusal } from "./raft.ts";
 import type { ConfigChange, EntryBatch, Member, Membership } from "./types.ts";
-import type { Refusal } from "./raft.ts";
-import { sealBatch } from "./entry_batch.ts";
-
-const formatVersion = 1;
-const changeTypes = ["addNode", "removeNode", "identify"] as const;
-/** Longest text in either format. */
-const textBytesMax = 1_024;
 
 /** What became of a change when it was applied. */
 export interface ChangeDecision {
@@ -57,55 +47,76 @@ export function decideChange(
   );
   const reason = refusalReason(membership, change);
   if (reason !== "") return { membership, accepted: false, reason };
+  return {
+    membership: changed(membership, change, index),
+    accepted: true,
+    reason,
+  };
+}
+
+/** The membership with a change that may take effect. */
+function changed(
+  membership: Membership,
+  change: ConfigChange,
+  index: number,
+): Membership {
+  const { members, observers, witnesses, removed } = membership;
+  const { nodeId } = change;
+  if (change.type === "identify") {
+    // Who carries a member changes nothing about who the members are, so the change index stays (rule I1).
+    const identify = (kind: readonly Member[]) =>
+      kind.map((member) =>
+        member.nodeId === nodeId
+          ? { ...member, nodeHostId: change.nodeHostId }
+          : member
+      );
+    return {
+      ...membership,
+      members: identify(members),
+      observers: identify(observers),
+      witnesses: identify(witnesses),
+    };
+  }
+  const rest = (kind: readonly Member[]) =>
+    kind.filter((member) => member.nodeId !== nodeId);
+  const others = {
+    configChangeIndex: index,
+    members: rest(members),
+    observers: rest(observers),
+    witnesses: rest(witnesses),
+    removed,
+  };
+  const known = memberOf(membership, nodeId);
+  const added: Member = known === undefined
+    ? { nodeId, address: change.address, nodeHostId: change.nodeHostId }
+    : { ...known, nodeHostId: known.nodeHostId || change.nodeHostId };
   switch (change.type) {
     case "addNode":
-      return accept({
-        configChangeIndex: index,
-        members: [...membership.members, {
-          nodeId: change.nodeId,
-          address: change.address,
-          nodeHostId: change.nodeHostId,
-        }].sort((left, right) => left.nodeId - right.nodeId),
-        removed: membership.removed,
-      });
+      return { ...others, members: inOrder([...others.members, added]) };
+    case "addObserver":
+      return { ...others, observers: inOrder([...others.observers, added]) };
+    case "addWitness":
+      return { ...others, witnesses: inOrder([...others.witnesses, added]) };
     case "removeNode":
-      return accept({
-        configChangeIndex: index,
-        members: membership.members.filter((member) =>
-          member.nodeId !== change.nodeId
-        ),
-        removed: [...membership.removed, change.nodeId].sort((left, right) =>
-          left - right
-        ),
-      });
-    case "identify":
-      // Who carries a member changes nothing about who the members are, so the change index stays (rule I1).
-      return accept({
-        ...membership,
-        members: membership.members.map((member) =>
-          member.nodeId === change.nodeId
-            ? { ...member, nodeHostId: change.nodeHostId }
-            : member
-        ),
-      });
+      return {
+        ...others,
+        removed: [...removed, nodeId].sort((left, right) => left - right),
+      };
   }
 }
 
-function accept(membership: Membership): ChangeDecision {
-  return { membership, accepted: true, reason: "" };
+function inOrder(members: Member[]): Member[] {
+  return members.sort((left, right) => left.nodeId - right.nodeId);
 }
 
 /** Why a change cannot take effect, or `""`. */
 function refusalReason(membership: Membership, change: ConfigChange): string {
   const { nodeId } = change;
-  const member = membership.members.find((other) => other.nodeId === nodeId);
+  const member = memberOf(membership, nodeId);
   if (change.type === "identify") {
     if (member === undefined) return `node ${nodeId} is not a member`;
     if (change.nodeHostId === "") return "the NodeHost is not named";
-    if (member.nodeHostId === "") return "";
-    return member.nodeHostId === change.nodeHostId
-      ? ""
-      : `node ${nodeId} belongs to NodeHost ${member.nodeHostId}`;
+    return ownerRefusal(member, change.nodeHostId);
   }
   const expected = change.expectedConfigChangeIndex;
   if (expected !== undefined && expected !== membership.configChangeIndex) {
@@ -116,18 +127,59 @@ function refusalReason(membership: Membership, change: ConfigChange): string {
   }
   if (change.type === "removeNode") {
     if (member === undefined) return `node ${nodeId} is not a member`;
-    return membership.members.length > 1
-      ? ""
-      : `node ${nodeId} is the only member`;
+    return membership.members.length === 1 && membership.members[0] === member
+      ? `node ${nodeId} is the only voter`
+      : "";
   }
-  if (member !== undefined) return `node ${nodeId} is a member already`;
   if (change.address.trim() === "") return "the address is empty";
-  const rival = membership.members.find((other) =>
-    isSameAddress(other.address, change.address)
+  return member === undefined
+    ? addressRefusal(membership, change.address)
+    : kindRefusal(membership, change, member);
+}
+
+/** Why a member cannot become what the change wants. An observer can become a voter, where it is; that is all. */
+function kindRefusal(
+  membership: Membership,
+  change: ConfigChange,
+  member: Member,
+): string {
+  const { nodeId, type } = change;
+  const kind = memberKindOf(membership, nodeId);
+  if (kind === "voter" && type === "addNode") {
+    return `node ${nodeId} is a member already`;
+  }
+  if (kind === "observer" && type === "addNode") {
+    if (!isSameAddress(member.address, change.address)) {
+      return `node ${nodeId} is an observer at ${member.address}, and is promoted there or nowhere`;
+    }
+    return change.nodeHostId === ""
+      ? ""
+      : ownerRefusal(member, change.nodeHostId);
+  }
+  const wanted = type === "addNode"
+    ? "a voter"
+    : type === "addObserver"
+    ? "an observer"
+    : "a witness";
+  const found = kind === "observer" ? "an observer" : `a ${kind}`;
+  return found === wanted
+    ? `node ${nodeId} is ${found} already`
+    : `node ${nodeId} is ${found} and cannot become ${wanted}`;
+}
+
+function ownerRefusal(member: Member, nodeHostId: string): string {
+  return member.nodeHostId === "" || member.nodeHostId === nodeHostId
+    ? ""
+    : `node ${member.nodeId} belongs to NodeHost ${member.nodeHostId}`;
+}
+
+function addressRefusal(membership: Membership, address: string): string {
+  const rival = allMembers(membership).find((other) =>
+    isSameAddress(other.address, address)
   );
   return rival === undefined
     ? ""
-    : `address ${change.address} belongs to node ${rival.nodeId}`;
+    : `address ${address} belongs to node ${rival.nodeId}`;
 }
 
 function isSameAddress(left: string, right: string): boolean {
@@ -145,7 +197,11 @@ export function proposeChange(
   // Without both, two changes could be under way at once, and two quorums with nobody in common.
   if (!raft.hasCommittedInTerm()) return "noCommitInTerm";
   if (raft.pendingChangeIndex > raft.log.applied) return "pendingChange";
-  if (!isSafeChange(raft, change)) return "unsafeChange";
+  const lag = change.whenCaughtUp === true ? lagOf(raft, change.nodeId) : "";
+  if (lag !== "") return lag;
+  if (change.force !== true && !isSafeChange(raft, change)) {
+    return "unsafeChange";
+  }
   const batch = sealBatch(changeEntry(change, proposerKey), {
     term: raft.term,
     firstIndex: raft.log.lastIndex + 1,
@@ -165,15 +221,37 @@ function isSafeChange(raft: Raft, change: ConfigChange): boolean {
   const before = raft.membership;
   const decision = decideChange(before, change, raft.log.lastIndex + 1);
   if (!decision.accepted || change.type === "identify") return true;
-  const voters = decision.membership.members;
+  const voters = votingMembers(decision.membership);
+  const votersBefore = votingMembers(before);
+  // Observers come and go without a word from anybody.
+  if (voters.length === votersBefore.length) return true;
   // Nobody has heard the second member of a cluster of one; if it counted, such a cluster could never grow.
-  if (before.members.length === 1) return true;
+  const isUnknown = raft.progressOf(change.nodeId) === undefined;
+  if (votersBefore.length === 1 && isUnknown) return true;
   let heardCount = 0;
   for (const voter of voters) {
     const progress = raft.progressOf(voter.nodeId);
     if (progress !== undefined && raft.isActive(progress)) heardCount++;
   }
   return heardCount >= quorumSize(voters.length);
+}
+
+/**
+ * Why an observer should not be promoted yet, or `""`. It has caught up if it holds all that is committed, or if the
+ * last round of entries reached it within an election timeout: then so will the rest (thesis 4.2.1).
+ */
+function lagOf(raft: Raft, nodeId: number): "" | "notHeard" | "notCaughtUp" {
+  const progress = raft.progressOf(nodeId);
+  if (progress?.kind !== "observer") return ""; // Whatever it is, waiting changes nothing.
+  if (!raft.isActive(progress)) return "notHeard";
+  return progress.hasCaughtUp({
+      commit: raft.log.commit,
+      lastIndex: raft.log.lastIndex,
+      tick: raft.leaderTicks,
+      roundTicks: raft.config.electionTimeoutTicks,
+    })
+    ? ""
+    : "notCaughtUp";
 }
 
 /** A batch, not yet sealed, whose only entry is the change. */
@@ -186,7 +264,14 @@ function changeEntry(
       `Cannot propose a membership change: the proposer key has ${proposerKey.length} bytes`,
     );
   }
-  const command = encodeConfigChange(change);
+  // What concerns the leader alone need not be remembered.
+  const command = encodeConfigChange({
+    type: change.type,
+    nodeId: change.nodeId,
+    address: change.address,
+    nodeHostId: change.nodeHostId,
+    expectedConfigChangeIndex: change.expectedConfigChangeIndex,
+  });
   const keyAt = batchHeaderBytes + entryHeaderBytes;
   const bytes = new Uint8Array(keyAt + proposerKeyBytes + command.length);
   const view = new DataView(bytes.buffer);
@@ -195,176 +280,4 @@ function changeEntry(
   bytes.set(proposerKey, keyAt);
   bytes.set(command, keyAt + proposerKeyBytes);
   return bytes;
-}
-
-/** Encodes a change as drawn above. */
-export function encodeConfigChange(change: ConfigChange): Uint8Array {
-  const address = encodeText(change.address);
-  const nodeHostId = encodeText(change.nodeHostId);
-  const bytes = new Uint8Array(18 + 4 + address.length + nodeHostId.length);
-  const view = new DataView(bytes.buffer);
-  view.setUint8(0, formatVersion);
-  view.setUint8(1, changeTypes.indexOf(change.type) + 1);
-  setUint64(view, 2, change.nodeId);
-  setUint64(view, 10, (change.expectedConfigChangeIndex ?? -1) + 1);
-  writeText(bytes, writeText(bytes, 18, address), nodeHostId);
-  return bytes;
-}
-
-/** Decodes a change; undefined if the bytes are not exactly one. */
-export function decodeConfigChange(
-  bytes: Uint8Array,
-): ConfigChange | undefined {
-  const reader = new Reader(bytes);
-  const version = reader.uint8();
-  const type = changeTypes[reader.uint8() - 1];
-  const nodeId = reader.id();
-  const expected = reader.integer();
-  const address = reader.text();
-  const nodeHostId = reader.text();
-  if (version !== formatVersion || type === undefined) return undefined;
-  if (!reader.isAtEnd()) return undefined;
-  return {
-    type,
-    nodeId,
-    address,
-    nodeHostId,
-    expectedConfigChangeIndex: expected === 0 ? undefined : expected - 1,
-  };
-}
-
-/** Encodes a membership as drawn above. */
-export function encodeMembership(membership: Membership): Uint8Array {
-  const members = membership.members.map((member) => ({
-    nodeId: member.nodeId,
-    address: encodeText(member.address),
-    nodeHostId: encodeText(member.nodeHostId),
-  }));
-  let length = 17 + 8 * membership.removed.length;
-  for (const member of members) {
-    length += 12 + member.address.length + member.nodeHostId.length;
-  }
-  const bytes = new Uint8Array(length);
-  const view = new DataView(bytes.buffer);
-  view.setUint8(0, formatVersion);
-  setUint64(view, 1, membership.configChangeIndex);
-  view.setUint32(9, members.length, true);
-  view.setUint32(13, membership.removed.length, true);
-  let at = 17;
-  for (const member of members) {
-    setUint64(view, at, member.nodeId);
-    at = writeText(bytes, at + 8, member.address);
-    at = writeText(bytes, at, member.nodeHostId);
-  }
-  for (const nodeId of membership.removed) {
-    setUint64(view, at, nodeId);
-    at += 8;
-  }
-  return bytes;
-}
-
-/** Decodes a membership; undefined if the bytes are not exactly one. */
-export function decodeMembership(bytes: Uint8Array): Membership | undefined {
-  const reader = new Reader(bytes);
-  const version = reader.uint8();
-  const configChangeIndex = reader.integer();
-  const memberCount = reader.uint32();
-  const removedCount = reader.uint32();
-  // A count that the bytes cannot hold must not make us loop or allocate.
-  if (version !== formatVersion) return undefined;
-  if (memberCount * 12 + removedCount * 8 > bytes.length) return undefined;
-  const members: Member[] = [];
-  for (let count = 0; count < memberCount; count++) {
-    members.push({
-      nodeId: reader.id(),
-      address: reader.text(),
-      nodeHostId: reader.text(),
-    });
-  }
-  const removed: number[] = [];
-  for (let count = 0; count < removedCount; count++) removed.push(reader.id());
-  if (!reader.isAtEnd()) return undefined;
-  if (!isAscending(members.map((member) => member.nodeId))) return undefined;
-  if (!isAscending(removed)) return undefined;
-  return { configChangeIndex, members, removed };
-}
-
-function isAscending(ids: readonly number[]): boolean {
-  return ids.every((id, position) =>
-    position === 0 || id > (ids[position - 1] as number)
-  );
-}
-
-function encodeText(text: string): Uint8Array {
-  const bytes = new TextEncoder().encode(text);
-  assert(bytes.length <= textBytesMax, "an address or id must be short");
-  return bytes;
-}
-
-function writeText(bytes: Uint8Array, at: number, text: Uint8Array): number {
-  new DataView(bytes.buffer).setUint16(at, text.length, true);
-  bytes.set(text, at + 2);
-  return at + 2 + text.length;
-}
-
-/** Reads the formats above from bytes that need not be any: a defect is remembered, and nothing throws. */
-class Reader {
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  #at = 0;
-  #isDefect = false;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  }
-
-  /** Whether everything was read, and well. */
-  isAtEnd(): boolean {
-    return !this.#isDefect && this.#at === this.#bytes.length;
-  }
-
-  uint8(): number {
-    return this.#take(1) ? this.#view.getUint8(this.#at - 1) : 0;
-  }
-
-  uint32(): number {
-    return this.#take(4) ? this.#view.getUint32(this.#at - 4, true) : 0;
-  }
-
-  integer(): number {
-    const value = this.#take(8) ? getUint64(this.#view, this.#at - 8) : 0;
-    if (!Number.isSafeInteger(value)) this.#isDefect = true;
-    return value;
-  }
-
-  id(): number {
-    const value = this.integer();
-    if (value < 1) this.#isDefect = true;
-    return value;
-  }
-
-  text(): string {
-    const length = this.#take(2) ? this.#view.getUint16(this.#at - 2, true) : 0;
-    if (length > textBytesMax || !this.#take(length)) {
-      this.#isDefect = true;
-      return "";
-    }
-    try {
-      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-        .decode(this.#bytes.subarray(this.#at - length, this.#at));
-    } catch {
-      this.#isDefect = true;
-      return "";
-    }
-  }
-
-  #take(length: number): boolean {
-    if (this.#isDefect || this.#at + length > this.#bytes.length) {
-      this.#isDefect = true;
-      return false;
-    }
-    this.#at += length;
-    return true;
-  }
 }

@@ -16,6 +16,7 @@ import type {
   ConfigChange,
   EntryBatch,
   LogStorage,
+  MemberKind,
   Membership,
   Message,
   Persisted,
@@ -32,6 +33,8 @@ export type { IgnoredCounts, Refusal } from "./raft.ts";
 export interface MemberProgress {
   /** The member. */
   readonly nodeId: number;
+  /** What kind of member it is: only a voter may lead. */
+  readonly kind: MemberKind;
   /** Everything up to here is durable on it. */
   readonly match: number;
   /** The next index it is sent. */
@@ -247,12 +250,18 @@ export class Peer {
     return this.#raft.membership;
   }
 
+  /** What kind of member this node is, as of the last applied change; undefined if it is none. */
+  memberKind(): MemberKind | undefined {
+    return this.#raft.self?.kind;
+  }
+
   /** On a leader: what it knows of each member, itself included; else nothing. */
   progress(): readonly MemberProgress[] {
     const raft = this.#raft;
     if (raft.role !== "leader") return [];
     return raft.progress.map((progress) => ({
       nodeId: progress.nodeId,
+      kind: progress.kind,
       match: progress.match,
       next: progress === raft.self ? raft.log.lastIndex + 1 : progress.next,
       state: progress.state,

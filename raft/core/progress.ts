@@ -14,6 +14,7 @@
  * `probe` sends one append and waits; `replicate` pipelines; `snapshot` waits for a snapshot to arrive.
  */
 import { assert } from "./assert.ts";
+import type { MemberKind } from "./types.ts";
 
 /** How a leader feeds a follower. */
 export type ProgressState = "probe" | "replicate" | "snapshot";
@@ -25,6 +26,8 @@ export type Vote = "none" | "granted" | "rejected";
 export class Progress {
   /** The member. */
   readonly nodeId: number;
+  /** What kind of member it is. */
+  kind: MemberKind = "voter";
   /** All entries up to here are durable on the member and equal ours. Invariant: `match < next`. */
   match = 0;
   /** The next index to send. */
@@ -50,6 +53,9 @@ export class Progress {
   /** Its vote in the election under way. */
   vote: Vote = "none";
 
+  /** Where the round of {@link hasCaughtUp} ends, or 0; and when it began. */
+  #catchUpTo = 0;
+  #catchUpSince = 0;
   /** `match` when the last heartbeat was answered. */
   #matchAtHeartbeat = 0;
   #inflightEnds: number[] = [];
@@ -79,8 +85,33 @@ export class Progress {
     this.heardTick = -1;
     this.sinceTick = 0;
     this.ackedRound = 0;
+    this.#catchUpTo = 0;
     this.#matchAtHeartbeat = 0;
     this.#enter("probe", next);
+  }
+
+  /**
+   * Whether the member's log has come close to the leader's: it holds what is committed, or a round, all that the log
+   * held when it began, reached it within `roundTicks` (thesis 4.2.1). Asked again and again, it counts the rounds.
+   */
+  hasCaughtUp(
+    leader: {
+      commit: number;
+      lastIndex: number;
+      tick: number;
+      roundTicks: number;
+    },
+  ): boolean {
+    if (this.match >= leader.commit) return true;
+    const isOver = this.#catchUpTo > 0 && this.match >= this.#catchUpTo;
+    if (isOver && leader.tick - this.#catchUpSince < leader.roundTicks) {
+      return true;
+    }
+    if (isOver || this.#catchUpTo === 0) {
+      this.#catchUpTo = leader.lastIndex;
+      this.#catchUpSince = leader.tick;
+    }
+    return false;
   }
 
   /** Sends one append at a time from behind `match`. */

@@ -17,6 +17,7 @@ import {
   tickLeader,
 } from "./election.ts";
 import { emptyBatch } from "./entry_batch.ts";
+import { memberKindOf, votingMembers } from "./members.ts";
 import { RaftLog } from "./log.ts";
 import { Outbox } from "./outbox.ts";
 import { Progress } from "./progress.ts";
@@ -51,6 +52,8 @@ export type Refusal =
   | "pendingChange"
   | "noCommitInTerm"
   | "unsafeChange"
+  | "notHeard"
+  | "notCaughtUp"
   | "invalidTarget";
 
 /** How many messages were ignored, by reason. */
@@ -99,8 +102,10 @@ export class Raft {
 
   /** The members as of the last applied change. */
   membership: Membership;
-  /** What is known of each of them, in the same order. */
+  /** What is known of each of them: first those who vote, `voterCount` of them, then the observers. */
   progress: Progress[] = [];
+  /** How many of `progress`, from the front, have a vote. */
+  voterCount = 0;
   /** This node's own entry in `progress`; undefined if it is not a member. */
   self: Progress | undefined = undefined;
   /** Whether it may vote and campaign (rule I2). */
@@ -119,12 +124,12 @@ export class Raft {
   termStartIndex = 0;
   /** No membership change may be proposed before this index is applied (rule C4). */
   pendingChangeIndex = 0;
-  /** Who is to lead next, or 0 (thesis 3.10). */
   /**
    * Where this leader's own removal stands in the log, or 0. It takes no proposals until that is decided: with entries
    * behind it that only it holds, its log would be longer than those of the members that still need its vote.
    */
   ownRemovalIndex = 0;
+  /** Who is to lead next, or 0 (thesis 3.10). */
   transferTarget = 0;
   /** Ticks since that was asked for. */
   transferElapsed = 0;
@@ -167,9 +172,14 @@ export class Raft {
     this.resetElectionTimer();
   }
 
-  /** Whether this node is a voting member. */
+  /** Whether this node is a member of any kind. */
   isMember(): boolean {
     return this.self !== undefined;
+  }
+
+  /** Whether this node may lead: it is a voter. Observers have no vote, witnesses no payloads (rule C9). */
+  isVoter(): boolean {
+    return this.self?.kind === "voter";
   }
 
   /** What is known of a member; undefined if `nodeId` is none. */
@@ -386,7 +396,7 @@ export class Raft {
     assert(this.role === "candidate", "only a candidate can win");
     assert(this.hasDurableVote(), "a leader's own vote must be durable");
     const self = this.self;
-    assert(self !== undefined, "only a member can win");
+    assert(self?.kind === "voter", "only a voter can win");
     this.counters.electionsWon++;
     this.role = "leader";
     this.#setLeader(this.nodeId);
@@ -411,10 +421,14 @@ export class Raft {
     this.isSendDue = true;
   }
 
-  /** Tells every follower that this leader lives, in a new round that confirms reads when answered (thesis 6.4). */
-  broadcastHeartbeat(): void {
+  /**
+   * Tells the first `count` of `progress` that this leader lives, in a new round that confirms reads when answered
+   * (thesis 6.4).
+   */
+  broadcastHeartbeat(count: number): void {
     this.round++;
-    for (const progress of this.progress) {
+    for (let position = 0; position < count; position++) {
+      const progress = this.progress[position] as Progress;
       if (progress === this.self) continue;
       this.outbox.sendEarly({
         type: "heartbeat",
@@ -451,13 +465,16 @@ export class Raft {
   /** Takes over a membership and keeps what is known of those who stay. */
   setMembership(membership: Membership): void {
     this.membership = membership;
-    this.progress = membership.members.map(({ nodeId }) => {
+    const voting = votingMembers(membership);
+    this.progress = [...voting, ...membership.observers].map(({ nodeId }) => {
       const known = this.progressOf(nodeId);
-      if (known !== undefined) return known;
-      const progress = new Progress(nodeId, this.log.lastIndex + 1);
-      progress.sinceTick = this.leaderTicks;
+      const progress = known ?? new Progress(nodeId, this.log.lastIndex + 1);
+      if (known === undefined) progress.sinceTick = this.leaderTicks;
+      // A promoted observer's log is what it was.
+      progress.kind = memberKindOf(membership, nodeId) ?? "voter";
       return progress;
     });
+    this.voterCount = voting.length;
     this.self = this.progressOf(this.nodeId);
   }
 

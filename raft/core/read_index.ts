@@ -85,7 +85,7 @@ export function isRoundDue(raft: Raft): boolean {
 export function startReadRound(raft: Raft): void {
   if (!isRoundDue(raft)) return;
   const { reads } = raft;
-  raft.broadcastHeartbeat();
+  raft.broadcastHeartbeat(raft.voterCount); // Nobody counts what observers say.
   reads.rounds.push({
     round: raft.round,
     index: raft.log.commit,
@@ -99,14 +99,14 @@ export function startReadRound(raft: Raft): void {
 export function confirmReads(raft: Raft): void {
   const { rounds } = raft.reads;
   if (rounds.length === 0) return;
-  const progresses = raft.progress;
-  for (let position = 0; position < progresses.length; position++) {
-    const progress = progresses[position] as Progress;
+  const { voterCount } = raft;
+  for (let position = 0; position < voterCount; position++) {
+    const progress = raft.progress[position] as Progress;
     ackedRounds[position] = progress === raft.self
       ? raft.round
       : progress.ackedRound;
   }
-  const confirmed = quorumValue(ackedRounds, progresses.length);
+  const confirmed = quorumValue(ackedRounds, voterCount);
   let count = 0;
   for (; count < rounds.length; count++) {
     const round = rounds[count] as ReadRound;

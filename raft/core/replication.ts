@@ -308,11 +308,11 @@ export function handleHeartbeatResponse(
  * term after them (paper 5.4.2, figure 8). Tells whether the commit index moved.
  */
 export function maybeCommit(raft: Raft): boolean {
-  const progresses = raft.progress;
-  for (let position = 0; position < progresses.length; position++) {
-    matchIndexes[position] = (progresses[position] as Progress).match;
+  const { progress, voterCount } = raft;
+  for (let position = 0; position < voterCount; position++) {
+    matchIndexes[position] = (progress[position] as Progress).match;
   }
-  const index = quorumValue(matchIndexes, progresses.length);
+  const index = quorumValue(matchIndexes, voterCount);
   // The log from here on is all of this term.
   if (index < raft.termStartIndex) return false;
   if (!raft.log.commitTo(index)) return false;

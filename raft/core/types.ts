@@ -32,7 +32,14 @@ export interface HardState {
   readonly commit: number;
 }
 
-/** One voting member. */
+/**
+ * What a member is. A `voter` has the log, the state machine and a vote, and may lead. An `observer` has the log and the
+ * state machine and no vote (a learner, thesis 4.2.1). A `witness` has a vote and neither payloads nor a state machine
+ * (rule C9), so it can never lead.
+ */
+export type MemberKind = "voter" | "observer" | "witness";
+
+/** One member. */
 export interface Member {
   /** Its node id. */
   readonly nodeId: number;
@@ -46,24 +53,40 @@ export interface Member {
 export interface Membership {
   /** Index of the last applied change; 0 for the initial members. */
   readonly configChangeIndex: number;
-  /** Voting members in ascending order of their ids. */
+  /** Members that vote and may lead, in ascending order of their ids. */
   readonly members: readonly Member[];
+  /** Members that follow without a vote, ascending. */
+  readonly observers: readonly Member[];
+  /** Members that vote without payloads and a state machine, ascending. */
+  readonly witnesses: readonly Member[];
   /** Ids that were removed and can never come back, ascending. */
   readonly removed: readonly number[];
 }
 
 /** One membership change (thesis 4.1: one member at a time). */
 export interface ConfigChange {
-  /** `identify` records which NodeHost carries an existing member and does not move `configChangeIndex`. */
-  readonly type: "addNode" | "removeNode" | "identify";
+  /**
+   * `addNode` of an observer promotes it: same id, same address. `removeNode` is for members of every kind. `identify`
+   * records which NodeHost carries an existing member and does not move `configChangeIndex`.
+   */
+  readonly type:
+    | "addNode"
+    | "removeNode"
+    | "identify"
+    | "addObserver"
+    | "addWitness";
   /** The member concerned. */
   readonly nodeId: number;
-  /** For `addNode`: where its NodeHost listens. `""` otherwise. */
+  /** For what adds a member: where its NodeHost listens. `""` otherwise. */
   readonly address: string;
-  /** For `identify`, and for `addNode` where known: the id of its NodeHost. `""` otherwise. */
+  /** For `identify`, and for what adds a member where known: the id of its NodeHost. `""` otherwise. */
   readonly nodeHostId: string;
   /** Apply only if the membership's `configChangeIndex` is still this; undefined for any. Ignored by `identify`. */
   readonly expectedConfigChangeIndex: number | undefined;
+  /** An operator insists: the leader skips its own guard (rule C4). It never stands in the log. */
+  readonly force?: boolean;
+  /** For a promotion: the leader proposes it only once the observer's log has caught up. It never stands in the log. */
+  readonly whenCaughtUp?: boolean;
 }
 
 /** Where a snapshot stands in the log, and who the members were there. */

@@ -54,7 +54,7 @@
  *     0  version        (4B)  = 1
  *     4  snapshot index (8B)  0 if there is none
  *    12  snapshot term  (8B)
- *    20  membership           length (4B) and as raft/core/membership.ts draws it; length 0 without a snapshot
+ *    20  membership           length (4B) and as raft/core/membership_format.ts draws it; length 0 without a snapshot
  *    ..  bootstrap            length (4B) and, unless that is 0: flags (4B; bit 0 join, bit 1 admitted),
  *                             generation (8B), state machine name, fingerprint, setting count (4B), settings
  *                             (8B IEEE 754 each), member count (4B), members: node id (8B), address

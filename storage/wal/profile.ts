@@ -3,7 +3,8 @@ import { getUint64, setUint64 } from "../../raft/core/entry_batch.ts";
 import {
   decodeMembership,
   encodeMembership,
-} from "../../raft/core/membership.ts";
+  membershipBytesMax,
+} from "../../raft/core/membership_format.ts";
 import type { SnapshotMeta } from "../../raft/core/types.ts";
 import type { Bootstrap, PeerIdentity } from "../log_store.ts";
 
@@ -52,11 +53,7 @@ export function profileBytesMax(fields: Partial<NodeProfile>): number {
   const { snapshot, bootstrap, peers } = fields;
   let bytes = 64;
   if (snapshot !== undefined) {
-    const { members, removed } = snapshot.membership;
-    bytes += 32 + 8 * removed.length;
-    for (const member of members) {
-      bytes += 16 + 3 * (member.address.length + member.nodeHostId.length);
-    }
+    bytes += 32 + membershipBytesMax(snapshot.membership);
   }
   if (bootstrap !== undefined) {
     const { stateMachineName, fingerprint, settings } = bootstrap;

@@ -172,6 +172,8 @@ Deno.test("Admission of a joining node waits until the membership names its Node
   const named = (nodeHostId: string): Membership => ({
     configChangeIndex: 3,
     members: [{ nodeId: 1, address: "host-1:1", nodeHostId }],
+    observers: [],
+    witnesses: [],
     removed: [],
   });
   admission.membershipChanged(named(""));

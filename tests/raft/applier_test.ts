@@ -194,7 +194,13 @@ Deno.test("Applier holds still while a snapshot is saved or restored (paper 7)",
   const meta = {
     index: 40,
     term: 3,
-    membership: { configChangeIndex: 0, members: [], removed: [] },
+    membership: {
+      configChangeIndex: 0,
+      members: [],
+      observers: [],
+      witnesses: [],
+      removed: [],
+    },
   };
   world.take([bigBatch(1, 5)], { first: 1, last: 5 });
   const body = () => new Response("[7,40]").body!;

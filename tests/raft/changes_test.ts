@@ -21,6 +21,8 @@ const change: ConfigChange = {
 const membership: Membership = {
   configChangeIndex: 8,
   members: [],
+  observers: [],
+  witnesses: [],
   removed: [],
 };
 

@@ -42,6 +42,8 @@ const membership: Membership = {
     address: `host-${nodeId}:1`,
     nodeHostId: "",
   })),
+  observers: [],
+  witnesses: [],
   removed: [9],
 };
 

@@ -19,6 +19,8 @@ const meta = {
   membership: {
     configChangeIndex: 4,
     members: [{ nodeId: 2, address: "host-2:7001", nodeHostId: "b2" }],
+    observers: [],
+    witnesses: [],
     removed: [],
   },
 };

@@ -78,7 +78,13 @@ const silent: Logger = {
 /** Meta of a snapshot at `index`. */
 export function metaAt(index: number): SnapshotMeta {
   const member = { nodeId: 1, address: "h:1", nodeHostId: "a" };
-  const membership = { configChangeIndex: 1, members: [member], removed: [] };
+  const membership = {
+    configChangeIndex: 1,
+    members: [member],
+    observers: [],
+    witnesses: [],
+    removed: [],
+  };
   return { index, term: 3, membership };
 }
 

@@ -21,6 +21,8 @@ function metaAt(index: number): SnapshotMeta {
         { nodeId: 1, address: "host-1:7001", nodeHostId: "a1" },
         { nodeId: 2, address: "host-2:7001", nodeHostId: "" },
       ],
+      observers: [],
+      witnesses: [],
       removed: [3, 9],
     },
   };

@@ -13,6 +13,8 @@ const meta: SnapshotMeta = {
   membership: {
     configChangeIndex: 4,
     members: [{ nodeId: 2, address: "host-2:7001", nodeHostId: "b2" }],
+    observers: [],
+    witnesses: [],
     removed: [1],
   },
 };

@@ -1,5 +1,6 @@
 /** Random harm for a cluster of cores: everything that may happen in any order does, and then it must recover. */
 import { assert } from "../../raft/core/assert.ts";
+import { allMembers } from "../../raft/core/members.ts";
 import type { Prng } from "../../raft/core/prng.ts";
 import { change, CoreCluster, type CoreSettings } from "./core_cluster.ts";
 
@@ -195,13 +196,21 @@ class Chaos {
   change(): void {
     const leader = this.cluster.leader();
     if (leader === undefined) return;
-    const ids = leader.membership.members.map((member) => member.nodeId);
-    if (ids.length > 2 && this.#prng.chance(1, 2)) {
+    const ids = allMembers(leader.membership).map((member) => member.nodeId);
+    if (leader.membership.members.length > 2 && this.#prng.chance(1, 2)) {
       const removed = this.#prng.pick(ids);
       this.cluster.proposeChange(leader.nodeId, change("removeNode", removed));
       return;
     }
-    if (ids.length >= 5) return;
+    const { observers } = leader.membership;
+    if (observers.length > 0 && this.#prng.chance(1, 2)) {
+      const { nodeId } = this.#prng.pick(observers);
+      const promotion = change("addNode", nodeId);
+      const whenCaughtUp = this.#prng.chance(1, 2);
+      this.cluster.proposeChange(leader.nodeId, { ...promotion, whenCaughtUp });
+      return;
+    }
+    if (ids.length >= 6) return;
     const waiting = [...this.cluster.nodes.keys()].filter((id) =>
       !ids.includes(id) && !leader.membership.removed.includes(id)
     );
@@ -210,20 +219,21 @@ class Chaos {
       waiting.push(this.#nextNodeId++);
     }
     const added = this.#prng.pick(waiting);
-    this.cluster.proposeChange(leader.nodeId, change("addNode", added));
+    const type = this.#prng.chance(1, 2) ? "addNode" : "addObserver";
+    this.cluster.proposeChange(leader.nodeId, change(type, added));
   }
 
   transfer(): void {
     const leader = this.cluster.leader();
     if (leader === undefined) return;
-    const target = this.#prng.pick(leader.membership.members).nodeId;
+    const target = this.#prng.pick(allMembers(leader.membership)).nodeId;
     this.cluster.act(leader.nodeId, (core) => core.transferLeadership(target));
   }
 
   unreachable(): void {
     const leader = this.cluster.leader();
     if (leader === undefined) return;
-    const target = this.#prng.pick(leader.membership.members).nodeId;
+    const target = this.#prng.pick(allMembers(leader.membership)).nodeId;
     this.cluster.act(leader.nodeId, (core) => core.reportUnreachable(target));
   }
 
@@ -240,7 +250,7 @@ class Chaos {
     const batch = cluster.propose(leader.nodeId, "after the storm");
     assert(typeof batch !== "string", "a healed cluster must take proposals");
     cluster.run(3);
-    for (const { nodeId } of leader.membership.members) {
+    for (const { nodeId } of allMembers(leader.membership)) {
       const core = cluster.core(nodeId);
       assert(core.commit >= batch.lastIndex, "every member must catch up");
       assert(core.appliedIndex === core.commit, "every member must apply");

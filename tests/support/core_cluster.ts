@@ -5,10 +5,8 @@
  */
 import { assert } from "../../raft/core/assert.ts";
 import { checkStep } from "../../raft/core/invariants.ts";
-import {
-  decideChange,
-  decodeConfigChange,
-} from "../../raft/core/membership.ts";
+import { decideChange } from "../../raft/core/membership.ts";
+import { decodeConfigChange } from "../../raft/core/membership_format.ts";
 import { entryKind } from "../../raft/core/entry_batch.ts";
 import { Peer, type PeerConfig, type Refusal } from "../../raft/core/peer.ts";
 import { Prng } from "../../raft/core/prng.ts";
@@ -82,6 +80,8 @@ export function initialMembership(nodeIds: readonly number[]): Membership {
     members: [...nodeIds].sort((left, right) => left - right).map((
       nodeId,
     ) => ({ nodeId, address: `host-${nodeId}`, nodeHostId: "" })),
+    observers: [],
+    witnesses: [],
     removed: [],
   };
 }
@@ -94,7 +94,7 @@ export function change(
   return {
     type,
     nodeId,
-    address: type === "addNode" ? `host-${nodeId}` : "",
+    address: type.startsWith("add") ? `host-${nodeId}` : "",
     nodeHostId: type === "identify" ? `nodehost-${nodeId}` : "",
     expectedConfigChangeIndex: undefined,
   };

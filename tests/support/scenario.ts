@@ -27,13 +27,13 @@
  * lose N>M [type]              they do not
  * cut N>M... | partition N N | N N | heal
  * propose N text...            one batch with an entry for each text
- * change N add|remove|identify M
+ * change N add|observe|witness|remove|identify M [force|caught-up]
  * transfer N M | read N | snapshot N [entries to keep] | unreachable N M
  * log N | queue | reads N | decisions N       say more
  * ```
  */
 import { assert } from "../../raft/core/assert.ts";
-import type { ConfigChange, Message } from "../../raft/core/types.ts";
+import type { ConfigChange, Member, Message } from "../../raft/core/types.ts";
 import {
   change,
   CoreCluster,
@@ -88,6 +88,8 @@ function parse(text: string): Block[] {
 
 const changeTypes: Readonly<Record<string, ConfigChange["type"]>> = {
   add: "addNode",
+  observe: "addObserver",
+  witness: "addWitness",
   remove: "removeNode",
   identify: "identify",
 };
@@ -255,11 +257,12 @@ class Scenario {
 
   #change(nodeId: number, words: readonly string[]): void {
     const type = changeTypes[words[1] ?? ""];
-    assert(type !== undefined, "a change must be add, remove or identify");
-    const outcome = this.#cluster.proposeChange(
-      nodeId,
-      change(type, Number(words[2])),
-    );
+    assert(type !== undefined, "a change must be of a known type");
+    const outcome = this.#cluster.proposeChange(nodeId, {
+      ...change(type, Number(words[2])),
+      force: words[3] === "force",
+      whenCaughtUp: words[3] === "caught-up",
+    });
     this.#say(outcome);
   }
 
@@ -333,7 +336,11 @@ function describeNode(node: CoreNode): string {
   if (node.peer === undefined) return `${node.nodeId} down`;
   const { core } = node;
   const status = core.status();
-  const members = core.membership().members.map((member) => member.nodeId);
+  const { members, observers, witnesses } = core.membership();
+  const kind = (name: string, of: readonly Member[]) =>
+    of.length === 0
+      ? []
+      : [`${name}=${of.map((member) => member.nodeId).join(",")}`];
   return [
     `${node.nodeId} ${status.role}`,
     `term=${status.term}`,
@@ -342,7 +349,9 @@ function describeNode(node: CoreNode): string {
     `commit=${status.commit}`,
     `applied=${status.applied}`,
     `log=${status.firstIndex}..${status.lastIndex}`,
-    `members=${members.join(",")}`,
+    `members=${members.map((member) => member.nodeId).join(",")}`,
+    ...kind("observers", observers),
+    ...kind("witnesses", witnesses),
     ...(node.writes.length > 0 ? [`unsynced=${node.writes.length}`] : []),
     ...(status.transferTarget > 0 ? [`transfer=${status.transferTarget}`] : []),
   ].join(" ");

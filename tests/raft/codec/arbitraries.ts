@@ -12,6 +12,7 @@ import {
 import type {
   ConfigChange,
   EntryBatch,
+  MemberKind,
   Membership,
   Message,
   ReadContext,
@@ -59,14 +60,35 @@ export function makeBatch(
   return sealBatch(bytes, seal, crc32);
 }
 
+const kind: fc.Arbitrary<MemberKind> = fc.constantFrom(
+  "voter",
+  "voter",
+  "observer",
+  "witness",
+);
+
 const membership: fc.Arbitrary<Membership> = object({
   configChangeIndex: integer,
-  members: fc.uniqueArray(
-    object({ nodeId: id, address: text, nodeHostId: text }),
+  all: fc.uniqueArray(
+    object({ nodeId: id, address: text, nodeHostId: text, kind }),
     { maxLength: 7, selector: (member) => member.nodeId },
   ).map((members) => members.sort((a, b) => a.nodeId - b.nodeId)),
   removed: fc.uniqueArray(id, { maxLength: 9 })
     .map((ids) => ids.sort((a, b) => a - b)),
+}).map(({ all, ...rest }) => {
+  const of = (wanted: MemberKind) =>
+    all.filter((member) => member.kind === wanted)
+      .map(({ nodeId, address, nodeHostId }) => ({
+        nodeId,
+        address,
+        nodeHostId,
+      }));
+  return {
+    ...rest,
+    members: of("voter"),
+    observers: of("observer"),
+    witnesses: of("witness"),
+  };
 });
 
 const snapshotMeta: fc.Arbitrary<SnapshotMeta> = object({
@@ -76,7 +98,13 @@ const snapshotMeta: fc.Arbitrary<SnapshotMeta> = object({
 });
 
 const change: fc.Arbitrary<ConfigChange> = object({
-  type: fc.constantFrom("addNode", "removeNode", "identify"),
+  type: fc.constantFrom(
+    "addNode",
+    "removeNode",
+    "identify",
+    "addObserver",
+    "addWitness",
+  ),
   nodeId: id,
   address: text,
   nodeHostId: text,
@@ -84,7 +112,13 @@ const change: fc.Arbitrary<ConfigChange> = object({
     integer.filter((value) => value < Number.MAX_SAFE_INTEGER),
     { nil: undefined },
   ),
-});
+  flags: fc.constantFrom<Pick<ConfigChange, "force" | "whenCaughtUp">>(
+    {},
+    { force: true },
+    { whenCaughtUp: true },
+    { force: true, whenCaughtUp: true },
+  ),
+}).map(({ flags, ...rest }) => ({ ...rest, ...flags }));
 
 const context: fc.Arbitrary<ReadContext> = object({
   nodeId: id,

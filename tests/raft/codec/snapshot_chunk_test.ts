@@ -24,6 +24,8 @@ const frames: SnapshotFrame[] = [
         membership: {
           configChangeIndex: 4,
           members: [{ nodeId: 1, address: "h:1", nodeHostId: "äb" }],
+          observers: [],
+          witnesses: [],
           removed: [3],
         },
       },

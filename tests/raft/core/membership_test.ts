@@ -1,11 +1,11 @@
 import { assert } from "../../deps.ts";
+import { decideChange } from "../../../raft/core/membership.ts";
 import {
-  decideChange,
   decodeConfigChange,
   decodeMembership,
   encodeConfigChange,
   encodeMembership,
-} from "../../../raft/core/membership.ts";
+} from "../../../raft/core/membership_format.ts";
 import { Prng } from "../../../raft/core/prng.ts";
 import { SingleNode } from "../../support/single_node.ts";
 import type { ConfigChange, Membership } from "../../../raft/core/types.ts";
@@ -16,6 +16,8 @@ const base: Membership = {
     { nodeId: 1, address: "a:1", nodeHostId: "host-a" },
     { nodeId: 3, address: "c:1", nodeHostId: "" },
   ],
+  observers: [],
+  witnesses: [],
   removed: [2],
 };
 
@@ -89,14 +91,14 @@ Deno.test("decideChange() refuses what cannot be", () => {
   );
 });
 
-Deno.test("decideChange() refuses to remove the only member", () => {
+Deno.test("decideChange() refuses to remove the only voter", () => {
   const alone = { ...base, members: base.members.slice(0, 1) };
   const { reason } = decideChange(
     alone,
     changeOf({ type: "removeNode", nodeId: 1 }),
     50,
   );
-  assert.equal(reason, "node 1 is the only member");
+  assert.equal(reason, "node 1 is the only voter");
 });
 
 Deno.test("decideChange() applies a change only to the membership it was meant for", () => {
@@ -105,6 +107,128 @@ Deno.test("decideChange() applies a change only to the membership it was meant f
     "the membership changed at index 40, not 39",
   );
   assert.equal(reasonOf({ expectedConfigChangeIndex: 40 }), "");
+});
+
+/** Voters 1 and 3, observer 4, witness 6. */
+const mixed: Membership = {
+  ...base,
+  observers: [{ nodeId: 4, address: "d:1", nodeHostId: "host-d" }],
+  witnesses: [{ nodeId: 6, address: "f:1", nodeHostId: "" }],
+};
+
+function mixedReason(fields: Partial<ConfigChange>): string {
+  const { reason } = decideChange(mixed, changeOf(fields), 50);
+  return reason;
+}
+
+Deno.test("decideChange() adds observers and witnesses beside the voters", () => {
+  const observed = decideChange(
+    mixed,
+    changeOf({ type: "addObserver", nodeHostId: "host-e" }),
+    50,
+  ).membership;
+  assert.deepEqual(observed.members, base.members);
+  assert.deepEqual(observed.observers.map(({ nodeId }) => nodeId), [4, 5]);
+  assert.equal(observed.observers[1]?.nodeHostId, "host-e");
+  assert.equal(observed.configChangeIndex, 50);
+  const witnessed =
+    decideChange(mixed, changeOf({ type: "addWitness" }), 50).membership;
+  assert.deepEqual(witnessed.members, base.members);
+  assert.deepEqual(witnessed.witnesses.map(({ nodeId }) => nodeId), [5, 6]);
+});
+
+Deno.test("decideChange() promotes an observer: same id, same address, same NodeHost", () => {
+  const { membership, reason } = decideChange(
+    mixed,
+    changeOf({ nodeId: 4, address: " D:1" }),
+    50,
+  );
+  assert.equal(reason, "");
+  assert.deepEqual(membership.observers, []);
+  assert.deepEqual(membership.members[2], {
+    nodeId: 4,
+    address: "d:1",
+    nodeHostId: "host-d",
+  });
+  assert.equal(
+    mixedReason({ nodeId: 4, address: "d:2" }),
+    "node 4 is an observer at d:1, and is promoted there or nowhere",
+  );
+  assert.equal(
+    mixedReason({ nodeId: 4, address: "d:1", nodeHostId: "host-x" }),
+    "node 4 belongs to NodeHost host-d",
+  );
+});
+
+Deno.test("decideChange() makes nobody anything else but an observer a voter", () => {
+  const refused = (type: ConfigChange["type"], nodeId: number) =>
+    mixedReason({ type, nodeId, address: "z:1" });
+  assert.equal(
+    refused("addObserver", 1),
+    "node 1 is a voter and cannot become an observer",
+  );
+  assert.equal(
+    refused("addWitness", 1),
+    "node 1 is a voter and cannot become a witness",
+  );
+  assert.equal(
+    refused("addNode", 6),
+    "node 6 is a witness and cannot become a voter",
+  );
+  assert.equal(
+    refused("addObserver", 6),
+    "node 6 is a witness and cannot become an observer",
+  );
+  assert.equal(
+    refused("addWitness", 4),
+    "node 4 is an observer and cannot become a witness",
+  );
+  assert.equal(refused("addObserver", 4), "node 4 is an observer already");
+  assert.equal(refused("addWitness", 6), "node 6 is a witness already");
+});
+
+Deno.test("decideChange() gives an address to one member of any kind", () => {
+  for (const type of ["addNode", "addObserver", "addWitness"] as const) {
+    for (const [address, owner] of [["A:1", 1], ["d:1 ", 4], ["F:1", 6]]) {
+      assert.equal(
+        mixedReason({ type, address: address as string }),
+        `address ${address} belongs to node ${owner}`,
+      );
+    }
+  }
+});
+
+Deno.test("decideChange() removes observers and witnesses for ever, and never the only voter", () => {
+  for (const nodeId of [4, 6]) {
+    const { membership } = decideChange(
+      mixed,
+      changeOf({ type: "removeNode", nodeId }),
+      50,
+    );
+    assert.deepEqual(membership.removed, [2, nodeId]);
+    for (const type of ["addNode", "addObserver", "addWitness"] as const) {
+      assert.equal(
+        decideChange(membership, changeOf({ type, nodeId }), 51).reason,
+        `node ${nodeId} was removed and cannot come back`,
+      );
+    }
+  }
+  // Neither an observer nor a witness could lead.
+  const alone = { ...mixed, members: mixed.members.slice(0, 1) };
+  assert.equal(
+    decideChange(alone, changeOf({ type: "removeNode", nodeId: 1 }), 50).reason,
+    "node 1 is the only voter",
+  );
+});
+
+Deno.test("decideChange() records who carries a member of any kind (rule I1)", () => {
+  const { membership } = decideChange(
+    mixed,
+    changeOf({ type: "identify", nodeId: 6, nodeHostId: "host-f" }),
+    50,
+  );
+  assert.equal(membership.witnesses[0]?.nodeHostId, "host-f");
+  assert.equal(membership.configChangeIndex, 40);
 });
 
 Deno.test("decideChange() records who carries a member without moving the change index (rule I1)", () => {
@@ -129,7 +253,13 @@ Deno.test("decideChange() records who carries a member without moving the change
 });
 
 Deno.test("decideChange() decides nothing for a node that knows no members", () => {
-  const nobody = { configChangeIndex: 0, members: [], removed: [] };
+  const nobody = {
+    configChangeIndex: 0,
+    members: [],
+    observers: [],
+    witnesses: [],
+    removed: [],
+  };
   assert.throws(() => decideChange(nobody, changeOf({}), 50), /members before/);
 });
 
@@ -149,15 +279,62 @@ Deno.test("encodeConfigChange() writes what its drawing says (rule R3)", () => {
   ]);
 });
 
-Deno.test("decodeConfigChange() reads every change back", () => {
+Deno.test("encodeConfigChange() writes the second version only for what the first cannot say (rules L8, R3)", () => {
+  const versionOf = (fields: Partial<ConfigChange>) =>
+    encodeConfigChange(changeOf(fields))[0];
   for (const type of ["addNode", "removeNode", "identify"] as const) {
+    assert.equal(versionOf({ type, force: false }), 1);
+    assert.equal(versionOf({ type, force: true }), 2);
+  }
+  assert.deepEqual([...encodeConfigChange(changeOf({ type: "addObserver" }))], [
+    ...[2, 4, 0],
+    ...[5, 0, 0, 0, 0, 0, 0, 0],
+    ...[0, 0, 0, 0, 0, 0, 0, 0],
+    ...[3, 0, 101, 58, 49],
+    ...[0, 0],
+  ]);
+  const flagged = encodeConfigChange(
+    changeOf({ type: "addWitness", force: true, whenCaughtUp: true }),
+  );
+  assert.deepEqual([...flagged.slice(0, 3)], [2, 5, 3]);
+});
+
+Deno.test("decodeConfigChange() refuses a second encoding of the same change", () => {
+  const bytes = encodeConfigChange(changeOf({ force: true }));
+  bytes[2] = 0; // Without the flag this is a change of the first version.
+  assert.equal(decodeConfigChange(bytes), undefined);
+  bytes[2] = 4; // A flag that nobody knows.
+  assert.equal(decodeConfigChange(bytes), undefined);
+  bytes[2] = 1;
+  bytes[0] = 3;
+  assert.equal(decodeConfigChange(bytes), undefined);
+  const observer = encodeConfigChange(changeOf({ type: "addObserver" }));
+  const old = new Uint8Array([1, 4, ...observer.subarray(3)]);
+  assert.equal(decodeConfigChange(old), undefined);
+});
+
+Deno.test("decodeConfigChange() reads every change back", () => {
+  const types = [
+    "addNode",
+    "removeNode",
+    "identify",
+    "addObserver",
+    "addWitness",
+  ] as const;
+  for (const type of types) {
     for (const expectedConfigChangeIndex of [undefined, 0, 7]) {
-      const change = changeOf({
-        type,
-        nodeId: Number.MAX_SAFE_INTEGER,
-        expectedConfigChangeIndex,
-      });
-      assert.deepEqual(decodeConfigChange(encodeConfigChange(change)), change);
+      for (const flags of [{}, { force: true }, { whenCaughtUp: true }]) {
+        const change = changeOf({
+          type,
+          nodeId: Number.MAX_SAFE_INTEGER,
+          expectedConfigChangeIndex,
+          ...flags,
+        });
+        assert.deepEqual(
+          decodeConfigChange(encodeConfigChange(change)),
+          change,
+        );
+      }
     }
   }
 });
@@ -166,6 +343,8 @@ Deno.test("encodeMembership() writes what its drawing says (rule R3)", () => {
   const bytes = encodeMembership({
     configChangeIndex: 3,
     members: [{ nodeId: 1, address: "a", nodeHostId: "" }],
+    observers: [],
+    witnesses: [],
     removed: [2],
   });
   assert.deepEqual([...bytes], [
@@ -176,9 +355,45 @@ Deno.test("encodeMembership() writes what its drawing says (rule R3)", () => {
   ]);
 });
 
+Deno.test("encodeMembership() writes the second version for observers and witnesses (rules L8, R3)", () => {
+  const bytes = encodeMembership({
+    configChangeIndex: 3,
+    members: [{ nodeId: 1, address: "a", nodeHostId: "" }],
+    observers: [{ nodeId: 4, address: "b", nodeHostId: "" }],
+    witnesses: [{ nodeId: 3, address: "", nodeHostId: "h" }],
+    removed: [2],
+  });
+  assert.deepEqual([...bytes], [
+    ...[2, 3, 0, 0, 0, 0, 0, 0, 0],
+    ...[1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0],
+    ...[1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 97, 0, 0],
+    ...[4, 0, 0, 0, 0, 0, 0, 0, 1, 0, 98, 0, 0],
+    ...[3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 104],
+    ...[2, 0, 0, 0, 0, 0, 0, 0],
+  ]);
+});
+
+Deno.test("decodeMembership() refuses a member of two kinds, and a second encoding of the same members", () => {
+  const twice = encodeMembership({ ...mixed, observers: base.members });
+  assert.equal(decodeMembership(twice), undefined);
+  const first = encodeMembership(base);
+  const second = new Uint8Array(first.length + 8);
+  second.set(first.subarray(0, 13));
+  second.set(first.subarray(13), 21);
+  second[0] = 2;
+  assert.equal(decodeMembership(second), undefined);
+});
+
 Deno.test("decodeMembership() reads it back", () => {
+  assert.deepEqual(decodeMembership(encodeMembership(mixed)), mixed);
   assert.deepEqual(decodeMembership(encodeMembership(base)), base);
-  const nobody = { configChangeIndex: 0, members: [], removed: [] };
+  const nobody = {
+    configChangeIndex: 0,
+    members: [],
+    observers: [],
+    witnesses: [],
+    removed: [],
+  };
   assert.deepEqual(decodeMembership(encodeMembership(nobody)), nobody);
 });
 
@@ -194,7 +409,12 @@ Deno.test("Decoders refuse damaged bytes without throwing", () => {
   const prng = new Prng(1);
   const good = [
     { bytes: encodeConfigChange(changeOf({})), decode: decodeConfigChange },
+    {
+      bytes: encodeConfigChange(changeOf({ type: "addWitness", force: true })),
+      decode: decodeConfigChange,
+    },
     { bytes: encodeMembership(base), decode: decodeMembership },
+    { bytes: encodeMembership(mixed), decode: decodeMembership },
   ];
   for (const { bytes, decode } of good) {
     for (let length = 0; length < bytes.length; length++) {

@@ -113,3 +113,19 @@ Deno.test("Progress does not repeat a failed snapshot before a sign of life", ()
   delivered.snapshotDone(true);
   assert.deepEqual([delivered.state, delivered.next], ["probe", 21]);
 });
+
+Deno.test("Progress.hasCaughtUp() once a round of entries took less than an election timeout (thesis 4.2.1)", () => {
+  const progress = new Progress(2, 101);
+  const leader = { commit: 100, lastIndex: 110, tick: 50, roundTicks: 10 };
+  assert.equal(progress.hasCaughtUp(leader), false); // Round one: to 110, from tick 50.
+  progress.maybeAdvance(110);
+  const slow = { ...leader, commit: 130, lastIndex: 140, tick: 60 };
+  assert.equal(progress.hasCaughtUp(slow), false); // It took too long; round two: to 140, from tick 60.
+  progress.maybeAdvance(139);
+  const busy = { ...leader, commit: 160, lastIndex: 170, tick: 69 };
+  assert.equal(progress.hasCaughtUp(busy), false); // Still the same round.
+  progress.maybeAdvance(140);
+  assert.equal(progress.hasCaughtUp(busy), true);
+  progress.maybeAdvance(160);
+  assert.equal(progress.hasCaughtUp({ ...busy, tick: 99 }), true);
+});

@@ -42,6 +42,8 @@ export function snapshot(index: number, term = 1): SnapshotMeta {
         { nodeId: 1, address: "10.0.0.1:7001", nodeHostId: "host-one" },
         { nodeId: 2, address: "10.0.0.2:7001", nodeHostId: "" },
       ],
+      observers: [],
+      witnesses: [],
       removed: [9],
     },
   };

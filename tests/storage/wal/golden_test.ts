@@ -15,10 +15,15 @@ Deno.test("A log of format version 1 is read for ever (rule L8)", async () => {
   }
   const log = await openLog(disk, { segmentBytes: 4096 });
   const contents = Deno.readTextFileSync(new URL("contents.json", folder));
-  assert.deepEqual(
-    JSON.parse(JSON.stringify(contentsOf(log))),
-    JSON.parse(contents),
+  // What that version did not know is what it is when there is none of it.
+  const expected = JSON.parse(
+    contents,
+    (_key, value) =>
+      value?.removed === undefined
+        ? value
+        : { ...value, observers: [], witnesses: [] },
   );
+  assert.deepEqual(JSON.parse(JSON.stringify(contentsOf(log))), expected);
   assert.equal(log.recovery.tornAt, undefined);
   await log.close();
 });
