@@ -12,6 +12,7 @@ import type { ProposalTable } from "./proposals.ts";
 import { requestError, settleError } from "./requests.ts";
 import type { ProposalGroup, Settle } from "./requests.ts";
 import type { SessionTable } from "./sessions.ts";
+import { notAResult } from "./state_machine.ts";
 import type {
   Entry,
   Result,
@@ -215,9 +216,7 @@ export class Applier {
       if (cursor.clientId !== 0) {
         return this.#applyInSession(cursor, term, group);
       }
-      const result = this.#machine.update(
-        new AppliedEntry(cursor.index, term, cursor.command()),
-      );
+      const result = this.#update(cursor.index, term, cursor.command());
       this.#takeSettle(cursor, group)?.(result);
     } else if (cursor.kind === entryKind.configChange) {
       this.#owner.applyChange(cursor.command().slice(), cursor.index, {
@@ -242,7 +241,7 @@ export class Applier {
     const { result, refusal } = this.sessions.apply(
       cursor,
       command,
-      () => this.#machine.update(new AppliedEntry(cursor.index, term, command)),
+      () => this.#update(cursor.index, term, command),
     );
     const settle = this.#takeSettle(cursor, group);
     if (settle === undefined) return;
@@ -250,6 +249,13 @@ export class Applier {
     const { code, message, isApplied } = refusal;
     const outcome = isApplied ? "unknown" : "notApplied";
     settleError(settle, requestError(code, message, outcome));
+  }
+
+  #update(index: number, term: number, command: Uint8Array): Result {
+    const entry = new AppliedEntry(index, term, command);
+    const result = this.#machine.update(entry);
+    if (typeof result?.value !== "number") throw notAResult(index, result);
+    return result;
   }
 
   /** Who waits for the entry, if anybody still does; it is told once. */

@@ -109,8 +109,9 @@ function checkRestart(
     throw new RaftError(
       "rejected",
       `${what}: it began with other initialMembers: ${
-        describeMembers(existing.initialMembers)
-      }; give the same, or none`,
+        differences(existing.initialMembers, members)
+      }; give the same, or none` +
+        (existing.admitted ? "" : neverBegan(config.clusterId)),
     );
   }
   return {
@@ -120,9 +121,32 @@ function checkRestart(
   };
 }
 
-function describeMembers(members: Bootstrap["initialMembers"]): string {
-  return members.map(([nodeId, address]) => `${nodeId} at ${address}`)
-    .join(", ");
+/** What the lists have not in common, for people. */
+function differences(
+  began: Bootstrap["initialMembers"],
+  given: Bootstrap["initialMembers"],
+): string {
+  const before = new Map(began);
+  const now = new Map(given);
+  const ids = [...new Set([...before.keys(), ...now.keys()])].sort((a, b) =>
+    a - b
+  );
+  return ids
+    .filter((id) => before.get(id) !== now.get(id))
+    .map((id) =>
+      `node ${id} ${place(before.get(id))}, and is ${place(now.get(id))} now`
+    )
+    .join("; ");
+}
+
+function place(address: string | undefined): string {
+  return address === undefined ? "not among them" : `at ${address}`;
+}
+
+/** What to do about a first list that was wrong. Whoever has another one than the others was admitted by nobody. */
+function neverBegan(clusterId: number): string {
+  return `. The others have not admitted this node yet: if its first list was the wrong one, delete the data of ` +
+    `cluster ${clusterId} (the NodeHost's folder, if it carries nothing else) and start it anew`;
 }
 
 function membersOf(

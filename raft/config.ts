@@ -391,6 +391,11 @@ export function resolveClusterConfig(
 function validateInitialMembers(config: ResolvedClusterConfig): void {
   requireType("join", config.join, "boolean");
   const members: unknown = config.initialMembers;
+  if (members instanceof Map) {
+    throw new TypeError(
+      "Cannot use initialMembers: it is a Map; give an object, for example Object.fromEntries(members)",
+    );
+  }
   if (!isObject(members)) {
     throw new TypeError("Cannot use initialMembers: it must be an object");
   }

@@ -37,6 +37,8 @@ export interface ClusterStatus {
   failure?: string;
   /** The state machine's hash at `applied`, if it has one; with that of the clients' sessions, if there are any. */
   hash?: bigint;
+  /** Why there is no hash: what the state machine's `hash()` threw, or returned instead of a `bigint`. */
+  hashError?: string;
 }
 
 /** A NodeHost. */
@@ -84,20 +86,9 @@ export interface LinkStatus {
   queuedBytes: number;
 }
 
-/** Of all that follows from the entries applied (rule R2). */
-function stateHash(node: Node): bigint | undefined {
-  const hash = node.machine.hash?.();
-  const { sessions } = node.applier;
-  if (hash === undefined || sessions.isPristine) return hash;
-  return BigInt.asUintN(64, hash * 0x1_0000_0001n + sessions.hash(crc32));
-}
-
 /** Describes one node. */
 export function clusterStatus(node: Node): ClusterStatus {
   const { peer, applier } = node;
-  const hash = node.refusal === undefined && !applier.isPaused
-    ? stateHash(node)
-    : undefined;
   return {
     clusterId: node.clusterId,
     nodeId: node.nodeId,
@@ -113,8 +104,31 @@ export function clusterStatus(node: Node): ClusterStatus {
       applier.applied >= peer.commit,
     membership: peer.membership(),
     ...(node.refusal === undefined ? {} : { failure: node.refusal.message }),
-    ...(hash === undefined ? {} : { hash }),
+    ...(node.refusal === undefined && !applier.isPaused ? stateHash(node) : {}),
   };
+}
+
+/**
+ * The hash of all that follows from the entries applied (rule R2), or why there is none: a mistake of the state machine
+ * must not hide everything else.
+ */
+function stateHash(node: Node): Pick<ClusterStatus, "hash" | "hashError"> {
+  const { sessions } = node.applier;
+  try {
+    const hash: unknown = node.machine.hash?.();
+    if (hash === undefined) return {};
+    if (typeof hash !== "bigint") {
+      return {
+        hashError: `hash() returned a ${typeof hash}; it must return a bigint`,
+      };
+    }
+    if (sessions.isPristine) return { hash };
+    const both = hash * 0x1_0000_0001n + sessions.hash(crc32);
+    return { hash: BigInt.asUintN(64, both) };
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return { hashError: `hash() threw: ${why}` };
+  }
 }
 
 /** Describes a NodeHost. */

@@ -186,8 +186,7 @@ export class Routes {
       own.fingerprint !== "" && hello.fingerprint !== "" &&
       own.fingerprint !== hello.fingerprint
     ) {
-      return `its cluster ${hello.clusterId} began with other members than ours: initialMembers must be the same on ` +
-        `every member`;
+      return otherMembers(own, hello, this.#owner.isNewcomer());
     }
     if (
       own.fingerprint !== "" && hello.fingerprint !== "" &&
@@ -286,6 +285,33 @@ export class Routes {
     };
   }
 }
+
+/** Why a node is refused whose cluster began with another list than ours, and what is to be done about it. */
+function otherMembers(
+  own: Bootstrap,
+  { clusterId, newcomer }: Hello,
+  isNewcomer: boolean,
+): string {
+  const ours = own.initialMembers.map(([id, address]) => `${id} at ${address}`)
+    .join(", ");
+  const shown = ours.length <= shownMembers
+    ? ours
+    : `${ours.slice(0, shownMembers)}...`;
+  const again =
+    `delete what it stored of cluster ${clusterId} and start it with the right list`;
+  const todo = newcomer
+    ? (isNewcomer
+      ? `neither node has voted yet: whichever has the wrong list, ${again}`
+      : `it has not voted yet: ${again}`)
+    : isNewcomer
+    ? `this node has not voted yet: if its list is the wrong one, ${again}`
+    : "both clusters have begun: one of them needs another id";
+  return `its cluster ${clusterId} began with other members than ours, which are ${shown}: initialMembers must be ` +
+    `the same on every member; ${todo}`;
+}
+
+/** Characters of a list of members in a refusal. */
+const shownMembers = 400;
 
 /** Tells a node that it is no longer a member. */
 export const removedReason = "it was removed from the cluster";

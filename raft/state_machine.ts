@@ -51,6 +51,28 @@ export type StateMachineFactory = (
   node: { clusterId: number; nodeId: number },
 ) => StateMachine;
 
+/** What to say of an `update()` that did not return a {@link Result}. Without it the caller of `propose` would get it. */
+export function notAResult(index: number, returned: unknown): TypeError {
+  const what = returned instanceof Promise
+    ? "a Promise: it must not be async"
+    : typeof returned === "object" && returned !== null
+    ? `an object whose value is ${
+      describe((returned as { value?: unknown }).value)
+    }`
+    : describe(returned);
+  if (returned instanceof Promise) returned.catch(() => {}); // It is of no use, whatever becomes of it.
+  return new TypeError(
+    `Cannot apply entry ${index}: update() returned ${what}; ` +
+      "it must return { value: number, data?: Uint8Array }",
+  );
+}
+
+function describe(value: unknown): string {
+  const isShort = value === undefined || value === null ||
+    typeof value === "number" || typeof value === "boolean";
+  return isShort ? String(value) : `of type ${typeof value}`;
+}
+
 const requiredMethods = [
   "update",
   "lookup",

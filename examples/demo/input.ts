@@ -45,7 +45,7 @@ export interface Chunk {
 }
 
 const chunkBytesMax = 64 * 1024;
-const chunkBytesMin = 4 * 1024;
+const chunkBytesMin = 64;
 const chunkCountWanted = 1_024;
 
 /** Folders that belong to tools, not to the project, when there is no git to say so. */

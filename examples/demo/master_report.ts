@@ -37,23 +37,27 @@ export interface Expected {
   readonly hosts: number;
   /** The clusters that each of them carries. */
   readonly clusterIds: readonly number[];
+  /** How old the last report of each NodeHost may be. */
+  readonly maxAgeMs: number;
 }
 
-/** Reports come each second; some are waited for, since one that was just started tells all only in its next. */
-const attempts = 10;
+/** Reports come each second; what counts is what comes from here on, and not what was true before. */
+const attempts = 20;
 const attemptPauseMs = 500;
 
 /**
- * Prints NodeHosts, clusters and leaders. Waits a few report periods for news that is on its way.
+ * Prints NodeHosts, clusters and leaders, as they were reported after this was called: waits a few report periods.
  *
  * @throws {DemoFailure} if by then the master does not know every NodeHost with all it carries, and every leader.
  */
 export async function tellWhatTheMasterKnows(
   masterUrl: string,
-  expected: Expected,
+  expected: Omit<Expected, "maxAgeMs">,
   signal: AbortSignal,
 ): Promise<void> {
+  const startedAt = performance.now();
   for (let attempt = 1;; attempt++) {
+    const maxAgeMs = performance.now() - startedAt;
     const { nodeHosts } = await ask<{ nodeHosts: KnownHost[] }>(
       `${masterUrl}/v1/nodehosts`,
       signal,
@@ -62,7 +66,10 @@ export async function tellWhatTheMasterKnows(
       `${masterUrl}/v1/clusters`,
       signal,
     );
-    const missing = missingFrom(nodeHosts, clusters, expected);
+    const missing = missingFrom(nodeHosts, clusters, {
+      ...expected,
+      maxAgeMs,
+    });
     if (missing.length === 0 || attempt === attempts) {
       print(nodeHosts, clusters);
     }
@@ -90,6 +97,11 @@ export function missingFrom(
   }
   const carried = list(expected.clusterIds);
   for (const host of hosts) {
+    if (host.ageMs > expected.maxAgeMs) {
+      missing.push(
+        `nothing new of NodeHost ${host.nodeHostId}, last heard ${age(host)}`,
+      );
+    }
     const known = list(host.clusters.toSorted((a, b) => a - b));
     if (known !== carried) {
       missing.push(
@@ -137,7 +149,7 @@ function print(
     say(
       `   NodeHost ${host.nodeHostId} at ${host.nodeHostAddress}, region ${host.region}: ` +
         `clusters ${list(host.clusters)}, leads ${list(host.leaders)}, ` +
-        `last heard ${(host.ageMs / 1_000).toFixed(1)} s ago`,
+        `last heard ${age(host)}`,
     );
   }
   for (const { clusterId, members, leader } of clusters) {
@@ -146,6 +158,10 @@ function print(
         `leader ${leader?.nodeId ?? "unknown"}`,
     );
   }
+}
+
+function age({ ageMs }: KnownHost): string {
+  return `${(ageMs / 1_000).toFixed(1)} s ago`;
 }
 
 function list(items: readonly (number | string)[]): string {

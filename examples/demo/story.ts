@@ -82,6 +82,7 @@ export async function tellStory(
   const changed = judge(findings, hashes);
 
   say("\n5. What the master knows");
+  say("   (waiting until every NodeHost has reported once more)");
   const expected = { hosts: fleet.hosts.length, clusterIds };
   await tellWhatTheMasterKnows(fleet.masterUrl, expected, signal);
 
@@ -158,7 +159,7 @@ async function killAndRestart(
   } while (writer.outstanding < outstandingAtKill);
   const victim = busiest(fleet.hosts, leaders);
   const clusters = clusterIds.filter((id) => leaders.get(id) === victim.nodeId);
-  const { outstanding } = writer;
+  const { outstanding, outstandingFiller: filler } = writer;
   const acknowledged = writer.acknowledged.length;
   const killedAt = performance.now();
   victim.child.kill();
@@ -166,7 +167,8 @@ async function killAndRestart(
   say(
     `   Killed NodeHost ${victim.nodeId} with SIGKILL: it led cluster ${
       clusters.join(", ")
-    }, ${outstanding} puts were on their way`,
+    }, ${outstanding} puts were on their way` +
+      (filler > 0 ? `, ${filler} of them filler: the input is small` : ""),
   );
   await writer.back;
   say(`   The others lead now; starting NodeHost ${victim.nodeId} again`);

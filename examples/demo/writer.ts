@@ -58,6 +58,8 @@ export class Writer {
   doneBytes = 0;
   /** Puts on their way. */
   outstanding = 0;
+  /** Those of them that are filler. */
+  outstandingFiller = 0;
   readonly #client: KvClient;
   readonly #chunks: AsyncGenerator<Work>;
   readonly #input: Input;
@@ -165,11 +167,14 @@ export class Writer {
     if (availability.outstanding === 0) availability.waitingSince = sentAt;
     availability.outstanding++;
     this.outstanding++;
+    const filler = work.file === undefined ? 1 : 0;
+    this.outstandingFiller += filler;
     try {
       await this.#client.put(work.clusterId, work.key, work.value);
     } finally {
       availability.outstanding--;
       this.outstanding--;
+      this.outstandingFiller -= filler;
     }
     this.#succeeded(availability, sentAt);
     this.acknowledged.push({

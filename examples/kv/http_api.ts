@@ -168,13 +168,19 @@ function hash(
     throw new HttpError(404, `There is no node of cluster ${clusterId} here`);
   }
   if (cluster.hash === undefined) {
-    const why = cluster.failure ?? "its state is being saved or replaced";
+    const why = cluster.failure ?? cluster.hashError ??
+      "its state is being saved or replaced";
     throw new HttpError(503, `Cluster ${clusterId} has no hash now: ${why}`);
   }
   return {
     applied: cluster.applied,
-    hash: cluster.hash.toString(16).padStart(16, "0"),
+    hash: hashAsText(cluster.hash),
   };
+}
+
+/** A hash has one notation wherever it is shown: 16 hexadecimal digits. */
+function hashAsText(hash: bigint): string {
+  return hash.toString(16).padStart(16, "0");
 }
 
 /** What the NodeHost says of itself, with every `bigint` as text since JSON has none. */
@@ -185,7 +191,7 @@ function status(host: NodeHost): Record<string, unknown> {
     deploymentId: String(info.deploymentId),
     clusters: info.clusters.map((cluster) => ({
       ...cluster,
-      hash: cluster.hash === undefined ? undefined : String(cluster.hash),
+      hash: cluster.hash === undefined ? undefined : hashAsText(cluster.hash),
     })),
   };
 }

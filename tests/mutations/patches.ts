@@ -25,6 +25,7 @@ export async function applyPatch(
     args: [
       "apply",
       "--whitespace=nowarn",
+      "-C1", // What stands further away may change.
       "--numstat", // Turns applying off, so that what is counted is what would be changed ...
       ...(isCheck ? ["--check"] : ["--apply"]), // ... and this turns it on again.
       `${folder}/${name}.patch`,

@@ -59,7 +59,21 @@ Deno.test("bootstrapFor() refuses a restart that contradicts the log, and keeps 
   const others = { ...members, 10: "d:1" };
   assert.throws(
     () => bootstrapFor(config({ initialMembers: others }), made),
-    isRefused("rejected", /other initialMembers/),
+    isRefused(
+      "rejected",
+      /other initialMembers: node 10 at c:1, and is at d:1 now; give the same, or none$/,
+    ),
+  );
+  assert.throws(
+    () =>
+      bootstrapFor(config({ initialMembers: { 1: "a:1", 2: "b:1" } }), {
+        ...made,
+        admitted: false,
+      }),
+    isRefused(
+      "rejected",
+      /node 10 at c:1, and is not among them now; .* delete the data of cluster 4 /,
+    ),
   );
   assert.throws(
     () => bootstrapFor(config({ join: true }), made),

@@ -98,6 +98,7 @@ const wrongCluster: WrongValues = {
   nodeId: wrongIds,
   initialMembers: [
     ["127.0.0.1:7001", TypeError],
+    [new Map([[1, "127.0.0.1:7001"]]), TypeError],
     [[], TypeError],
     [null, TypeError],
     [{ 2: "127.0.0.1:7001" }, RangeError], // This node is not among them.

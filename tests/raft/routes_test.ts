@@ -159,7 +159,22 @@ Deno.test("Routes refuses other initial members, another generation and a remove
   const world = new World();
   const link = world.link("host-2:1");
   link.up("H2");
-  assert.match(world.judge(link, { fingerprint: "beef" })!, /other members/);
+  const other = { fingerprint: "beef" };
+  assert.match(
+    world.judge(link, other)!,
+    /other members than ours, which are 1 at host-1:1, 2 at host-2:1, 3 at host-3:1: .*; both clusters have begun: /,
+  );
+  assert.match(
+    world.judge(link, { ...other, newcomer: true })!,
+    /; it has not voted yet: delete what it stored of cluster /,
+  );
+  world.isNewcomer = true;
+  assert.match(
+    world.judge(link, { ...other, newcomer: true })!,
+    /; neither node has voted yet: /,
+  );
+  assert.match(world.judge(link, other)!, /; this node has not voted yet: /);
+  world.isNewcomer = false;
   assert.match(
     world.judge(link, { generation: 2 })!,
     /generation 2, ours is 1/,

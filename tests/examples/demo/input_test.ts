@@ -141,7 +141,8 @@ Deno.test("chunkBytesFor() gives a small input many chunks and a big one big chu
     skipped: [],
     bytes,
   });
-  assert.equal(chunkBytesFor(input(0)), 4_096);
+  assert.equal(chunkBytesFor(input(0)), 64);
+  assert.equal(chunkBytesFor(input(16 * 1024)), 64); // 256 of them: 128 are left at half of the bytes.
   assert.equal(chunkBytesFor(input(10 * 1024 * 1024)), 10_240);
   assert.equal(chunkBytesFor(input(1 << 30)), 65_536);
 });

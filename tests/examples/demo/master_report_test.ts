@@ -5,7 +5,7 @@ import {
   missingFrom,
 } from "../../../examples/demo/master_report.ts";
 
-const expected = { hosts: 2, clusterIds: [1, 2] };
+const expected = { hosts: 2, clusterIds: [1, 2], maxAgeMs: 500 };
 
 function host(id: string, leaders: number[], clusters = [1, 2]): KnownHost {
   return {
@@ -52,6 +52,11 @@ Deno.test("missingFrom() names what a master knows no longer, or not yet", () =>
       [host("a", [1, 2]), host("b", [2])], // It was killed, and has not reported since.
       clusters,
       ["2 NodeHosts that lead cluster 2"],
+    ],
+    [
+      [host("a", [1, 2]), { ...host("b", []), ageMs: 1_250 }], // It has said nothing since.
+      clusters,
+      ["nothing new of NodeHost b, last heard 1.3 s ago"],
     ],
     [
       [host("a", [1]), host("b", [])],

@@ -99,6 +99,7 @@ Deno.test("kvApi() shows the hash of the state and the NodeHost", () =>
     const status = await (await ask("GET", "/status")).json();
     assert.equal(status.raftAddress, "127.0.0.1:7001");
     assert.equal(status.clusters[0].leaderId, 1);
+    assert.equal(status.clusters[0].hash, after.hash, "one notation");
     assert.equal(status.clusters[1].leaderId, 0);
   }));
 
