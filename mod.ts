@@ -37,6 +37,7 @@ export type {
   NodeToAdd,
   NodeToRemove,
 } from "./raft/membership_calls.ts";
+export type { NodeReplacement } from "./raft/replacement.ts";
 export { Session } from "./raft/session.ts";
 export type { ClusterStatus, HostInfo, LinkStatus } from "./raft/host_info.ts";
 export type {

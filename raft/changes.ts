@@ -45,6 +45,8 @@ interface PendingChange {
   index: number;
   term: number;
   lastRefusal: string;
+  /** Hears of each refusal, passing or not. */
+  readonly onRefusal: ((refusal: string) => void) | undefined;
 }
 
 interface PendingTransfer {
@@ -128,11 +130,12 @@ export class ChangeTable {
     return this.#changes.length > 0 || this.#transfers.length > 0;
   }
 
-  /** Adds a membership change; returns what forgets it. */
+  /** Adds a membership change; returns what forgets it. `onRefusal` hears each time why the leader did not take it. */
   addChange(
     change: ConfigChange,
     settle: Settle<Membership>,
     deadline: number,
+    onRefusal?: (refusal: string) => void,
   ): () => void {
     const pending: PendingChange = {
       counter: firstChangeCounter + this.#owner.takeCounters(1),
@@ -144,6 +147,7 @@ export class ChangeTable {
       index: 0,
       term: 0,
       lastRefusal: "",
+      onRefusal,
     };
     this.#changes.push(pending);
     return () => {
@@ -323,6 +327,7 @@ export class ChangeTable {
     }
     pending.isSent = false;
     pending.lastRefusal = answer.refusal;
+    pending.onRefusal?.(answer.refusal);
     if (passingRefusals.has(answer.refusal)) return; // Tried again at the next tick.
     this.#changes = this.#changes.filter((other) => other !== pending);
     settleError(

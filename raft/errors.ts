@@ -7,7 +7,10 @@
 export type RaftErrorCode =
   /** No answer within `timeoutMs`; `outcome` says whether it may still come to pass. */
   | "timeout"
-  /** Not thrown yet: for snapshots of a later version. An aborted call rejects with the reason of its signal. */
+  /**
+   * A replacement of a node was aborted between its steps; the message tells which were done, `cause` is the signal's
+   * reason. Every other aborted call rejects with that reason itself.
+   */
   | "aborted"
   /** Too much is under way already, here or on the leader; try again a little later. */
   | "busy"

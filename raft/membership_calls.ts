@@ -90,7 +90,10 @@ export function validateTarget(
 export async function addMember(
   runtime: HostRuntime,
   clusterId: number,
-  change: NodeToAdd & Pick<ConfigChange, "type" | "force" | "whenCaughtUp">,
+  change:
+    & NodeToAdd
+    & Pick<ConfigChange, "type" | "force" | "whenCaughtUp">
+    & { onRefusal?: (refusal: string) => void },
   wait: Wait,
 ): Promise<Membership> {
   runtime.requireOpen();
@@ -100,11 +103,16 @@ export async function addMember(
   const nodeHostId = change.nodeHostId ??
     await nodeHostIdAt(runtime, change.address, wait);
   const timeoutMs = Math.max(1, deadline - clock.now());
-  return await node.change({
-    ...change,
-    nodeHostId,
-    expectedConfigChangeIndex: change.expectedConfigChangeIndex,
-  }, { ...wait, timeoutMs });
+  const { onRefusal, ...rest } = change;
+  return await node.change(
+    {
+      ...rest,
+      nodeHostId,
+      expectedConfigChangeIndex: change.expectedConfigChangeIndex,
+    },
+    { ...wait, timeoutMs },
+    onRefusal,
+  );
 }
 
 /** Removes a member of any kind, and resolves with the membership without it. */

@@ -11,6 +11,7 @@ export type {
   NodeToAdd,
   NodeToRemove,
 } from "./membership_calls.ts";
+export type { NodeReplacement } from "./replacement.ts";
 export { Session } from "./session.ts";
 export type { ClusterStatus, HostInfo, LinkStatus } from "./host_info.ts";
 export type { ClusterConfig, NodeHostConfig, WaitOptions } from "./config.ts";

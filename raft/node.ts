@@ -179,12 +179,18 @@ export class Node implements EngineNode {
   change(
     change: ConfigChange,
     options: { signal: AbortSignal | undefined; timeoutMs: number },
+    onRefusal?: (refusal: string) => void,
   ): Promise<Membership> {
     if (this.refusal !== undefined) return Promise.reject(this.refusal);
     if (this.#changes.isFull) return this.#proposing.refuseBusy();
     const deadline = this.deadline(options.timeoutMs);
     return abortable<Membership>(options.signal, (settle) => {
-      const forget = this.#changes.addChange(change, settle, deadline);
+      const forget = this.#changes.addChange(
+        change,
+        settle,
+        deadline,
+        onRefusal,
+      );
       this.#engine.schedule(this);
       return forget;
     });

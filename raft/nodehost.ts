@@ -31,6 +31,12 @@ import type { Node } from "./node.ts";
 import type { Session } from "./session.ts";
 import { SessionRequests } from "./session_requests.ts";
 import type { Ports } from "./ports.ts";
+import {
+  replaceMember,
+  replaceTimeoutMs,
+  validateReplacement,
+} from "./replacement.ts";
+import type { NodeReplacement } from "./replacement.ts";
 import { abortable, settleError } from "./requests.ts";
 import type { Result } from "./state_machine.ts";
 
@@ -350,6 +356,29 @@ export class NodeHost implements AsyncDisposable {
     const wait = this.#wait(options);
     const change = { ...node, force: options?.force === true };
     return await removeMember(this.#runtime, clusterId, change, wait);
+  }
+
+  /**
+   * Replaces a member by a new one, by way of an observer, so that the cluster never waits for a node that does not run:
+   * adds the new one as an observer, waits until its log has caught up, promotes it, and then removes the old one, which
+   * may be dead. Start the new one on its NodeHost with `join: true`, before this call or during it. Any NodeHost of the
+   * cluster will do, and after a failure the same call goes on where it was. It takes 60 seconds at most by default. A
+   * new node that is not heard from by then is removed again, and so is one that is not promoted when the call is aborted.
+   *
+   * @throws {RaftError} `rejected` (the old one is no member, the new id was removed), `timeout`, `aborted`,
+   * `clusterNotFound`, `nodeRemoved`; the message tells which steps were done.
+   */
+  async replaceNode(
+    clusterId: number,
+    replacement: NodeReplacement,
+    options?: WaitOptions,
+  ): Promise<Membership> {
+    validateChange(clusterId, replacement, undefined);
+    validateTarget(replacement);
+    validateReplacement(replacement);
+    const timeoutMs = options?.timeoutMs ?? replaceTimeoutMs;
+    const wait = this.#wait({ ...options, timeoutMs });
+    return await replaceMember(this.#runtime, clusterId, replacement, wait);
   }
 
   /**

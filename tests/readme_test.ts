@@ -1,7 +1,7 @@
 /** Runs the programs of the README as they stand there, but for addresses, which must differ on another machine. */
-import { type NodeHost, RaftError } from "../mod.ts";
+import { type NodeHost, RaftError, type StateMachine } from "../mod.ts";
 import { assert } from "./deps.ts";
-import { Hosts } from "./support/hosts.ts";
+import { Counter, Hosts } from "./support/hosts.ts";
 
 const projectDir = new URL("..", import.meta.url);
 const publishedAt = "https://raw.githubusercontent.com/OWNER/drakkar/v0.1.0/";
@@ -223,6 +223,27 @@ Deno.test("README: exactly once in a session", () =>
     await using hosts = await Hosts.started(1);
     await addThrice(hosts.host(1));
     assert.equal(await hosts.host(1).read(1, "total"), 15);
+  }));
+
+Deno.test("README: a machine is replaced", () =>
+  withFolder(async (dir) => {
+    const name = "replace.ts";
+    Deno.writeTextFileSync(`${dir}/${name}`, programs.get(name)!);
+    const { replaceThird }: {
+      replaceThird(
+        survivor: NodeHost,
+        fresh: NodeHost,
+        stateMachine: () => StateMachine,
+      ): Promise<void>;
+    } = await import(`file://${dir}/${name}`);
+    await using hosts = await Hosts.started(3);
+    await hosts.host(1).propose(1, new Uint8Array([7]));
+    await hosts.close(3);
+    const fresh = await hosts.open(4);
+    await replaceThird(hosts.host(1), fresh, () => new Counter());
+    assert.equal(await fresh.read(1, "total"), 7);
+    const { members } = await fresh.getMembership(1);
+    assert.deepEqual(members.map((member) => member.nodeId), [1, 2, 4]);
   }));
 
 Deno.test("README: a NodeHost reports to a master", () =>
