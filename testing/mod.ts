@@ -22,7 +22,7 @@
  */
 export { simulate, SimulationTotals } from "./sim/run.ts";
 export type { SimulationOptions, SimulationReport } from "./sim/run.ts";
-export type { SimApplication } from "./sim/application.ts";
+export type { SimApplication, SimInput } from "./sim/application.ts";
 export { SimulationFailure } from "./sim/failure.ts";
 export type { CheckName } from "./sim/failure.ts";
 export { faultNames } from "./sim/fault_names.ts";
@@ -30,6 +30,28 @@ export type { FaultName } from "./sim/fault_names.ts";
 export type { Operation, OperationStatus } from "./sim/history.ts";
 export type { PlanOptions } from "./sim/plan.ts";
 export { SimRandom } from "./sim/random.ts";
+export {
+  checkLinearizability,
+  counterModel,
+  formatHistory,
+  keyValueModel,
+  parseHistory,
+  registerModel,
+} from "./linearizability.ts";
+export type {
+  CheckOptions,
+  CheckResult,
+  CounterInput,
+  CounterOutput,
+  KeyValueInput,
+  KeyValueOutput,
+  Model,
+  Operation as ObservedOperation,
+  PartitionResult,
+  RegisterInput,
+  RegisterOutput,
+  Verdict,
+} from "./linearizability.ts";
 export { keyValueApplication } from "./sim/key_value.ts";
 export type { KeyValueAnswer } from "./sim/key_value.ts";
 export type {

@@ -329,7 +329,7 @@ const adapters: ReadonlySet<string> = new Set([
 
 /** Command lines and the real event loop under the simulation. */
 const simulationAdapters =
-  /^testing\/sim\/(main|clock|cli\w*|options|worker\w*)\.ts$/;
+  /^testing\/(sim\/(main|clock|cli\w*|options|worker\w*)|linearizability\/clock)\.ts$/;
 
 const worldly =
   /\b(Date|setTimeout|setInterval|setImmediate|Deno|fetch|crypto|performance|console|CompressionStream|DecompressionStream|Worker|process|Temporal)\b(?!\s*[?:]|\w)|\bMath\.random\b/g;

@@ -13,6 +13,7 @@ import type {
 } from "../../raft/state_machine.ts";
 import { crc32 } from "../deps.ts";
 import type { SimApplication } from "./application.ts";
+import { keyValueRowModel } from "./key_value_model.ts";
 import type { SimRandom } from "./random.ts";
 
 const commandBytes = 6;
@@ -163,5 +164,6 @@ export function keyValueApplication(keyCount: number): SimApplication {
       return command;
     },
     query: (chance: SimRandom) => chance.below(keyCount),
+    model: keyValueRowModel,
   };
 }

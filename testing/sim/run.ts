@@ -63,6 +63,8 @@ export interface SimulationReport {
   readonly snapshotsRestored: number;
   /** Hashes of whole states compared. */
   readonly statesCompared: number;
+  /** Clusters whose clients saw what one client alone could have seen. */
+  readonly historiesJudged: number;
   /** Syncs of files. */
   readonly syncs: number;
   /** Bytes written to files. */
@@ -166,6 +168,7 @@ function reportOf(
     commandsApplied: checks.appliedCount,
     snapshotsRestored: checks.restoredCount,
     statesCompared: checks.statesCompared,
+    historiesJudged: world.historiesJudged,
     syncs: sum((machine) => machine.disk.statistics.syncs),
     bytesWritten: sum((machine) => machine.disk.statistics.bytesWritten),
     faults: Object.fromEntries(world.faults.counts),

@@ -8,6 +8,7 @@ import { SimDisk } from "./disk.ts";
 import { SimulationFailure } from "./failure.ts";
 import { FaultInjector } from "./faults.ts";
 import { History } from "./history.ts";
+import { judgeHistory } from "./linearizable.ts";
 import { describeError, Machine } from "./machine.ts";
 import { MembershipChurn } from "./membership_churn.ts";
 import { SimNetwork } from "./network.ts";
@@ -35,6 +36,8 @@ export class World {
   readonly workload: Workload;
   readonly membership: MembershipChurn;
   readonly faults: FaultInjector;
+  /** Clusters whose history has a linearization, for the report. */
+  historiesJudged = 0;
   #restartCount = 0;
 
   /** Builds what the plan says; nothing has happened yet. */
@@ -248,11 +251,20 @@ export class World {
   }
 
   #checkApplication(): void {
+    const { model } = this.application;
     for (const { clusterId } of this.plan.clusters) {
-      const wrong = this.application.check?.(
-        clusterId,
-        this.history.ofCluster(clusterId),
-      );
+      const operations = this.history.ofCluster(clusterId);
+      if (model !== undefined) {
+        const { verdict, message } = judgeHistory(model, operations);
+        if (verdict === "illegal") {
+          throw new SimulationFailure(
+            "linearizable",
+            `cluster ${clusterId}: ${message}`,
+          );
+        }
+        if (verdict === "ok") this.historiesJudged++;
+      }
+      const wrong = this.application.check?.(clusterId, operations);
       if (wrong !== undefined) {
         throw new SimulationFailure(
           "application",

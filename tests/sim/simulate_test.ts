@@ -119,6 +119,30 @@ Deno.test("simulate() finds a state machine whose snapshot leaves something out"
   assert.ok(applied > 0);
 });
 
+Deno.test("simulate() finds answers that no order of the clients' calls explains", async () => {
+  const lies = (machine: StateMachine): StateMachine => ({
+    update: (entry) => machine.update(entry),
+    // It has applied everything, and answers what was true before.
+    lookup(query) {
+      const answer = machine.lookup(query) as { version: number };
+      return answer.version < 5
+        ? answer
+        : { ...answer, version: answer.version - 1 };
+    },
+    saveSnapshot: (writer) => machine.saveSnapshot(writer),
+    recoverFromSnapshot: (reader) => machine.recoverFromSnapshot(reader),
+  });
+  const report = await simulate({
+    seed: 5,
+    application: broken(lies),
+    ...short,
+  });
+  assert.equal(report.failure?.check, "linearizable");
+  assert.match(report.failure.message, /no order explains .* of key \d/);
+  const right = await simulate({ seed: 5, ...short });
+  assert.ok(right.historiesJudged > 0);
+});
+
 Deno.test("simulate() asks the application what it thinks of the history", async () => {
   const application: SimApplication = {
     ...keyValueApplication(3),

@@ -1,0 +1,59 @@
+/** Hands a cluster's history to the checker of linearizability: clients' calls and answers, and nothing from inside. */
+import { checkLinearizability } from "../linearizability/checker.ts";
+import type { Verdict } from "../linearizability/checker.ts";
+import type { Model, Operation as Observed } from "../linearizability/model.ts";
+import type { SimInput } from "./application.ts";
+import type { Operation } from "./history.ts";
+
+/** Steps, so that the same seed ends in the same way on every machine. A right history takes one or two each. */
+const stepsMax = 500_000;
+/** Operations that a message tells. */
+const toldMax = 5;
+
+/** What was found, in a sentence if it is `illegal`. */
+export interface HistoryVerdict {
+  readonly verdict: Verdict;
+  readonly message: string;
+}
+
+/** Judges all that clients saw of one cluster. */
+export function judgeHistory(
+  model: Model<unknown, SimInput, unknown>,
+  operations: readonly Operation[],
+): HistoryVerdict {
+  const counted = operations.filter(({ kind, status }) =>
+    status === "done" || kind === "write" && status !== "notApplied"
+  );
+  const { verdict, partitions } = checkLinearizability(
+    model,
+    counted.map(observed),
+    { stepsMax },
+  );
+  if (verdict !== "illegal") return { verdict, message: "" };
+  const part = partitions[partitions.length - 1]!;
+  const longest = part.linearizations[0] ?? [];
+  const explained = new Set(longest);
+  const left = counted.filter((operation, place) =>
+    operation.status === "done" && !explained.has(place) &&
+    model.partition?.({ kind: operation.kind, input: operation.input }) ===
+      part.key
+  );
+  const told = left.slice(0, toldMax).map((operation) =>
+    `${operation.kind} ${operation.id} (${operation.invokedUs / 1e6} s to ` +
+    `${operation.endedUs / 1e6} s) answered ${JSON.stringify(operation.output)}`
+  );
+  return {
+    verdict,
+    message: `no order explains what clients saw` +
+      (part.key === undefined ? "" : ` of key ${part.key}`) +
+      `: ${longest.length} operations have one, then comes ${told.join("; ")}`,
+  };
+}
+
+function observed(operation: Operation): Observed<SimInput, unknown> {
+  const { client, kind, input, output, invokedUs } = operation;
+  const call = { client, input: { kind, input }, call: invokedUs };
+  return operation.status === "done"
+    ? { ...call, output, return: operation.endedUs }
+    : call;
+}
