@@ -8,6 +8,7 @@ import {
   type Calls,
   readLines,
   type ReplyLine,
+  type StartIdleRequest,
   type StartRequest,
   type Usage,
 } from "./protocol.ts";
@@ -70,6 +71,25 @@ async function start(request: StartRequest): Promise<null> {
   return null;
 }
 
+/** All at once: what they write first shares a few syncs. */
+async function startIdle(request: StartIdleRequest): Promise<null> {
+  clusterCount = request.clusters;
+  const starts: Promise<void>[] = [];
+  for (let clusterId = 1; clusterId <= clusterCount; clusterId++) {
+    starts.push(
+      host().startCluster({
+        clusterId,
+        nodeId: request.nodeId,
+        initialMembers: request.members,
+        stateMachine: () => new BenchMachine(),
+        ...(request.isQuiet ? { quiesce: true } : {}),
+      }),
+    );
+  }
+  await Promise.all(starts);
+  return null;
+}
+
 function usage(isCollecting: boolean): Usage {
   const { gc } = globalThis as { gc?: () => void };
   if (isCollecting) gc?.();
@@ -96,6 +116,14 @@ const handlers: {
     return null;
   },
   start,
+  startIdle,
+  led({ nodeId }) {
+    let count = 0;
+    for (let clusterId = 1; clusterId <= clusterCount; clusterId++) {
+      if (host().getLeader(clusterId).leaderId === nodeId) count++;
+    }
+    return count;
+  },
   leaders() {
     return Array.from(
       { length: clusterCount },

@@ -2,6 +2,7 @@
 /** `deno task bench`: see `--help` and README.md. */
 import { process } from "./deps.ts";
 import { measureFailover } from "./failover.ts";
+import { measureIdle } from "./idle.ts";
 import {
   type BenchOptions,
   type Mode,
@@ -27,6 +28,7 @@ const measures: Record<
   recovery: measureRecovery,
   soak: measureSoak,
   overload: measureOverload,
+  idle: measureIdle,
 };
 
 /** Runs the benchmark in folders of its own, which are gone when it ends; returns the exit status. */

@@ -99,12 +99,28 @@ export interface StartRequest {
   readonly snapshotEntries: number | undefined;
 }
 
+/** Starts the node of each cluster, all at once, and does not wait until they are ready. */
+export interface StartIdleRequest {
+  /** How many clusters, numbered from 1. */
+  readonly clusters: number;
+  /** The id of this NodeHost's node in each. */
+  readonly nodeId: number;
+  /** Addresses by node id. */
+  readonly members: Record<number, string>;
+  /** Whether they may fall quiet: `quiesce`. */
+  readonly isQuiet: boolean;
+}
+
 /** Every call: what is asked, and what is answered. */
 export interface Calls {
   /** See {@link OpenRequest}. */
   open: { request: OpenRequest; reply: null };
   /** See {@link StartRequest}. */
   start: { request: StartRequest; reply: null };
+  /** See {@link StartIdleRequest}. */
+  startIdle: { request: StartIdleRequest; reply: null };
+  /** How many clusters this NodeHost leads. */
+  led: { request: { nodeId: number }; reply: number };
   /** Which node leads each cluster, as this NodeHost knows it, from cluster 1 on; 0 for none. */
   leaders: { request: null; reply: number[] };
   /** Hands leadership over. */

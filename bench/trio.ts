@@ -48,6 +48,38 @@ export class Trio {
     return trio;
   }
 
+  /** Starts the processes and opens the NodeHosts in `dir`, without a cluster. */
+  static async open(dir: string, options: TrioOptions): Promise<Trio> {
+    const trio = new Trio(dir, options);
+    try {
+      await trio.#onEach((nodeId) => trio.#open(nodeId));
+    } catch (error) {
+      await trio.kill();
+      throw error;
+    }
+    return trio;
+  }
+
+  /** Starts every cluster on every NodeHost at once; does not wait until they are ready. */
+  async startIdle(isQuiet: boolean): Promise<void> {
+    const { clusters } = this.#options;
+    await this.#onEach((nodeId) =>
+      this.host(nodeId).call("startIdle", {
+        clusters,
+        nodeId,
+        members: this.#members,
+        isQuiet,
+      })
+    );
+  }
+
+  /** How many clusters have a leader that knows it, on the NodeHosts that are up. */
+  async ledCounts(): Promise<number[]> {
+    return await Promise.all(
+      [...this.#hosts].map(([nodeId, host]) => host.call("led", { nodeId })),
+    );
+  }
+
   /** The process of a node. */
   host(nodeId: number): HostProcess {
     const host = this.#hosts.get(nodeId);
@@ -63,8 +95,10 @@ export class Trio {
   /** What each process uses. */
   usage(options: { isCollecting?: boolean } = {}): Promise<Usage[]> {
     const isCollecting = options.isCollecting === true;
-    return this.#onEach((nodeId) =>
-      this.host(nodeId).call("usage", { isCollecting })
+    return Promise.all(
+      [...this.#hosts.values()].map((host) =>
+        host.call("usage", { isCollecting })
+      ),
     );
   }
 

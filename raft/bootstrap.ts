@@ -6,6 +6,7 @@ import { RaftError } from "./errors.ts";
 import type { StateMachineFactory } from "./state_machine.ts";
 import type { Bootstrap } from "../storage/log_store.ts";
 
+/** In the order in which they are recorded; new ones come last. One that is on or off is recorded as 1 or 0. */
 const settingNames = [
   "electionTimeoutTicks",
   "heartbeatTicks",
@@ -13,7 +14,22 @@ const settingNames = [
   "compactionOverhead",
   "maxInMemLogBytes",
   "maxSessions",
+  "quiesce",
 ] as const;
+
+function settingsOf(config: ResolvedClusterConfig): number[] {
+  return settingNames.map((name) => Number(config[name]));
+}
+
+/** A recorded setting, or the default if a version recorded it that had fewer. */
+function settingFrom(
+  name: (typeof settingNames)[number],
+  recorded: number | undefined,
+): number | boolean {
+  const byDefault = clusterDefaults[name];
+  if (recorded === undefined) return byDefault;
+  return typeof byDefault === "boolean" ? recorded === 1 : recorded;
+}
 
 /** The bootstrap record of a node that starts for the first time, or the one it has, checked against `config`. */
 export function bootstrapFor(
@@ -39,7 +55,7 @@ export function bootstrapFor(
     fingerprint: config.join ? "" : fingerprintOf(config.clusterId, members),
     generation: 1,
     admitted: members.length === 1,
-    settings: settingNames.map((name) => config[name]),
+    settings: settingsOf(config),
   };
 }
 
@@ -66,13 +82,16 @@ export function configOf(
   bootstrap: Bootstrap,
 ): Omit<ResolvedClusterConfig, "initialMembers" | "join"> {
   const settings = Object.fromEntries(
-    // A record of an older version has fewer.
-    settingNames.map((name, i) => [
+    settingNames.map((
       name,
-      bootstrap.settings[i] ?? clusterDefaults[name],
-    ]),
-  ) as Record<(typeof settingNames)[number], number>;
-  return { ...node, stateMachine: bootstrap.stateMachineName, ...settings };
+      i,
+    ) => [name, settingFrom(name, bootstrap.settings[i])]),
+  ) as Pick<ResolvedClusterConfig, (typeof settingNames)[number]>;
+  return {
+    ...node,
+    stateMachine: bootstrap.stateMachineName,
+    ...settings,
+  };
 }
 
 /** First eight bytes, as hex, of the SHA-256 of a cluster's id and initial members. */
@@ -117,7 +136,7 @@ function checkRestart(
   return {
     ...existing,
     stateMachineName: nameOf(config.stateMachine),
-    settings: settingNames.map((name) => config[name]),
+    settings: settingsOf(config),
   };
 }
 

@@ -83,6 +83,12 @@ export interface ClusterConfig {
   electionTimeoutTicks?: number;
   /** Ticks between heartbeats, at most half of `electionTimeoutTicks`; 1 by default. */
   heartbeatTicks?: number;
+  /**
+   * Whether the cluster may fall quiet when nothing has happened for five election timeouts: then it sends no
+   * heartbeats, and wakes by itself. Best the same on every member: with one that has it off, the cluster stays awake.
+   * Off by default.
+   */
+  quiesce?: boolean;
   /** Applied entries between automatic snapshots, 10,000 by default; 0 for none. They are also a second apart at least. */
   snapshotEntries?: number;
   /** Entries kept behind a snapshot for slow followers, 5,000 by default. */
@@ -331,6 +337,7 @@ export const clusterDefaults = {
   join: false,
   electionTimeoutTicks: 10,
   heartbeatTicks: 1,
+  quiesce: false,
   snapshotEntries: 10_000,
   compactionOverhead: 5_000,
   maxInMemLogBytes: 64 * 1024 * 1024,
@@ -381,6 +388,7 @@ export function resolveClusterConfig(
     1,
     Math.floor(resolved.electionTimeoutTicks / 2),
   );
+  requireType("quiesce", resolved.quiesce, "boolean");
   requireInteger("snapshotEntries", resolved.snapshotEntries, 0);
   requireInteger("compactionOverhead", resolved.compactionOverhead, 0);
   requireInteger("maxInMemLogBytes", resolved.maxInMemLogBytes, 64 * 1024);

@@ -19,6 +19,10 @@ export interface EngineNode {
   readonly clusterId: number;
   /** Whether the node is in the engine's list of nodes with something to do. */
   isDirty: boolean;
+  /** Whether the engine ticks it; the engine's to set. */
+  isTicking: boolean;
+  /** Whether it needs no ticks until it has had a turn (rule C10). */
+  readonly isQuiet: boolean;
   /** One tick has passed. */
   tick(): void;
   /** Hands on what callers and peers gave: stages writes, queues messages. */
@@ -104,6 +108,8 @@ export class Engine {
   readonly #onDiskFailure: (error: unknown) => void;
   readonly #openedAt: number;
   readonly #nodes = new Map<number, EngineNode>();
+  /** Those of them that are not quiet: idle clusters cost nothing, not even a look (rule C10). */
+  readonly #ticking = new Set<EngineNode>();
   #dirty: EngineNode[] = [];
   #spareDirty: EngineNode[] = [];
   #applying: EngineNode[] = [];
@@ -155,6 +161,7 @@ export class Engine {
       "a cluster must have one node on a NodeHost",
     );
     this.#nodes.set(node.clusterId, node);
+    this.#keepTicking(node);
     this.schedule(node);
   }
 
@@ -163,6 +170,18 @@ export class Engine {
     if (this.#nodes.get(node.clusterId) === node) {
       this.#nodes.delete(node.clusterId);
     }
+    this.#ticking.delete(node);
+    node.isTicking = false;
+  }
+
+  #keepTicking(node: EngineNode): void {
+    node.isTicking = true;
+    this.#ticking.add(node);
+  }
+
+  /** A node that was stopped in its turn stays out. */
+  #wake(node: EngineNode): void {
+    if (this.#nodes.get(node.clusterId) === node) this.#keepTicking(node);
   }
 
   /** The node has something to do: it gets its turn before the event loop goes on waiting. */
@@ -268,6 +287,7 @@ export class Engine {
       node.isDirty = false;
       try {
         node.turn();
+        if (!node.isTicking && !node.isQuiet) this.#wake(node);
         this.#applying.push(node);
       } catch (error) {
         node.fail(error);
@@ -456,11 +476,15 @@ export class Engine {
     const elapsed = this.#clock.now() - this.#openedAt;
     this.#health?.tick(elapsed - due, this.#log.isDiskFull);
     this.tickNow = Math.floor(elapsed / this.#tickMs);
-    for (const node of this.#nodes.values()) {
+    for (const node of this.#ticking) {
       try {
         node.tick();
       } catch (error) {
         node.fail(error);
+      }
+      if (node.isQuiet) {
+        this.#ticking.delete(node);
+        node.isTicking = false;
       }
     }
     this.#armTimer();

@@ -31,6 +31,8 @@ export interface ClusterStatus {
   snapshotIndex: number;
   /** The node knows a leader and has applied all that it knows to be committed. */
   isReady: boolean;
+  /** The cluster has nothing to do and sends no heartbeats, see `quiesce`; it wakes by itself. */
+  isQuiet: boolean;
   /** The membership as last applied. */
   membership: Membership;
   /** Why the node stopped; absent while it runs. */
@@ -102,6 +104,7 @@ export function clusterStatus(node: Node): ClusterStatus {
     snapshotIndex: node.log.snapshot()?.index ?? 0,
     isReady: node.refusal === undefined && peer.leaderId !== 0 &&
       applier.applied >= peer.commit,
+    isQuiet: peer.isQuiet,
     membership: peer.membership(),
     ...(node.refusal === undefined ? {} : { failure: node.refusal.message }),
     ...(node.refusal === undefined && !applier.isPaused ? stateHash(node) : {}),

@@ -22,6 +22,7 @@ import { HealthWatch } from "./health.ts";
 import type { HostContext } from "./host_context.ts";
 import { openIdentity } from "./identity.ts";
 import type { OpenedIdentity } from "./identity.ts";
+import { handOver } from "./leaders.ts";
 import { consoleLogger, harmless } from "./logger.ts";
 import { Counters } from "./metrics/counters.ts";
 import { addIgnored, gatherGauges, noIgnored } from "./metrics/gauges.ts";
@@ -43,6 +44,10 @@ import type { Bootstrap, NodeLog } from "../storage/log_store.ts";
 import { SnapshotStore } from "../storage/snapshots.ts";
 import { Wal } from "../storage/wal/wal.ts";
 
+/** Of clusters that lost their leader while they were quiet, so many begin an election in one tick on average (C10). */
+const wokenPerTick = 256;
+/** Election timeouts without activity after which a cluster with `quiesce` falls quiet. */
+const quiesceElections = 5;
 const maxQueuedBytes = 64 * 1024 * 1024;
 
 /** How long to wait for a master. */
@@ -277,7 +282,7 @@ export class HostRuntime {
         },
         onLinkDown: (link, reason) => {
           this.#connections.down(link.address, reason);
-          this.#eachNode((node) => node.linkDown(link.address));
+          this.#linkDown(link.address);
         },
         onRefused: (refusal) => this.#connections.refused(refusal),
         onSnapshotConnection: (remote, connection) =>
@@ -337,6 +342,13 @@ export class HostRuntime {
     }
   }
 
+  #linkDown(address: string): void {
+    const nodes = this.sortedNodes();
+    const quiet = nodes.filter((node) => node.isQuietUnder(address));
+    const withinTicks = Math.ceil(quiet.length / wokenPerTick);
+    this.#eachNode((node) => node.linkDown(address, withinTicks));
+  }
+
   /** Why the NodeHost at `address` cannot be reached, as far as known; `""` if it can, or was not tried. */
   troubleWith(address: string): string {
     return this.#connections.troubleWith(address);
@@ -380,35 +392,13 @@ export class HostRuntime {
   }
 
   async #close(): Promise<void> {
-    if (this.#failure === undefined) await this.#handOver();
+    if (this.#failure === undefined) {
+      await handOver(
+        this.sortedNodes(),
+        () => this.pause(this.config.tickMs),
+      );
+    }
     await this.release();
-  }
-
-  /** Gives leadership to members that are up to date, and waits at most an election timeout for them to take it. */
-  async #handOver(): Promise<void> {
-    const leading = this.sortedNodes().filter((node) =>
-      node.failure === undefined && node.peer.isLeader()
-    );
-    let ticks = 0;
-    for (const node of leading) {
-      const target = node.peer.progress()
-        .filter((other) =>
-          other.kind === "voter" && other.isActive &&
-          other.nodeId !== node.nodeId &&
-          node.routes.isReachable(other.nodeId)
-        )
-        .sort((a, b) => b.match - a.match || a.nodeId - b.nodeId)[0];
-      if (target === undefined) continue;
-      if (node.peer.transferLeadership(target.nodeId) !== "started") continue;
-      ticks = Math.max(ticks, node.config.electionTimeoutTicks);
-      node.schedule();
-    }
-    const isLeading = (node: Node) =>
-      node.failure === undefined && node.peer.isLeader() &&
-      node.peer.status().transferTarget !== 0;
-    for (; ticks > 0 && leading.some(isLeading); ticks--) {
-      await this.pause(this.config.tickMs);
-    }
   }
 
   /** Closes what is open. */
@@ -593,6 +583,9 @@ export class HostRuntime {
         nodeId: config.nodeId,
         electionTimeoutTicks: config.electionTimeoutTicks,
         heartbeatTicks: config.heartbeatTicks,
+        quiesceTicks: config.quiesce
+          ? quiesceElections * config.electionTimeoutTicks
+          : 0,
         maxAppendBytes: this.#batchBytes(),
         maxInflightAppends: 256,
         maxInflightBytes: 16 * 1024 * 1024,

@@ -57,6 +57,8 @@ export interface NodeParts {
 export class Node implements EngineNode {
   /** Whether the engine knows that there is something to do. */
   isDirty = false;
+  /** Whether the engine ticks it. */
+  isTicking = false;
   /** Why the node stopped; undefined while it runs. */
   failure: RaftError | undefined;
   /** Resolves when a node that was stopped has let go of its files and its state machine. */
@@ -213,8 +215,14 @@ export class Node implements EngineNode {
 
   // ---- What the engine calls ----
 
+  /** Whether it needs no ticks (rule C10). */
+  get isQuiet(): boolean {
+    return this.peer.isQuiet;
+  }
+
   /** One tick has passed. */
   tick(): void {
+    if (this.#isBusy) this.peer.stir();
     this.peer.tick();
     const now = this.#engine.tickNow;
     this.host.counters.proposalsTimedOut += this.#proposals.tick(now);
@@ -236,6 +244,14 @@ export class Node implements EngineNode {
     ) this.#engine.schedule(this);
   }
 
+  /** Whether something here waits for time to pass, so that the cluster must not fall quiet. */
+  get #isBusy(): boolean {
+    return this.#proposals.isWaiting || this.#reads.count > 0 ||
+      this.#changes.hasWork || this.admission.isNewcomer() ||
+      this.#watch.leaving !== undefined || this.applier.hasWork ||
+      this.snapshots.isRestoring;
+  }
+
   /** Hands on what came in since the last turn. */
   turn(): void {
     if (this.failure !== undefined) return;
@@ -244,7 +260,10 @@ export class Node implements EngineNode {
       this.#proposing.forward();
     }
     if (this.#reads.hasWaiting) this.#issueReads();
-    if (this.#changes.hasWork) this.#changes.turn();
+    if (this.#changes.hasWork) {
+      this.peer.stir();
+      this.#changes.turn();
+    }
     this.#watch.identify();
     if (this.peer.hasUpdate()) this.#carryOut(this.peer.update());
     this.events.look();
@@ -304,6 +323,7 @@ export class Node implements EngineNode {
   stop(reason: RaftError): void {
     if (this.failure !== undefined) return;
     this.failure = reason;
+    for (const message of this.peer.farewell()) this.#sendMessage(message);
     this.#engine.remove(this);
     this.endRequests(reason);
     this.admission.stop();
@@ -338,6 +358,8 @@ export class Node implements EngineNode {
     if (this.failure !== undefined) return;
     if (record.kind === "hello") {
       if (this.#greetings.receiveHello(link, record)) {
+        // It was out of touch, and may not be able to campaign: an observer has nobody else to wake (rules C9, C10).
+        if (this.peer.isQuiet && this.peer.isLeader()) this.peer.stir();
         this.#watch.wantsIdentify = true;
       }
       return;
@@ -367,9 +389,19 @@ export class Node implements EngineNode {
     }
   }
 
-  /** The link to `address` was lost. */
-  linkDown(address: string): void {
+  /** Whether the cluster is quiet and led from `address`. */
+  isQuietUnder(address: string): boolean {
+    return this.peer.isQuiet && !this.peer.isLeader() &&
+      this.routes.membersAt(address).includes(this.peer.leaderId);
+  }
+
+  /** The link to `address` was lost. A node that was quiet under a leader there campaigns within so many ticks. */
+  linkDown(address: string, withinTicks: number): void {
     if (this.failure !== undefined) return;
+    if (this.isQuietUnder(address)) {
+      this.peer.leaderSilent(withinTicks);
+      this.schedule();
+    }
     for (const nodeId of this.routes.membersAt(address)) {
       if (nodeId !== this.nodeId) this.peer.reportUnreachable(nodeId);
     }

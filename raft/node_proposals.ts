@@ -197,6 +197,7 @@ export class NodeProposals {
   /** Sends what is meant for the leader elsewhere. */
   forward(): void {
     if (this.table.forwardBuilder.count === 0) return;
+    this.#node.peer.stir(); // Somebody waits for an answer, which may not come.
     const leader = this.#node.peer.leaderId;
     const unreachable = () =>
       requestError("notReady", "Cannot propose: the leader is out of reach");

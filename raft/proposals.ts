@@ -76,6 +76,12 @@ export class ProposalTable {
     return this.builder.count > 0 || this.forwardBuilder.count > 0;
   }
 
+  /** Whether any proposal has not ended. */
+  get isWaiting(): boolean {
+    return this.#inLog.length > 0 || this.#forwarded.length > 0 ||
+      this.hasWork;
+  }
+
   /** Adds a proposal to the next batch of this node; it has the last slot of the returned group. */
   add(
     command: Uint8Array,

@@ -16,6 +16,9 @@
  * 10 timeoutNow         term (8B)
  * 11 readIndex          term (8B), context
  * 12 readIndexResponse  term (8B), context, index (8B), rejected (flag)
+ * 13 quiesce            term (8B), index (8B), round (8B)
+ * 14 quiesceResponse    term (8B), index (8B), accepted (flag)
+ * 15 stopped            term (8B)
  *
  * batch     as in entry_batch.ts; its own header gives its length
  * context   node id (8B), incarnation (8B), counter (8B)
@@ -53,6 +56,9 @@ export const messageKind: Readonly<Record<MessageType, number>> = {
   timeoutNow: 10,
   readIndex: 11,
   readIndexResponse: 12,
+  quiesce: 13,
+  quiesceResponse: 14,
+  stopped: 15,
 };
 
 /** Bytes of the longest body, without batches and membership. */
@@ -107,6 +113,15 @@ export function encodeMessageBody(writer: ByteWriter, message: Message): void {
       encodeSnapshotMeta(writer, message.snapshot);
       return;
     case "timeoutNow":
+    case "stopped":
+      return;
+    case "quiesce":
+      writer.integer(message.index);
+      writer.integer(message.round);
+      return;
+    case "quiesceResponse":
+      writer.integer(message.index);
+      writer.flag(message.accepted);
       return;
     case "readIndex":
       encodeReadContext(writer, message.context);
@@ -201,6 +216,18 @@ function readBody(
     }
     case messageKind.timeoutNow:
       return { type: "timeoutNow", from, to, term };
+    case messageKind.stopped:
+      return { type: "stopped", from, to, term };
+    case messageKind.quiesce: {
+      const index = reader.integer();
+      const round = reader.integer();
+      return { type: "quiesce", from, to, term, index, round };
+    }
+    case messageKind.quiesceResponse: {
+      const index = reader.integer();
+      const accepted = reader.flag();
+      return { type: "quiesceResponse", from, to, term, index, accepted };
+    }
     case messageKind.readIndex: {
       const context = decodeReadContext(reader);
       return { type: "readIndex", from, to, term, context };

@@ -8,7 +8,7 @@
  *  9  from       (8B)   node id
  * 17  to         (8B)   node id
  * 25  by kind:
- *       1-12  a message of the core (message.ts)
+ *       1-15  a message of the core (message.ts)
  *      32 hello            fingerprint (text), generation (8B), newcomer (flag), member count (1B, at most 63), each
  *                          member: node id (8B), address (text)
  *      33 welcome          nothing

@@ -11,6 +11,8 @@ export interface PeerConfig {
   readonly electionTimeoutTicks: number;
   /** Ticks between two heartbeats of a leader. */
   readonly heartbeatTicks: number;
+  /** Ticks without activity after which the cluster may fall quiet (rule C10); 0 or undefined: never. */
+  readonly quiesceTicks?: number;
   /** Most bytes of batches in one append message; a bigger batch travels alone. */
   readonly maxAppendBytes: number;
   /** Most append messages on the way to one follower. */

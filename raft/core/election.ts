@@ -3,6 +3,7 @@
  * transfer (thesis 3.10).
  */
 import type { Progress } from "./progress.ts";
+import { tickQuiesce } from "./quiesce.ts";
 import { electionResult, quorumSize } from "./quorum.ts";
 import type { Raft, Refusal } from "./raft.ts";
 import type { Message } from "./types.ts";
@@ -205,6 +206,7 @@ export function tickLeader(raft: Raft): void {
     }
   }
   raft.heartbeatElapsed++;
+  if (tickQuiesce(raft)) return;
   if (raft.heartbeatElapsed >= raft.config.heartbeatTicks) {
     raft.heartbeatElapsed = 0;
     raft.broadcastHeartbeat(raft.progress.length);

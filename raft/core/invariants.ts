@@ -43,6 +43,11 @@ export function checkState(raft: Raft): void {
       checkLeader(raft);
       break;
   }
+  if (raft.isQuiet) {
+    assert(raft.leaderId !== 0, "a quiet node has a leader (rule C10)");
+    assert(raft.log.commit === raft.log.lastIndex, "nothing is open in quiet");
+    assert(raft.transferTarget === 0, "quiet is no time to hand over");
+  }
   if (raft.role !== "leader") {
     assert(raft.transferTarget === 0, "only a leader hands over");
     assert(raft.reads.rounds.length === 0, "only a leader confirms reads");

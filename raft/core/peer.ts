@@ -9,6 +9,7 @@ import { sealBatch } from "./entry_batch.ts";
 import { checkState } from "./invariants.ts";
 import { proposeChange } from "./membership.ts";
 import { type IgnoredCounts, Raft, type Refusal } from "./raft.ts";
+import { leaderSilent, stir } from "./quiesce.ts";
 import { isRoundDue, requestRead, startReadRound } from "./read_index.ts";
 import { sendAppends } from "./replication.ts";
 import { reportSnapshot } from "./snapshot.ts";
@@ -106,6 +107,38 @@ export class Peer {
     return this.#raft.role === "leader";
   }
 
+  /** Whether the cluster has nothing to do: ticks are not needed until a call or a message wakes it (rule C10). */
+  get isQuiet(): boolean {
+    return this.#raft.isQuiet;
+  }
+
+  /** The driver has something to do with the cluster that the core does not know of: it is not idle. */
+  stir(): void {
+    stir(this.#raft);
+  }
+
+  /**
+   * The NodeHost of the leader is silent. A quiet node wakes, and campaigns within so many ticks, or an election timeout
+   * if that is more, unless it hears of a leader.
+   */
+  leaderSilent(withinTicks: number): void {
+    leaderSilent(this.#raft, withinTicks);
+  }
+
+  /** What a quiet leader that stops tells the others, so that they elect another (rule C10); nothing if it is not one. */
+  farewell(): readonly Message[] {
+    const raft = this.#raft;
+    if (!raft.isQuiet || raft.role !== "leader") return [];
+    return raft.progress.filter((progress) => progress !== raft.self).map((
+      { nodeId },
+    ) => ({
+      type: "stopped",
+      from: raft.nodeId,
+      to: nodeId,
+      term: raft.term,
+    }));
+  }
+
   /** One tick of the driver's clock passed. */
   tick(): void {
     this.#raft.tick();
@@ -131,6 +164,7 @@ export class Peer {
       raft.counters.proposalsDropped += entryCount;
       return refusal;
     }
+    stir(raft);
     const batch = sealBatch(bytes, {
       term: raft.term,
       firstIndex: raft.log.lastIndex + 1,
@@ -151,16 +185,19 @@ export class Peer {
     change: ConfigChange,
     proposerKey: Uint8Array,
   ): EntryBatch | Refusal {
+    stir(this.#raft);
     return proposeChange(this.#raft, change, proposerKey);
   }
 
   /** Begins a linearizable read (rule C7). It ends as a read state or a dropped read of some later update. */
   readIndex(context: ReadContext): void {
+    stir(this.#raft);
     requestRead(this.#raft, context);
   }
 
   /** Hands leadership to `target` once its log is complete; gives up after an election timeout (thesis 3.10). */
   transferLeadership(target: number): "started" | Refusal {
+    stir(this.#raft);
     return transferLeadership(this.#raft, target);
   }
 
@@ -218,6 +255,8 @@ export class Peer {
   /** Messages to `nodeId` were lost. */
   reportUnreachable(nodeId: number): void {
     const progress = this.#raft.progressOf(nodeId);
+    // Nobody else would notice while the cluster is quiet; a leader must not count it as heard when it wakes (rule C4).
+    if (progress !== undefined && this.isQuiet) progress.heardTick = -1;
     if (!this.isLeader() || progress?.state !== "replicate") return;
     progress.becomeProbe();
     this.#raft.isSendDue = true;

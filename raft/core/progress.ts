@@ -50,6 +50,8 @@ export class Progress {
   sinceTick = 0;
   /** The latest heartbeat round the member has answered (thesis 6.4). */
   ackedRound = 0;
+  /** It has agreed to be quiet (rule C10). */
+  isQuiet = false;
   /** Its vote in the election under way. */
   vote: Vote = "none";
 
@@ -86,6 +88,7 @@ export class Progress {
     this.sinceTick = 0;
     this.ackedRound = 0;
     this.#catchUpTo = 0;
+    this.isQuiet = false;
     this.#matchAtHeartbeat = 0;
     this.#enter("probe", next);
   }

@@ -22,6 +22,13 @@ import { RaftLog } from "./log.ts";
 import { Outbox } from "./outbox.ts";
 import { Progress } from "./progress.ts";
 import {
+  drawEarlyTimeout,
+  handleQuiesce,
+  handleQuiesceResponse,
+  isStirring,
+  stir,
+} from "./quiesce.ts";
+import {
   confirmReads,
   dropReads,
   expireForwardedReads,
@@ -120,6 +127,13 @@ export class Raft {
   /** Ticks of this leadership. */
   leaderTicks = 0;
 
+  /** The cluster has nothing to do: no heartbeats, no elections, until something stirs (rule C10). */
+  isQuiet = false;
+  /** Ticks since something happened. */
+  idleTicks = 0;
+  /** On a leader: ticks left for answers to its offer of quiet, or 0. */
+  quietOfferTicks = 0;
+
   /** Index of the empty entry that this leader's term began with (paper, section 8). */
   termStartIndex = 0;
   /** No membership change may be proposed before this index is applied (rule C4). */
@@ -135,6 +149,8 @@ export class Raft {
   transferElapsed = 0;
   /** The latest heartbeat round. */
   round = 0;
+  /** On a follower: the latest round heard of its leader. */
+  heardRound = 0;
   /** Whether appends may be due, so that the next update looks at every follower. */
   isSendDue = false;
   /** The commit index moved since the last update. Followers hear of it with the next entries, or in one update more. */
@@ -207,6 +223,8 @@ export class Raft {
 
   /** Time passes. */
   tick(): void {
+    if (this.isQuiet) return;
+    this.idleTicks++;
     expireForwardedReads(this);
     if (this.role === "leader") tickLeader(this);
     else tickElection(this);
@@ -222,6 +240,7 @@ export class Raft {
       this.ignored.notMember++;
       return;
     }
+    if (isStirring(this, message)) stir(this);
     if (message.term > this.term) {
       if (!this.#meetHigherTerm(message)) return;
     } else if (message.term < this.term) {
@@ -250,6 +269,7 @@ export class Raft {
         return true;
       case "append":
       case "heartbeat":
+      case "quiesce":
       case "snapshot":
         this.becomeFollower(message.term, message.from);
         return true;
@@ -327,6 +347,13 @@ export class Raft {
         return handlePreVoteResponse(this, message);
       case "timeoutNow":
         return handleTimeoutNow(this, message);
+      case "quiesce":
+        if (this.#hearLeader(message.from)) handleQuiesce(this, message);
+        return;
+      case "quiesceResponse":
+        return handleQuiesceResponse(this, message);
+      case "stopped":
+        return this.#leaderStopped(message.from);
       case "readIndex":
         return handleReadIndex(this, message);
       case "readIndexResponse":
@@ -334,6 +361,16 @@ export class Raft {
       default:
         return unreachable(message); // A new message type will not compile until it is handled.
     }
+  }
+
+  /** Whoever led stops, and asks to be replaced. */
+  #leaderStopped(from: number): void {
+    if (this.role !== "follower" || this.leaderId !== from) {
+      this.ignored.stale++;
+      return;
+    }
+    this.becomeFollower(this.term, 0);
+    drawEarlyTimeout(this, 0);
   }
 
   /** A message of this term's leader arrived. Returns false if there is another leader already. */
@@ -409,6 +446,8 @@ export class Raft {
     // Changes of earlier terms may be in the log; whether they are need not be known if all of it is applied first.
     this.pendingChangeIndex = lastIndex;
     this.ownRemovalIndex = 0;
+    this.idleTicks = 0;
+    this.quietOfferTicks = 0;
     this.termStartIndex = lastIndex + 1;
     this.appendOwn(emptyBatch(this.term, lastIndex + 1, this.config.crc32));
   }
@@ -455,6 +494,7 @@ export class Raft {
     dropReads(this);
     this.transferTarget = 0;
     this.isSendDue = false;
+    this.heardRound = 0;
     this.leaderId = leaderId;
   }
 
@@ -522,6 +562,7 @@ function isMemberAnswer(message: Message): boolean {
     case "heartbeatResponse":
     case "voteResponse":
     case "preVoteResponse":
+    case "quiesceResponse":
       return true;
     default:
       return false;

@@ -273,6 +273,7 @@ export function handleHeartbeat(
     return;
   }
   raft.log.commitTo(message.commit);
+  raft.heardRound = message.round;
   raft.outbox.send({
     type: "heartbeatResponse",
     from: raft.nodeId,

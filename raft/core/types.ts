@@ -175,6 +175,23 @@ export type Message =
       readonly snapshot: SnapshotMeta;
     }
     | { readonly type: "timeoutNow" }
+    | {
+      /** The leader offers to be quiet (rule C10): its log ends at `index`, all of it committed. */
+      readonly type: "quiesce";
+      readonly index: number;
+      /** The leader's latest round: an offer from before a heartbeat that was heard is void. */
+      readonly round: number;
+    }
+    | {
+      /** The answer: whether the follower is quiet from now on. `index` is that of the offer. */
+      readonly type: "quiesceResponse";
+      readonly index: number;
+      readonly accepted: boolean;
+    }
+    | {
+      /** A node that leads a quiet cluster stops: nobody would miss it otherwise (rule C10). */
+      readonly type: "stopped";
+    }
     | { readonly type: "readIndex"; readonly context: ReadContext }
     | {
       readonly type: "readIndexResponse";

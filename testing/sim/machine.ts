@@ -258,6 +258,7 @@ export class Machine {
       electionTimeoutTicks: cluster.electionTimeoutTicks,
       heartbeatTicks: cluster.heartbeatTicks,
       snapshotEntries: cluster.snapshotEntries,
+      quiesce: cluster.quiesce,
       compactionOverhead: cluster.compactionOverhead,
       stateMachine: (node) => {
         const machine = new ObservedMachine(

@@ -15,6 +15,8 @@ export interface ClusterPlan {
   readonly heartbeatTicks: number;
   readonly snapshotEntries: number;
   readonly compactionOverhead: number;
+  /** Whether it may fall quiet. */
+  readonly quiesce: boolean;
 }
 
 /** What clients do. */
@@ -29,6 +31,8 @@ export interface WorkloadPlan {
   /** One in twenty is up to this long. */
   readonly bigCommandBytes: number;
   readonly keyCount: number;
+  /** Now and then all clients do nothing for at most so long, so that clusters fall quiet; 0 for never. */
+  readonly lullUs: number;
 }
 
 /** Which faults happen, and how often. */
@@ -78,10 +82,12 @@ export function planOf(seed: number, options: PlanOptions = {}): SimPlan {
   const random = new SimRandom(seed, "plan");
   const machineCount = random.pick([3, 3, 4, 5, 5]);
   const tickMs = random.pick([10, 20, 20, 50]);
+  const clusters = drawClusters(random, machineCount, seed);
+  const mayBeQuiet = clusters.some((cluster) => cluster.quiesce);
   return {
     seed,
     machineCount,
-    clusters: drawClusters(random, machineCount),
+    clusters,
     tickMs,
     segmentBytes: 1024 * 1024,
     network: {
@@ -102,14 +108,19 @@ export function planOf(seed: number, options: PlanOptions = {}): SimPlan {
       turnUs: random.pick([0, 20, 300]),
     })),
     shortWrites: random.pick([0, 0, 0.05]),
-    workload: drawWorkload(random),
+    workload: drawWorkload(random, mayBeQuiet),
     faults: drawFaults(random, options.faults),
     harmUs: (options.harmSeconds ?? 60) * 1_000_000,
     operationCount: options.operationCount ?? 500,
   };
 }
 
-function drawClusters(random: SimRandom, machineCount: number): ClusterPlan[] {
+function drawClusters(
+  random: SimRandom,
+  machineCount: number,
+  seed: number,
+): ClusterPlan[] {
+  const options = new SimRandom(seed, "cluster options");
   const count = random.pick([1, 1, 2, 3]);
   return Array.from({ length: count }, (_, i) => {
     const size = machineCount === 5 && random.chance(0.5) ? 5 : 3;
@@ -123,11 +134,12 @@ function drawClusters(random: SimRandom, machineCount: number): ClusterPlan[] {
       heartbeatTicks: random.pick([1, 1, 2]),
       snapshotEntries: random.pick([0, 20, 50, 100, 400]),
       compactionOverhead: random.pick([0, 5, 30, 100]),
+      quiesce: options.chance(0.4),
     };
   });
 }
 
-function drawWorkload(random: SimRandom): WorkloadPlan {
+function drawWorkload(random: SimRandom, mayBeQuiet: boolean): WorkloadPlan {
   return {
     clientCount: random.between(2, 6),
     thinkUs: random.pick([20_000, 80_000, 150_000, 250_000]),
@@ -135,6 +147,7 @@ function drawWorkload(random: SimRandom): WorkloadPlan {
     commandBytes: random.pick([32, 256, 2_048, 8_192]),
     bigCommandBytes: random.pick([512, 16_384, 100_000]),
     keyCount: random.pick([1, 5, 20]),
+    lullUs: mayBeQuiet ? 5_000_000 : 0,
   };
 }
 

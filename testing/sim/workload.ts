@@ -15,6 +15,9 @@ import type { World } from "./world.ts";
 /** A call that ends this much after its deadline has not ended as it should. */
 const graceUs = 3_000_000;
 
+/** Between two lulls there is work for at least so long, and at most twice that. */
+const betweenLullsUs = 4_000_000;
+
 /** An operation under way. */
 interface Call {
   readonly operation: Operation;
@@ -30,6 +33,8 @@ export class Workload {
   readonly #random: SimRandom;
   readonly #calls = new Set<Call>();
   #isStopped = false;
+  #lullFromUs = betweenLullsUs;
+  #lullUntilUs = 0;
 
   /** No clients yet. */
   constructor(world: World, random: SimRandom) {
@@ -102,13 +107,28 @@ export class Workload {
 
   #think(client: number): void {
     const { timeline, plan } = this.#world;
-    const pauseUs = this.#random.below(plan.workload.thinkUs);
+    const pauseUs = this.#random.below(plan.workload.thinkUs) +
+      this.#lullLeftUs();
     timeline.schedule(
       timeline.world,
       pauseUs,
       eventKind.client,
       () => this.#next(client),
     );
+  }
+
+  /** How long all clients do nothing from now on. */
+  #lullLeftUs(): number {
+    const { timeline, plan } = this.#world;
+    const { lullUs } = plan.workload;
+    if (lullUs === 0) return 0;
+    const { nowUs } = timeline;
+    if (nowUs >= this.#lullFromUs) {
+      this.#lullUntilUs = nowUs + this.#random.below(lullUs);
+      this.#lullFromUs = this.#lullUntilUs + betweenLullsUs +
+        this.#random.below(betweenLullsUs);
+    }
+    return Math.max(0, this.#lullUntilUs - nowUs);
   }
 
   #next(client: number): void {

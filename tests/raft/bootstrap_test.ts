@@ -94,6 +94,7 @@ Deno.test("configOf() starts a node again with the settings it had (rule I5)", (
     compactionOverhead: 8,
     maxInMemLogBytes: 123_456,
     maxSessions: 17,
+    quiesce: true,
   };
   const first = config({
     initialMembers: members,
@@ -110,6 +111,12 @@ Deno.test("configOf() starts a node again with the settings it had (rule I5)", (
   const bootstrap = bootstrapFor(first, undefined);
   const older = { ...bootstrap, settings: bootstrap.settings.slice(0, 5) };
   assert.equal(configOf(node, older).maxSessions, 4_096);
+});
+
+Deno.test("configOf() has off what a record from before does not name (rule L8)", () => {
+  const record = bootstrapFor(config({ initialMembers: members }), undefined);
+  const old = { ...record, settings: record.settings.slice(0, 5) };
+  assert.equal(configOf({ clusterId: 4, nodeId: 1 }, old).quiesce, false);
 });
 
 Deno.test("fingerprintOf() differs by cluster, ids and addresses (rule I3)", () => {

@@ -223,6 +223,7 @@ Deno.test("The configurations fill in the documented defaults, also for fields t
       join: false,
       electionTimeoutTicks: 10,
       heartbeatTicks: 1,
+      quiesce: false,
       snapshotEntries: 10_000,
       compactionOverhead: 5_000,
       maxInMemLogBytes: 64 * 1024 * 1024,

@@ -95,6 +95,8 @@ class World {
 
 class StubNode implements EngineNode {
   isDirty = false;
+  isTicking = false;
+  isQuiet = false;
   hasToApply = false;
   ticks = 0;
   readonly clusterId: number;

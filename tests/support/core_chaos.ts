@@ -9,6 +9,8 @@ export interface ChaosReport {
   readonly committedIndex: number;
   readonly termCount: number;
   readonly counts: Readonly<Record<string, number>>;
+  /** How often all members were quiet after a rest. */
+  readonly quietCount: number;
 }
 
 /** One kind of step, and how often it is taken. */
@@ -36,6 +38,7 @@ const actions: readonly Action[] = [
   { name: "snapshot", weights: [4, 4], run: (chaos) => chaos.snapshot() },
   { name: "change", weights: [6, 8], run: (chaos) => chaos.change() },
   { name: "transfer", weights: [3, 8], run: (chaos) => chaos.transfer() },
+  { name: "rest", weights: [6, 6], run: (chaos) => chaos.rest() },
   { name: "unreachable", weights: [3, 3], run: (chaos) => chaos.unreachable() },
 ];
 
@@ -50,12 +53,15 @@ export function runChaos(
     committedIndex: chaos.cluster.checks.committedIndex,
     termCount: chaos.cluster.checks.termCount,
     counts: chaos.counts,
+    quietCount: chaos.quietCount,
   };
 }
 
 class Chaos {
   readonly cluster: CoreCluster;
   readonly counts: Record<string, number> = {};
+  quietCount = 0;
+  readonly #mayBeQuiet: boolean;
   readonly #prng: Prng;
   #commandCount = 0;
   #nextNodeId = 4;
@@ -63,6 +69,7 @@ class Chaos {
   readonly #totalWeight: number;
 
   constructor(options: { seed: number; settings?: CoreSettings }) {
+    this.#mayBeQuiet = options.seed % 4 < 2;
     this.cluster = new CoreCluster({
       nodeIds: options.seed % 3 === 0 ? [1, 2, 3, 4, 5] : [1, 2, 3],
       seed: options.seed,
@@ -74,6 +81,7 @@ class Chaos {
         maxInflightBytes: 500,
         maxApplyBytes: 150,
         retainBytes: 100,
+        quiesceTicks: this.#mayBeQuiet ? 3 : 0,
         ...options.settings,
       },
     });
@@ -163,6 +171,7 @@ class Chaos {
     if (nodeId === 0) return;
     const { writes } = this.cluster.node(nodeId);
     this.cluster.crash(nodeId, this.#prng.below(writes.length + 1));
+    this.cluster.noticeSilence();
   }
 
   restart(): void {
@@ -173,6 +182,22 @@ class Chaos {
   }
 
   cut(): void {
+    this.#cut();
+    this.cluster.noticeSilence();
+  }
+
+  /** Nothing goes wrong for a while, and nobody wants anything: a cluster may fall quiet (rule C10). */
+  rest(): void {
+    if (!this.#mayBeQuiet) return;
+    const { cluster } = this;
+    cluster.run(this.#prng.between(1, 24));
+    const isQuiet = cluster.up().every((nodeId) =>
+      cluster.core(nodeId).isQuiet
+    );
+    if (isQuiet) this.quietCount++;
+  }
+
+  #cut(): void {
     const ids = [...this.cluster.nodes.keys()];
     if (this.#prng.chance(1, 2)) {
       this.cluster.cut(this.#prng.pick(ids), this.#prng.pick(ids));

@@ -382,6 +382,24 @@ export class CoreCluster {
     this.#cuts.add(`${from}>${to}`);
   }
 
+  /** Whether the link is cut in either direction. */
+  isCut(one: number, other: number): boolean {
+    return this.#cuts.has(`${one}>${other}`) ||
+      this.#cuts.has(`${other}>${one}`);
+  }
+
+  /** Tells quiet nodes that their leader is silent, as the beat between NodeHosts would (rule C10). */
+  noticeSilence(): void {
+    for (const nodeId of this.up()) {
+      const { leaderId } = this.core(nodeId);
+      if (leaderId === 0 || leaderId === nodeId) continue;
+      const isDown = this.nodes.get(leaderId)?.peer === undefined;
+      if (isDown || this.isCut(nodeId, leaderId)) {
+        this.act(nodeId, (core) => core.leaderSilent(0));
+      }
+    }
+  }
+
   /** Cuts all links between the groups, both ways. */
   partition(...groups: number[][]): void {
     this.#cuts.clear();

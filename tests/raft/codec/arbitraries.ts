@@ -203,6 +203,19 @@ export const message: fc.Arbitrary<Message> = fc.oneof(
     snapshot: snapshotMeta,
   }),
   object({ type: fc.constant("timeoutNow" as const), ...base }),
+  object({ type: fc.constant("stopped" as const), ...base }),
+  object({
+    type: fc.constant("quiesce" as const),
+    ...base,
+    index: integer,
+    round: integer,
+  }),
+  object({
+    type: fc.constant("quiesceResponse" as const),
+    ...base,
+    index: integer,
+    accepted: fc.boolean(),
+  }),
   object({ type: fc.constant("readIndex" as const), ...base, context }),
   object({
     type: fc.constant("readIndexResponse" as const),

@@ -15,11 +15,13 @@ Deno.test("Cores keep every promise of the paper under random harm, and recover"
   const totals: Record<string, number> = {};
   let committedCount = 0;
   let termCount = 0;
+  let quietCount = 0;
   for (const seed of seeds) {
     try {
       const report = runChaos({ seed, stepCount });
       committedCount += report.committedIndex;
       termCount += report.termCount;
+      quietCount += report.quietCount;
       for (const [name, count] of Object.entries(report.counts)) {
         totals[name] = (totals[name] ?? 0) + count;
       }
@@ -33,6 +35,7 @@ Deno.test("Cores keep every promise of the paper under random harm, and recover"
   if (given >= 0) return;
   // A run in which nothing happens would prove nothing.
   assert.ok(committedCount > 50 * seeds.length, `${committedCount} committed`);
+  assert.ok(quietCount > seeds.length, `${quietCount} times quiet`);
   assert.ok(termCount > 5 * seeds.length, `${termCount} terms`);
   for (const [name, count] of Object.entries(totals)) {
     assert.ok(count >= seeds.length, `${name}: ${count}`);
