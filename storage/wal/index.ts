@@ -37,6 +37,8 @@ export class BatchIndex {
   #words: Uint32Array | undefined;
   #start = 0;
   #end = 0;
+  /** Rows there is memory for. */
+  #capacity = 0;
 
   /** Number of batches. */
   get count(): number {
@@ -45,7 +47,7 @@ export class BatchIndex {
 
   /** Bytes of memory. */
   get memoryBytes(): number {
-    return this.#doubles?.byteLength ?? 0;
+    return this.#capacity * bytesPerRow;
   }
 
   /** First index of row `row`, counted from 0. */
@@ -149,6 +151,7 @@ export class BatchIndex {
     this.#end = 0;
     this.#doubles = undefined;
     this.#words = undefined;
+    this.#capacity = 0;
   }
 
   /** The first index behind `index` that no row holds, up to `last`; undefined if all are held. */
@@ -229,10 +232,6 @@ export class BatchIndex {
     if (capacity > 64 && this.count < capacity / 8) this.#resize(capacity / 4);
   }
 
-  get #capacity(): number {
-    return this.memoryBytes / bytesPerRow;
-  }
-
   #resize(rows: number): void {
     const buffer = new ArrayBuffer(rows * bytesPerRow);
     const doubles = new Float64Array(buffer);
@@ -243,6 +242,7 @@ export class BatchIndex {
     if (old !== undefined) doubles.set(old);
     this.#doubles = doubles;
     this.#words = new Uint32Array(buffer);
+    this.#capacity = rows;
     this.#end -= this.#start;
     this.#start = 0;
   }

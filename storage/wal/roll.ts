@@ -44,6 +44,8 @@ export interface RollContext {
 export class SegmentRoll {
   readonly #context: RollContext;
   #stateBytes = 0;
+  /** The first spare of a run is made at full speed, for there may be little else to do. */
+  #hasRolled = false;
 
   /** Touches no file. */
   constructor(context: RollContext) {
@@ -111,12 +113,15 @@ export class SegmentRoll {
       previousEnd: writer.position,
     });
     writer.beginSegment(file.path, file.file, header);
+    this.#hasRolled = true;
   }
 
   /** Lets go of segments that are not needed any more, and sees to it that there is a spare. */
   tidy(): void {
     const { segments, spare, writer } = this.#context;
-    const number = segments.active.number + 1;
+    const { active } = segments;
+    const number = active.number + 1;
+    if (this.#hasRolled) spare.keepAhead(active.end / active.size);
     let dead = segments.deadCount(writer.syncedCommits);
     // The next spare costs nothing if it was a segment before, which the next commit will show to be safe.
     if (dead > 0 && !writer.isSegmentProven) return;

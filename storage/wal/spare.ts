@@ -10,8 +10,10 @@ import { segmentName, segmentSizeFor } from "./format.ts";
 import type { Segment } from "./segment.ts";
 
 /** A sync of more than this at once would stall that of the log, which shares the disk. */
-const syncEveryBytes = 4 * 1024 * 1024;
-const chunkBytes = 1024 * 1024;
+const syncEveryBytes = 1024 * 1024;
+const chunkBytes = 512 * 1024;
+/** A spare is made as the newest segment is used, so much faster that it is there when a quarter of that is left. */
+const lead = 1.5;
 /** After failures only every so many chances are taken: each may fill the disk and empty it again. */
 const chancesPerAttemptMin = 4;
 const chancesPerAttemptMax = 64;
@@ -48,6 +50,9 @@ export class SpareSegment {
   #chancesLeft = 0;
   #chancesPerAttempt = chancesPerAttemptMin;
   #isClosed = false;
+  /** The part of the spare that may be made by now, and whom to tell when it grows. */
+  #dueMost = 1;
+  #whenDue: (() => void) | undefined = undefined;
 
   /** Touches no file. */
   constructor(options: SpareOptions) {
@@ -119,6 +124,19 @@ export class SpareSegment {
     }
   }
 
+  /**
+   * The newest segment is used up to this part of it, 0 to 1. Written at full speed, a spare would hold up every sync of
+   * the log for a third of a second, and those of all others that share the disk.
+   */
+  keepAhead(usedPart: number): void {
+    this.#setDue(lead * usedPart);
+  }
+
+  /** Nothing else is to do, or somebody waits for the spare: it is made at full speed from here. */
+  hurry(): void {
+    this.#setDue(1);
+  }
+
   /** Starts to make a spare in the background; after a failure only now and then, unless `isUrgent`. */
   prepare(number: number, isUrgent = false): void {
     if (!this.isWanted || (!isUrgent && !this.#isChanceTaken())) return;
@@ -130,6 +148,7 @@ export class SpareSegment {
    * now.
    */
   async obtain(number: number, bytes: number): Promise<SpareFile | undefined> {
+    this.hurry();
     await this.#making;
     if (this.#spare !== undefined && this.#spare.size < bytes) {
       this.discard(this.#spare);
@@ -148,6 +167,7 @@ export class SpareSegment {
   /** Closes the file, after what is being made was given up. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.hurry();
     await this.#making;
     this.#spare?.file.close();
   }
@@ -187,9 +207,23 @@ export class SpareSegment {
     }
   }
 
+  #setDue(part: number): void {
+    this.#dueMost = part;
+    this.#whenDue?.();
+  }
+
+  /** Resolves when so many bytes of `size` may be written. After a full disk, space is looked for at once. */
+  async #due(bytes: number, size: number): Promise<void> {
+    while (!this.isMissing && bytes > this.#dueMost * size) {
+      await new Promise<void>((resolve) => this.#whenDue = resolve);
+      this.#whenDue = undefined;
+    }
+  }
+
   async #fill(file: StoredFile, size: number): Promise<void> {
     const zeros = new Uint8Array(Math.min(chunkBytes, size));
     for (let at = 0; at < size && !this.#isClosed; at += zeros.length) {
+      await this.#due(Math.min(at + zeros.length, size), size);
       file.writeAt(zeros.subarray(0, size - at), at);
       if ((at + zeros.length) % syncEveryBytes === 0) await file.sync();
       await this.#options.yield();

@@ -292,6 +292,7 @@ export class Wal implements LogStore {
       throw this.#fail(error);
     }
     this.#roll.tidy();
+    this.#spare.hurry();
     if (this.isDiskFull) this.#roll.retry();
   }
 

@@ -123,6 +123,30 @@ Deno.test("Wal keeps a spare segment, written in full, and recycles old ones (ru
   await again.close();
 });
 
+Deno.test("Wal makes a spare while the log fills, not in one burst, and has it in time (rule L4)", async () => {
+  const disk = new Recorder(new MemoryFileSystem());
+  const segmentBytes = 8 * 1024 * KiB;
+  const log = await openLog(disk, { segmentBytes });
+  await settle(200);
+  // Nothing is compacted, so that no old segment can be the next spare.
+  const payloadBytes = 64 * KiB;
+  let most = 0;
+  for (let count = 1; count <= 500; count++) {
+    disk.events.length = 0;
+    await append(log, { payloadBytes });
+    await settle(20);
+    let filled = 0;
+    for (const { what, length } of disk.events) {
+      if (what === "write" && length >= 256 * KiB) filled += length;
+    }
+    most = Math.max(most, filled);
+  }
+  assert.ok(disk.created.length >= 5, `${disk.created.length} segments`);
+  assert.ok(most > 0, "a spare is made beside a group");
+  assert.ok(most <= segmentBytes / 4, `${most} bytes beside one group`);
+  await log.close();
+});
+
 Deno.test("Wal.idle() proves the last sync once, and then writes nothing (rule L1)", async () => {
   const memory = new MemoryFileSystem();
   const disk = new Recorder(memory);
