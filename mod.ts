@@ -90,8 +90,13 @@ export {
 export type { Measured } from "./raft/metrics/prometheus.ts";
 export { isRetryable, RaftError } from "./raft/errors.ts";
 export type { Outcome, RaftErrorCode } from "./raft/errors.ts";
+export { SnapshotAborted } from "./raft/state_machine.ts";
 export type {
+  AnyStateMachine,
+  ConcurrentStateMachine,
   Entry,
+  OnDiskStateMachine,
+  RecoveredSnapshot,
   Result,
   SnapshotWriter,
   StateMachine,
@@ -108,6 +113,8 @@ export type {
 } from "./master/protocol.ts";
 
 export { memoryStorage } from "./storage/memory_file_system.ts";
+export type { Compression } from "./storage/compression.ts";
+export type { SnapshotExternalFile } from "./storage/snapshot_files.ts";
 export type {
   FileLock,
   FileStat,

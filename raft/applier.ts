@@ -11,12 +11,12 @@ import type { Clock, Logger } from "./ports.ts";
 import type { ProposalTable } from "./proposals.ts";
 import { requestError, settleError } from "./requests.ts";
 import type { ProposalGroup, Settle } from "./requests.ts";
-import type { SessionTable } from "./sessions.ts";
+import type { SessionOutcome, SessionTable } from "./sessions.ts";
 import { notAResult } from "./state_machine.ts";
 import type {
+  AnyStateMachine,
   Entry,
   Result,
-  SnapshotWriter,
   StateMachine,
 } from "./state_machine.ts";
 
@@ -38,11 +38,15 @@ export interface ApplierOwner {
 }
 
 /** One entry as the state machine gets it. */
-class AppliedEntry implements Entry {
+export class AppliedEntry implements Entry {
+  /** See {@link Entry}. */
   readonly index: number;
+  /** See {@link Entry}. */
   readonly term: number;
+  /** See {@link Entry}. */
   readonly command: Uint8Array;
 
+  /** As it stands in the log. */
   constructor(index: number, term: number, command: Uint8Array) {
     this.index = index;
     this.term = term;
@@ -154,22 +158,22 @@ export class Applier {
     this.#pauses--;
   }
 
-  /** Lets the state machine write its state. Applying must be paused. */
-  async save(writer: SnapshotWriter): Promise<void> {
-    assert(this.#pauses > 0, "a snapshot is saved while nothing is applied");
-    await this.#machine.saveSnapshot(writer);
+  /** Resolves at once: this state machine is never in the midst of something. */
+  quiet(): Promise<void> {
+    return Promise.resolve();
   }
 
-  /** Replaces the state by a snapshot's. Applying must be paused. */
+  /** A snapshot will replace the state. */
+  overtaken(): void {}
+
+  /** Replaces the state by a snapshot's: `recover` does it. Applying must be paused. */
   async restore(
     meta: SnapshotMeta,
-    body: ReadableStream<Uint8Array>,
-    sessions: SessionTable,
+    recover: () => Promise<SessionTable>,
   ): Promise<void> {
     assert(this.#pauses > 0, "a snapshot is restored while nothing is applied");
     this.#range = undefined; // The core took back what it had handed out below the snapshot.
-    await this.#machine.recoverFromSnapshot(body);
-    this.sessions = sessions;
+    this.sessions = await recover();
     this.applied = meta.index;
     this.appliedTerm = meta.term;
   }
@@ -217,7 +221,7 @@ export class Applier {
         return this.#applyInSession(cursor, term, group);
       }
       const result = this.#update(cursor.index, term, cursor.command());
-      this.#takeSettle(cursor, group)?.(result);
+      takeSettle(this.#proposals, this.#proposer, cursor, group)?.(result);
     } else if (cursor.kind === entryKind.configChange) {
       this.#owner.applyChange(cursor.command().slice(), cursor.index, {
         proposer: cursor.proposer,
@@ -238,17 +242,13 @@ export class Applier {
     group: ProposalGroup | undefined,
   ): void {
     const command = cursor.command();
-    const { result, refusal } = this.sessions.apply(
+    const outcome = this.sessions.apply(
       cursor,
       command,
       () => this.#update(cursor.index, term, command),
     );
-    const settle = this.#takeSettle(cursor, group);
-    if (settle === undefined) return;
-    if (refusal === undefined) return settle(result);
-    const { code, message, isApplied } = refusal;
-    const outcome = isApplied ? "unknown" : "notApplied";
-    settleError(settle, requestError(code, message, outcome));
+    const settle = takeSettle(this.#proposals, this.#proposer, cursor, group);
+    if (settle !== undefined) settleOutcome(settle, outcome);
   }
 
   #update(index: number, term: number, command: Uint8Array): Result {
@@ -257,29 +257,42 @@ export class Applier {
     if (typeof result?.value !== "number") throw notAResult(index, result);
     return result;
   }
+}
 
-  /** Who waits for the entry, if anybody still does; it is told once. */
-  #takeSettle(
-    cursor: EntryCursor,
-    group: ProposalGroup | undefined,
-  ): Settle<Result> | undefined {
-    if (group !== undefined) {
-      const slot = cursor.index - group.firstIndex;
-      const settle = group.settles[slot];
-      if (settle !== undefined) {
-        group.settles[slot] = undefined;
-        return settle;
-      }
+/** Who waits for an entry of this node, or one that it forwarded, if anybody still does; it is told once. */
+export function takeSettle(
+  proposals: ProposalTable,
+  ownProposer: number,
+  entry: { readonly index: number; proposer: number; counter: number },
+  group: ProposalGroup | undefined,
+): Settle<Result> | undefined {
+  if (group !== undefined) {
+    const slot = entry.index - group.firstIndex;
+    const settle = group.settles[slot];
+    if (settle !== undefined) {
+      group.settles[slot] = undefined;
+      return settle;
     }
-    return cursor.proposer !== 0 && cursor.proposer === this.#proposer
-      ? this.#proposals.takeForwarded(cursor.counter)
-      : undefined;
   }
+  return entry.proposer !== 0 && entry.proposer === ownProposer
+    ? proposals.takeForwarded(entry.counter)
+    : undefined;
+}
+
+/** Tells what became of a proposal in a session. */
+export function settleOutcome(
+  settle: Settle<Result>,
+  { result, refusal }: SessionOutcome,
+): void {
+  if (refusal === undefined) return settle(result);
+  const { code, message, isApplied } = refusal;
+  const outcome = isApplied ? "unknown" : "notApplied";
+  settleError(settle, requestError(code, message, outcome));
 }
 
 /** Closes a state machine that nobody uses any more. Never rejects. */
 export async function closeMachine(
-  machine: StateMachine,
+  machine: AnyStateMachine,
   clusterId: number,
   logger: Logger,
 ): Promise<void> {

@@ -3,7 +3,7 @@ import { clusterDefaults } from "./config.ts";
 import type { ResolvedClusterConfig } from "./config.ts";
 import { sha256 } from "./deps.ts";
 import { RaftError } from "./errors.ts";
-import type { StateMachineFactory } from "./state_machine.ts";
+import type { StateMachineFactory, StateMachineKind } from "./state_machine.ts";
 import type { Bootstrap } from "../storage/log_store.ts";
 
 /** In the order in which they are recorded; new ones come last. One that is on or off is recorded as 1 or 0. */
@@ -15,6 +15,7 @@ const settingNames = [
   "maxInMemLogBytes",
   "maxSessions",
   "quiesce",
+  "snapshotCompression",
 ] as const;
 
 function settingsOf(config: ResolvedClusterConfig): number[] {
@@ -57,6 +58,28 @@ export function bootstrapFor(
     admitted: members.length === 1,
     settings: settingsOf(config),
   };
+}
+
+/**
+ * The bootstrap record of a node whose state machine is of this kind.
+ *
+ * @throws {RaftError} `rejected` if the node began with another kind.
+ */
+export function withMachineKind(
+  bootstrap: Bootstrap,
+  kind: StateMachineKind,
+  node: { clusterId: number; nodeId: number; isNew: boolean },
+): Bootstrap {
+  const { machineKind, ...rest } = bootstrap;
+  const before = machineKind ?? "regular";
+  if (!node.isNew && before !== kind) {
+    throw new RaftError(
+      "rejected",
+      `Cannot start node ${node.nodeId} of cluster ${node.clusterId}: it began with a state machine of kind ` +
+        `"${before}", and this one is "${kind}"`,
+    );
+  }
+  return kind === "regular" ? rest : { ...rest, machineKind: kind };
 }
 
 /**

@@ -50,6 +50,10 @@ export interface NodeHostConfig {
   segmentBytes?: number;
   /** Largest command in bytes, 8 MiB by default; at most an eighth of `segmentBytes`. */
   maxPayloadBytes?: number;
+  /** Bytes per second that all snapshots sent take together, 262,144 at least; no limit by default. */
+  maxSnapshotSendBytesPerSecond?: number;
+  /** Bytes per second that all snapshots received take together, 262,144 at least; no limit by default. */
+  maxSnapshotReceiveBytesPerSecond?: number;
   /** Files in memory instead of a disk, for tests: `memoryStorage()`. */
   storage?: FileSystem;
 }
@@ -57,8 +61,19 @@ export interface NodeHostConfig {
 /** A NodeHost's configuration with every default filled in. */
 export interface ResolvedNodeHostConfig extends
   Required<
-    Omit<NodeHostConfig, "masterClientFactory" | "logger" | "storage">
+    Omit<
+      NodeHostConfig,
+      | "masterClientFactory"
+      | "logger"
+      | "storage"
+      | "maxSnapshotSendBytesPerSecond"
+      | "maxSnapshotReceiveBytesPerSecond"
+    >
   > {
+  /** See {@link NodeHostConfig.maxSnapshotSendBytesPerSecond}. */
+  maxSnapshotSendBytesPerSecond: number | undefined;
+  /** See {@link NodeHostConfig.maxSnapshotReceiveBytesPerSecond}. */
+  maxSnapshotReceiveBytesPerSecond: number | undefined;
   /** See {@link NodeHostConfig.masterClientFactory}. */
   masterClientFactory: MasterClientFactory | undefined;
   /** See {@link NodeHostConfig.logger}. */
@@ -103,6 +118,8 @@ export interface ClusterConfig {
    * forgotten. Each session that is opened brings the number of its NodeHost along, and the last one counts.
    */
   maxSessions?: number;
+  /** Whether snapshots are packed (raw deflate); false by default. */
+  snapshotCompression?: boolean;
 }
 
 /** A cluster's configuration with every default filled in. */
@@ -218,6 +235,8 @@ const nodeHostFields: ReadonlySet<string> = new Set([
   "masterClientFactory",
   "logger",
   "storage",
+  "maxSnapshotSendBytesPerSecond",
+  "maxSnapshotReceiveBytesPerSecond",
 ]);
 
 /**
@@ -246,6 +265,8 @@ export function resolveNodeHostConfig(
     masterClientFactory: undefined,
     logger: undefined,
     storage: undefined,
+    maxSnapshotSendBytesPerSecond: undefined,
+    maxSnapshotReceiveBytesPerSecond: undefined,
     ...withoutUndefined(config),
   };
   requireType("dir", resolved.dir, "string");
@@ -276,6 +297,16 @@ export function resolveNodeHostConfig(
     1,
     Math.floor(resolved.segmentBytes / 8),
   );
+  const limits = [
+    "maxSnapshotSendBytesPerSecond",
+    "maxSnapshotReceiveBytesPerSecond",
+  ] as const;
+  for (const name of limits) {
+    // Slower than that, several at a time would make no progress before the other side gives them up.
+    if (resolved[name] !== undefined) {
+      requireInteger(name, resolved[name], 256 * 1024);
+    }
+  }
   validateMasters(resolved);
   validateStateMachines(resolved.stateMachines);
   if (resolved.logger !== undefined) validateLogger(resolved.logger);
@@ -342,6 +373,7 @@ export const clusterDefaults = {
   compactionOverhead: 5_000,
   maxInMemLogBytes: 64 * 1024 * 1024,
   maxSessions: defaultMaxSessions,
+  snapshotCompression: false,
 };
 
 const clusterFields: ReadonlySet<string> = new Set([
@@ -393,6 +425,7 @@ export function resolveClusterConfig(
   requireInteger("compactionOverhead", resolved.compactionOverhead, 0);
   requireInteger("maxInMemLogBytes", resolved.maxInMemLogBytes, 64 * 1024);
   requireInteger("maxSessions", resolved.maxSessions, 1, sessionCountLimit);
+  requireType("snapshotCompression", resolved.snapshotCompression, "boolean");
   return resolved;
 }
 

@@ -8,8 +8,9 @@ export type RaftErrorCode =
   /** No answer within `timeoutMs`; `outcome` says whether it may still come to pass. */
   | "timeout"
   /**
-   * A replacement of a node was aborted between its steps; the message tells which were done, `cause` is the signal's
-   * reason. Every other aborted call rejects with that reason itself.
+   * The state machine gave a snapshot up with `SnapshotAborted`; or a replacement of a node was aborted between its
+   * steps: the message tells which were done, `cause` is the signal's reason. Every other aborted call rejects with that
+   * reason itself.
    */
   | "aborted"
   /** Too much is under way already, here or on the leader; try again a little later. */

@@ -7,12 +7,18 @@ import { Prng } from "./core/prng.ts";
 import { getUint64 } from "./core/entry_batch.ts";
 import { initialMembership } from "./admission.ts";
 import { closeMachine } from "./applier.ts";
-import { bootstrapFor, configOf, requireOwnAddress } from "./bootstrap.ts";
+import {
+  bootstrapFor,
+  configOf,
+  requireOwnAddress,
+  withMachineKind,
+} from "./bootstrap.ts";
 import { validateId } from "./config.ts";
 import type {
   ResolvedClusterConfig,
   ResolvedNodeHostConfig,
 } from "./config.ts";
+import { zlibCompression } from "./compression.ts";
 import { crc32 } from "./deps.ts";
 import { ConnectionWatch } from "./connection_watch.ts";
 import { Engine } from "./engine.ts";
@@ -31,12 +37,12 @@ import { Node } from "./node.ts";
 import type { Logger, Ports, Random } from "./ports.ts";
 import { Reporter } from "./reporter.ts";
 import { abortable } from "./requests.ts";
-import { readSessions } from "./session_snapshot.ts";
-import { SessionTable } from "./sessions.ts";
+import type { SessionTable } from "./sessions.ts";
 import { SnapshotPacer } from "./snapshot_pacer.ts";
 import { Snapshotter } from "./snapshotter.ts";
-import { makeMachine } from "./state_machine.ts";
-import type { StateMachine, StateMachineFactory } from "./state_machine.ts";
+import { startMachine } from "./machine_start.ts";
+import { kindOf, makeMachine } from "./state_machine.ts";
+import type { AnyStateMachine, StateMachineFactory } from "./state_machine.ts";
 import { LinkPool } from "./transport/link_pool.ts";
 import type { Link, WireRecord } from "./transport/link_pool.ts";
 import type { IMasterClient, NodeHostInfo } from "../master/protocol.ts";
@@ -238,6 +244,7 @@ export class HostRuntime {
       fileSystem,
       dir,
       crc32,
+      compression: this.ports.compression ?? zlibCompression,
       yield: giveTurn,
     });
     const wal = this.#wal;
@@ -327,6 +334,8 @@ export class HostRuntime {
         clock,
         logger: this.#logger,
         crc32,
+        maxSendBytesPerSecond: this.config.maxSnapshotSendBytesPerSecond,
+        maxReceiveBytesPerSecond: this.config.maxSnapshotReceiveBytesPerSecond,
       }),
     };
     try {
@@ -548,18 +557,22 @@ export class HostRuntime {
     if (existing === undefined) {
       requireOwnAddress(config, this.config.raftAddress);
     }
-    const bootstrap = bootstrapFor(config, existing);
-    await this.#saveBootstrap({ clusterId, nodeId }, bootstrap);
-    this.requireOpen();
+    const checked = bootstrapFor(config, existing);
     const machine = makeMachine(factory, { clusterId, nodeId });
     try {
-      const sessions = await this.#restore(
-        { clusterId, nodeId },
-        machine,
-        bootstrap.generation,
+      const isNew = existing === undefined;
+      const node = { clusterId, nodeId, isNew };
+      const bootstrap = withMachineKind(checked, kindOf(machine), node);
+      await this.#saveBootstrap({ clusterId, nodeId }, bootstrap);
+      this.requireOpen();
+      const store = this.#snapshots!;
+      const { generation } = bootstrap;
+      const restored = await startMachine(
+        { nodeId, machine, store, generation },
+        log,
       );
       this.requireOpen();
-      return this.#assemble({ config, log, bootstrap, machine, sessions });
+      return this.#assemble({ config, log, bootstrap, machine, ...restored });
     } catch (error) {
       await closeMachine(machine, clusterId, this.#logger);
       throw error;
@@ -571,8 +584,9 @@ export class HostRuntime {
       config: ResolvedClusterConfig;
       log: NodeLog;
       bootstrap: Bootstrap;
-      machine: StateMachine;
+      machine: AnyStateMachine;
       sessions: SessionTable;
+      opened: number;
     },
   ): Node {
     const { config, log, bootstrap } = parts;
@@ -658,26 +672,6 @@ export class HostRuntime {
       this.#logged.set(clusterId, nodeIds);
     }
     return nodeIds.add(nodeId);
-  }
-
-  async #restore(
-    node: { clusterId: number; nodeId: number },
-    machine: StateMachine,
-    generation: number,
-  ): Promise<SessionTable> {
-    const meta = this.#wal!.node(node.clusterId, node.nodeId).snapshot();
-    if (meta === undefined) return new SessionTable();
-    const file = this.#snapshots!.open(
-      node.clusterId,
-      node.nodeId,
-      meta.index,
-    );
-    try {
-      await machine.recoverFromSnapshot(file.body());
-      return await readSessions(file, generation);
-    } finally {
-      file.close();
-    }
   }
 
   #receive(link: Link, record: WireRecord): void {

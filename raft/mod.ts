@@ -57,8 +57,13 @@ export { prometheus, prometheusContentType } from "./metrics/prometheus.ts";
 export type { Measured } from "./metrics/prometheus.ts";
 export { isRetryable, RaftError } from "./errors.ts";
 export type { Outcome, RaftErrorCode } from "./errors.ts";
+export { SnapshotAborted } from "./state_machine.ts";
 export type {
+  AnyStateMachine,
+  ConcurrentStateMachine,
   Entry,
+  OnDiskStateMachine,
+  RecoveredSnapshot,
   Result,
   SnapshotWriter,
   StateMachine,
@@ -75,6 +80,8 @@ export type {
   Listener,
   Network,
 } from "./transport/transport.ts";
+export type { Compression } from "../storage/compression.ts";
+export type { SnapshotExternalFile } from "../storage/snapshot_files.ts";
 export type {
   FileLock,
   FileStat,

@@ -15,6 +15,7 @@ import type {
 import type { Peer, Refusal } from "./core/peer.ts";
 import { Admission } from "./admission.ts";
 import { Applier, closeMachine } from "./applier.ts";
+import { type AnyApplier, BatchApplier } from "./batch_applier.ts";
 import { ChangeTable } from "./changes.ts";
 import type { ResolvedClusterConfig } from "./config.ts";
 import type { SessionFields } from "./entries.ts";
@@ -33,7 +34,7 @@ import { removedReason, Routes } from "./routes.ts";
 import { NodeEvents } from "./node_events.ts";
 import { NodeSnapshots } from "./node_snapshots.ts";
 import type { SessionTable } from "./sessions.ts";
-import type { Result, StateMachine } from "./state_machine.ts";
+import type { AnyStateMachine, Result } from "./state_machine.ts";
 import type { Link, WireRecord } from "./transport/link_pool.ts";
 import type { Bootstrap, NodeLog, PeerIdentity } from "../storage/log_store.ts";
 
@@ -44,13 +45,15 @@ export interface NodeParts {
   readonly config: ResolvedClusterConfig;
   readonly log: NodeLog;
   readonly bootstrap: Bootstrap;
-  readonly machine: StateMachine;
+  readonly machine: AnyStateMachine;
   /** Makes the core, which reads the log. */
   readonly peer: Peer;
   /** Where the restored snapshot stands, or index 0. */
   readonly start: { readonly index: number; readonly term: number };
   /** The clients' sessions there. */
   readonly sessions: SessionTable;
+  /** Entries up to here are in the state machine already. */
+  readonly opened: number;
 }
 
 /** One node. */
@@ -70,7 +73,7 @@ export class Node implements EngineNode {
   /** The core. */
   readonly peer: Peer;
   /** Its state machine. */
-  readonly machine: StateMachine;
+  readonly machine: AnyStateMachine;
   /** Its part of the log. */
   readonly log: NodeLog;
   /** Names this incarnation of the NodeHost in proposer keys. */
@@ -80,7 +83,7 @@ export class Node implements EngineNode {
   /** Ports and services of the NodeHost. */
   readonly host: HostContext;
   /** Applies what is committed. */
-  readonly applier: Applier;
+  readonly applier: AnyApplier;
   /** Paths to the other members. */
   readonly routes: Routes;
   /** Whether the node may vote (rule I2). */
@@ -127,19 +130,26 @@ export class Node implements EngineNode {
     this.#watch = new MembershipWatch(this, this.#changes);
     this.#greetings = new Greetings(this, parts.engine);
     this.#forwarding = new Forwarding(this, this.#proposals, this.#changes);
-    this.applier = new Applier({
-      machine: parts.machine,
+    this.applier = this.#applierOf(parts);
+    this.routes = new Routes(this, this.peer.membership(), parts.log.peers());
+    this.admission = new Admission(this);
+    this.snapshots = new NodeSnapshots(this);
+  }
+
+  #applierOf(parts: NodeParts): AnyApplier {
+    const { machine, start, opened } = parts;
+    const options = {
       proposals: this.#proposals,
       proposer: this.proposer,
       clock: parts.host.clock,
       owner: this,
       counters: parts.host.counters,
-      start: parts.start,
       sessions: parts.sessions,
-    });
-    this.routes = new Routes(this, this.peer.membership(), parts.log.peers());
-    this.admission = new Admission(this);
-    this.snapshots = new NodeSnapshots(this);
+      start,
+    };
+    return machine.kind === "concurrent" || machine.kind === "onDisk"
+      ? new BatchApplier({ ...options, machine, opened })
+      : new Applier({ ...options, machine });
   }
 
   // ---- What callers ask ----
@@ -278,6 +288,13 @@ export class Node implements EngineNode {
   apply(deadline: number): void {
     this.applier.run(deadline);
     this.snapshots.maybeSave();
+  }
+
+  /** A state machine that takes its time has applied what it was given. */
+  stepDone(): void {
+    if (this.failure !== undefined) return;
+    this.snapshots.maybeSave();
+    this.#engine.schedule(this);
   }
 
   /** The log has written up to `writeId`. */
@@ -467,7 +484,7 @@ export class Node implements EngineNode {
 
   /** Stages a record that is not the core's. */
   stageOther(
-    write: { snapshot: SnapshotMeta; compactTo: number },
+    write: { snapshot?: SnapshotMeta; compactTo: number },
     done: () => void,
     abandoned: () => void,
   ): void {

@@ -4,15 +4,18 @@
  * only with that record (paper 7).
  */
 import type { Message, SnapshotMeta } from "./core/types.ts";
-import type { Applier } from "./applier.ts";
+import type { AnyApplier } from "./batch_applier.ts";
 import { memberOf } from "./core/members.ts";
 import type { Peer } from "./core/peer.ts";
 import { RaftError } from "./errors.ts";
 import type { HostContext } from "./host_context.ts";
+import { beginSnapshot, type BegunSnapshot } from "./machine_snapshots.ts";
+import { recoverMachine } from "./machine_start.ts";
 import type { Timer } from "./ports.ts";
 import type { Routes } from "./routes.ts";
-import { readSessions } from "./session_snapshot.ts";
+import type { SessionTable } from "./sessions.ts";
 import type { SnapshotOffer } from "./snapshotter.ts";
+import { type AnyStateMachine, SnapshotAborted } from "./state_machine.ts";
 import type { Connection } from "./transport/transport.ts";
 import type { HostIdentity } from "./transport/link_pool.ts";
 import type { Bootstrap, NodeLog } from "../storage/log_store.ts";
@@ -31,11 +34,13 @@ export interface SnapshotsOwner {
     readonly snapshotEntries: number;
     readonly compactionOverhead: number;
     readonly electionTimeoutTicks: number;
+    readonly snapshotCompression: boolean;
   };
   readonly host: HostContext;
   readonly peer: Peer;
   readonly log: NodeLog;
-  readonly applier: Applier;
+  readonly machine: AnyStateMachine;
+  readonly applier: AnyApplier;
   readonly routes: Routes;
   /** Why the node stopped; undefined while it runs. */
   readonly failure: RaftError | undefined;
@@ -43,7 +48,7 @@ export interface SnapshotsOwner {
   readonly refusal: RaftError | undefined;
   bootstrap(): Bootstrap;
   stageOther(
-    write: { snapshot: SnapshotMeta; compactTo: number },
+    write: { snapshot?: SnapshotMeta; compactTo: number },
     done: () => void,
     abandoned: () => void,
   ): void;
@@ -70,6 +75,10 @@ export class NodeSnapshots {
   #lastTried: number;
   #lastTriedMs = Number.NEGATIVE_INFINITY;
   #saving: Promise<number> | undefined;
+  /** Snapshots that the state machine writes for others. */
+  readonly #others = new Set<Promise<unknown>>();
+  /** Ends them, since the state machine is to be replaced. */
+  #othersAborter = new AbortController();
   /** Ends the wait for the record of a saved snapshot. */
   #abandonRecord: (() => void) | undefined;
   #installation: Installation | undefined;
@@ -102,6 +111,7 @@ export class NodeSnapshots {
     if (!pacer.mayBegin()) return;
     pacer.begin();
     this.#save().catch((error) => {
+      if (error instanceof RaftError && error.code === "aborted") return;
       host.logger.warn("a snapshot could not be saved", {
         clusterId: this.#node.clusterId,
         error: error instanceof Error ? error.message : String(error),
@@ -109,35 +119,63 @@ export class NodeSnapshots {
     }).finally(() => pacer.end());
   }
 
-  /** Saves a snapshot now; resolves with its index. */
-  take(): Promise<number> {
-    const { applier, host, clusterId, log, refusal } = this.#node;
+  /**
+   * Saves a snapshot now, and keeps so many entries behind it, if that is not the cluster's setting; resolves with its
+   * index.
+   */
+  take(compactionOverhead?: number): Promise<number> {
+    const { applier, host, log } = this.#node;
+    const refusal = this.#refusal;
     if (refusal !== undefined) return Promise.reject(refusal);
     if (this.#saving !== undefined) return this.#saving;
-    if (this.isRestoring) {
-      return Promise.reject(
-        new RaftError(
-          "busy",
-          `Cannot save a snapshot: cluster ${clusterId} is being restored from one`,
-        ),
-      );
-    }
-    if (applier.applied === 0) {
-      return Promise.reject(
-        new RaftError(
-          "rejected",
-          `Cannot save a snapshot: nothing was applied in cluster ${clusterId}`,
-        ),
-      );
-    }
     if (host.log.isDiskFull) {
       return Promise.reject(
         new RaftError("diskFull", "Cannot save a snapshot: the disk is full"),
       );
     }
     const latest = log.snapshot()?.index ?? 0;
-    if (latest === applier.applied) return Promise.resolve(latest);
-    return this.#save();
+    if (latest !== applier.applied) return this.#save(compactionOverhead);
+    if (compactionOverhead === undefined) return Promise.resolve(latest);
+    return this.compact(compactionOverhead).then(() => latest);
+  }
+
+  /**
+   * Removes entries from the log that the latest snapshot contains, except the last `overhead` of them; resolves with the
+   * index of the first that is left.
+   */
+  compact(overhead: number): Promise<number> {
+    const node = this.#node;
+    const { log, refusal } = node;
+    if (refusal !== undefined) return Promise.reject(refusal);
+    const compactTo = (log.snapshot()?.index ?? 0) - overhead;
+    if (compactTo < log.firstIndex()) return Promise.resolve(log.firstIndex());
+    return new Promise((resolve, reject) =>
+      node.stageOther(
+        { compactTo },
+        () => resolve(log.firstIndex()),
+        () => reject(node.failure ?? closedEarly(node)),
+      )
+    );
+  }
+
+  /** Writes the whole state as of now to `pathOf(meta)`. */
+  async export(
+    pathOf: (meta: SnapshotMeta) => string,
+    signal: AbortSignal | undefined,
+  ): Promise<{ meta: SnapshotMeta; bytes: number }> {
+    const { host, clusterId, nodeId } = this.#node;
+    if (this.#refusal !== undefined) throw this.#refusal;
+    const saved = await this.#forOthers((own) =>
+      host.snapshotter.save({
+        clusterId,
+        nodeId,
+        signal: signal === undefined ? own : AbortSignal.any([own, signal]),
+        begin: () => this.#begin("whole"),
+        pathOf,
+      })
+    );
+    if (saved === undefined) throw this.#restoringError();
+    return saved;
   }
 
   /** Sends the latest snapshot to a follower that needs what the log no longer has. */
@@ -148,23 +186,12 @@ export class NodeSnapshots {
     const address = memberOf(peer.membership(), to)?.address;
     if (address === undefined) return peer.reportSnapshot(to, false);
     this.#sending.add(to);
-    const bootstrap = this.#node.bootstrap();
     const { index } = message.snapshot;
     const about = { clusterId, nodeId, index };
     if (host.events.isHeard) {
       host.events.emit({ type: "snapshotSendStarted", ...about, to });
     }
-    host.snapshotter.send({
-      open: () => this.#connect(address, to),
-      clusterId,
-      from: nodeId,
-      to,
-      term: message.term,
-      meta: message.snapshot,
-      fingerprint: bootstrap.fingerprint,
-      generation: bootstrap.generation,
-      signal: this.#aborter.signal,
-    }).then(
+    this.#sendTo(to, address, message).then(
       () => {
         host.counters.snapshotsSent++;
         if (host.events.isHeard) {
@@ -224,6 +251,38 @@ export class NodeSnapshots {
     }
   }
 
+  async #sendTo(
+    to: number,
+    address: string,
+    message: Extract<Message, { type: "snapshot" }>,
+  ): Promise<void> {
+    const { host, clusterId, nodeId, machine } = this.#node;
+    const { fingerprint, generation } = this.#node.bootstrap();
+    const request = {
+      open: () => this.#connect(address, to),
+      clusterId,
+      from: nodeId,
+      to,
+      term: message.term,
+      fingerprint,
+      generation,
+    };
+    if (machine.kind !== "onDisk") {
+      const signal = this.#aborter.signal;
+      const { snapshot: meta } = message;
+      return await host.snapshotter.send({ ...request, meta, signal });
+    }
+    // Its snapshots hold no state: that goes straight from the state machine to the other host.
+    const sent = await this.#forOthers((signal) =>
+      host.snapshotter.stream({
+        ...request,
+        signal,
+        begin: () => this.#begin("whole"),
+      })
+    );
+    if (sent === undefined) throw this.#restoringError();
+  }
+
   /** Why an offered snapshot is not wanted; undefined if it is. */
   judge(offer: SnapshotOffer, remote: HostIdentity): string | undefined {
     const node = this.#node;
@@ -268,7 +327,9 @@ export class NodeSnapshots {
 
   /** The core accepted a snapshot; its record is part of write `writeId`. */
   install(meta: SnapshotMeta, writeId: number): void {
-    if (this.#installation === undefined) this.#node.applier.pause();
+    const { applier } = this.#node;
+    if (this.#installation === undefined) applier.pause();
+    applier.overtaken();
     this.#installation = { meta, writeId };
   }
 
@@ -282,14 +343,16 @@ export class NodeSnapshots {
 
   /** Resolves with true when nothing is under way; with false if the state machine does not come to an end with it. */
   async idle(): Promise<boolean> {
-    if (this.#saving === undefined && this.#restoring === undefined) {
-      return true;
-    }
-    const { host, clusterId, nodeId } = this.#node;
-    const ended = Promise.all([this.#saving?.catch(() => {}), this.#restoring]);
+    const { host, clusterId, nodeId, applier } = this.#node;
+    const ended = Promise.all([
+      this.#saving?.catch(() => {}),
+      this.#restoring,
+      applier.quiet(),
+      ...this.#others,
+    ]);
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const timer = host.clock.setTimer(patienceMs, () => {
-      host.logger.warn("a state machine does not end its snapshot", {
+      host.logger.warn("a state machine does not end what it does", {
         clusterId,
         nodeId,
       });
@@ -308,12 +371,12 @@ export class NodeSnapshots {
     const { host, clusterId, nodeId } = this.#node;
     for (const timer of this.#retries) timer.cancel();
     this.#retries.clear();
-    this.#aborter.abort(
-      new RaftError(
-        "clusterClosed",
-        `Cannot go on with a snapshot of cluster ${clusterId}: its node stopped`,
-      ),
+    const reason = new RaftError(
+      "clusterClosed",
+      `Cannot go on with a snapshot of cluster ${clusterId}: its node stopped`,
     );
+    this.#aborter.abort(reason);
+    this.#othersAborter.abort(reason);
     host.snapshotter.abortReceives(clusterId, nodeId, "the node stopped");
     this.#abandonRecord?.(); // Written or not: with a full disk that may take for ever.
   }
@@ -337,9 +400,9 @@ export class NodeSnapshots {
     this.#node.schedule();
   }
 
-  #save(): Promise<number> {
+  #save(compactionOverhead?: number): Promise<number> {
     const { counters } = this.#node.host;
-    this.#saving = this.#saveNow().then((index) => {
+    this.#saving = this.#saveNow(compactionOverhead).then((index) => {
       counters.snapshotsSaved++;
       return index;
     }, (error) => {
@@ -351,45 +414,26 @@ export class NodeSnapshots {
     return this.#saving;
   }
 
-  async #saveNow(): Promise<number> {
-    const { applier, host, clusterId, nodeId, peer } = this.#node;
+  async #saveNow(compactionOverhead?: number): Promise<number> {
+    const { applier, host, clusterId, nodeId } = this.#node;
     this.#lastTried = applier.applied;
     this.#lastTriedMs = host.clock.now();
-    const resume = () => {
-      applier.resume();
-      this.#node.schedule();
-    };
     const saved = await host.snapshotter.save({
       clusterId,
       nodeId,
       signal: this.#aborter.signal,
-      begin: () => {
-        if (this.isRestoring) return undefined;
-        applier.pause(); // Until the state is written; that it becomes durable need not hold anybody up.
-        const meta: SnapshotMeta = {
-          index: applier.applied,
-          term: applier.appliedTerm,
-          membership: peer.membership(),
-        };
-        this.#lastTried = meta.index;
-        const { sessions } = applier;
-        const { generation } = this.#node.bootstrap();
-        return {
-          meta,
-          ...(sessions.isPristine ? {} : {
-            sessions: { table: sessions.encode(generation), generation },
-          }),
-          write: (writer) => applier.save(writer).finally(resume),
-        };
+      begin: async () => {
+        const begun = await this.#begin("kept");
+        if (begun !== undefined) this.#lastTried = begun.meta.index;
+        return begun;
       },
+    }).catch((error) => {
+      throw error instanceof SnapshotAborted
+        ? abortedError(clusterId, error)
+        : error;
     });
-    if (saved === undefined) {
-      throw new RaftError(
-        "busy",
-        `Cannot save a snapshot: cluster ${clusterId} is being restored from one`,
-      );
-    }
-    await this.#record(saved.meta);
+    if (saved === undefined) throw this.#restoringError();
+    await this.#record(saved.meta, compactionOverhead);
     const { index } = saved.meta;
     if (host.events.isHeard) {
       const { bytes } = saved;
@@ -404,8 +448,72 @@ export class NodeSnapshots {
     return index;
   }
 
+  /** Fixes the state as of now; undefined if it is about to be replaced. */
+  async #begin(
+    purpose: "kept" | "whole",
+  ): Promise<BegunSnapshot | undefined> {
+    const node = this.#node;
+    if (this.isRestoring || node.failure !== undefined) return undefined;
+    const { machine, applier, peer, config } = node;
+    const { generation, fingerprint } = node.bootstrap();
+    try {
+      return await beginSnapshot({
+        machine,
+        applier,
+        peer,
+        isPacked: config.snapshotCompression,
+        generation,
+        fingerprint,
+        resumed: () => node.schedule(),
+      }, purpose);
+    } catch (error) {
+      // A state machine that cannot tell where it stands, or cannot sync, is of no more use.
+      if (!(error instanceof SnapshotAborted)) node.fail(error);
+      throw error;
+    }
+  }
+
+  /** Runs what lets the state machine write its state for somebody else. */
+  async #forOthers<T>(
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const { clusterId } = this.#node;
+    const running = work(this.#othersAborter.signal);
+    const ended = running.catch(() => {});
+    this.#others.add(ended);
+    try {
+      return await running;
+    } catch (error) {
+      throw error instanceof SnapshotAborted
+        ? abortedError(clusterId, error)
+        : error;
+    } finally {
+      this.#others.delete(ended);
+    }
+  }
+
+  /** Why no snapshot can be made now. */
+  get #refusal(): RaftError | undefined {
+    const { clusterId, applier, refusal } = this.#node;
+    if (refusal !== undefined) return refusal;
+    if (this.isRestoring) return this.#restoringError();
+    if (applier.applied > 0) return undefined;
+    return new RaftError(
+      "rejected",
+      `Cannot save a snapshot: nothing was applied in cluster ${clusterId}`,
+    );
+  }
+
+  #restoringError(): RaftError {
+    const { clusterId, failure } = this.#node;
+    return failure ?? new RaftError(
+      "busy",
+      `Cannot save a snapshot: cluster ${clusterId} is being restored from one`,
+    );
+  }
+
   /** Makes the log know the snapshot and forget what lies far below it. */
-  #record(meta: SnapshotMeta): Promise<void> {
+  #record(meta: SnapshotMeta, overhead?: number): Promise<void> {
     const node = this.#node;
     return new Promise((resolve, reject) => {
       const latest = node.log.snapshot()?.index ?? 0;
@@ -413,7 +521,7 @@ export class NodeSnapshots {
       if (latest >= meta.index) return resolve(); // A received one overtook it.
       const compactTo = Math.max(
         0,
-        meta.index - node.config.compactionOverhead,
+        meta.index - (overhead ?? node.config.compactionOverhead),
       );
       const abandon = () => {
         this.#abandonRecord = undefined;
@@ -445,19 +553,16 @@ export class NodeSnapshots {
 
   async #restore(): Promise<void> {
     const node = this.#node;
-    const { host, clusterId, nodeId, applier } = node;
+    const { applier } = node;
     while (this.#installation !== undefined && this.#isInstallable) {
       const { meta } = this.#installation;
-      await this.#saving?.catch(() => {}); // Its writer must not see the state change.
+      // Whoever writes the state must not see it change. For others it is written anew when they ask again.
+      this.#othersAborter.abort(this.#restoringError());
+      this.#othersAborter = new AbortController();
+      await this.#saving?.catch(() => {});
+      await Promise.all(this.#others);
       if (node.failure !== undefined) return;
-      const file = host.snapshotStore.open(clusterId, nodeId, meta.index);
-      try {
-        const { generation } = node.bootstrap();
-        const sessions = await readSessions(file, generation);
-        await applier.restore(meta, file.body(), sessions);
-      } finally {
-        file.close();
-      }
+      await applier.restore(meta, () => this.#recover(meta));
       if (node.failure !== undefined) return;
       this.#lastTried = meta.index;
       this.#retain(meta.index);
@@ -489,6 +594,23 @@ export class NodeSnapshots {
     });
   }
 
+  async #recover(meta: SnapshotMeta): Promise<SessionTable> {
+    const { host, clusterId, nodeId, machine } = this.#node;
+    const store = host.snapshotStore;
+    const file = store.open(clusterId, nodeId, meta.index);
+    // A node that stops ends the reading, and so the state machine's work.
+    const close = () => file.close();
+    const { signal } = this.#aborter;
+    signal.addEventListener("abort", close, { once: true });
+    try {
+      const { generation } = this.#node.bootstrap();
+      return await recoverMachine({ nodeId, machine, store, generation }, file);
+    } finally {
+      signal.removeEventListener("abort", close);
+      file.close();
+    }
+  }
+
   #retain(index: number): void {
     const { host, clusterId, nodeId } = this.#node;
     const removed = host.snapshotStore.retain(clusterId, nodeId, index);
@@ -507,5 +629,13 @@ function closedEarly(node: SnapshotsOwner): RaftError {
   return new RaftError(
     "closed",
     `Cannot record a snapshot of cluster ${node.clusterId}: the log is closed`,
+  );
+}
+
+function abortedError(clusterId: number, cause: SnapshotAborted): RaftError {
+  return new RaftError(
+    "aborted",
+    `Cannot save a snapshot of cluster ${clusterId}: ${cause.message}`,
+    { cause },
   );
 }

@@ -2,6 +2,7 @@
  * The ports of a NodeHost: everything that is not deterministic enters through one of these, so that the
  * whole of a NodeHost runs unchanged on virtual time (`testing/sim`).
  */
+import type { Compression } from "../storage/compression.ts";
 import type { FileSystem } from "../storage/file_system.ts";
 import type { Network } from "./transport/transport.ts";
 
@@ -51,4 +52,6 @@ export interface Ports {
   readonly clock: Clock;
   /** Randomness. */
   readonly random: Random;
+  /** Packs snapshots and entries; that of `node:zlib` if it is left out. Every member needs the same. */
+  readonly compression?: Compression;
 }

@@ -66,6 +66,13 @@ export class SessionRequests {
 
   /** See `NodeHost.openSession`. */
   async open(clusterId: number, options: ProposeOptions): Promise<Session> {
+    if (this.#host.node(clusterId).machine.kind === "onDisk") {
+      throw new RaftError(
+        "invalidSession",
+        `Cannot open a session: cluster ${clusterId} has a state machine on disk, whose snapshots hold no sessions; ` +
+          "propose with the cluster's id, and let the state machine recognise what comes twice",
+      );
+    }
     const ending = await this.#run({
       clusterId,
       what: "open a session",

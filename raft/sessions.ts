@@ -110,6 +110,17 @@ export class SessionTable {
     command: Uint8Array,
     update: () => Result,
   ): SessionOutcome {
+    return this.begin(fields, command) ?? this.complete(fields, update());
+  }
+
+  /**
+   * What becomes of an entry of a session whose command must not be applied; undefined if it is to be applied now, and
+   * {@link complete} called with its result before the next entry.
+   */
+  begin(
+    fields: SessionFields,
+    command: Uint8Array,
+  ): SessionOutcome | undefined {
     const { clientId, series, respondedTo } = fields;
     if (series === registerSeries) return this.#register(clientId, command);
     if (series === unregisterSeries) return this.#unregister(clientId);
@@ -121,11 +132,17 @@ export class SessionTable {
     if (series <= session.respondedTo || series < session.series) {
       return alreadyAcknowledged(series);
     }
-    if (series > session.series) {
-      const result = update();
-      this.#keep(session, series, result);
-      this.#evict(clientId);
-    }
+    return series > session.series ? undefined : outcomeOf(session);
+  }
+
+  /** The command of an entry was applied, with this result. */
+  complete(
+    { clientId, series }: SessionFields,
+    result: Result,
+  ): SessionOutcome {
+    const session = this.#sessions.get(clientId)!;
+    this.#keep(session, series, result);
+    this.#evict(clientId);
     return outcomeOf(session);
   }
 

@@ -122,7 +122,7 @@ export class SnapshotReceiver {
     if (offset !== this.#receivedBytes) {
       return this.abort(`offset ${offset} follows ${this.#receivedBytes}`);
     }
-    if (offset + data.length > fileBytes) {
+    if (fileBytes > 0 && offset + data.length > fileBytes) {
       return this.abort(`there is more than the ${fileBytes} bytes offered`);
     }
     if (this.#queuedBytes + data.length > maxQueuedBytes) {
@@ -140,12 +140,14 @@ export class SnapshotReceiver {
     const file = this.#file;
     const offer = this.#offer;
     if (file === undefined || offer === undefined) return;
-    const { clock, handler, logger } = this.#options;
+    const { clock, handler, logger, throttle } = this.#options;
     this.#isWriting = true;
     try {
       for (;;) {
         const data = this.#queue.shift();
         if (data === undefined || this.#state !== "receiving") break;
+        await throttle?.take(data.length);
+        if (this.#state !== "receiving") break;
         await file.write(data);
         this.#queuedBytes -= data.length;
         this.#send({ kind: "progress", bytes: file.bytes });
@@ -153,7 +155,10 @@ export class SnapshotReceiver {
         await new Promise<void>((resolve) => clock.defer(resolve));
       }
       if (this.#state !== "receiving") return;
-      if (file.bytes < offer.fileBytes) return this.#expectFrame();
+      const isAll = offer.fileBytes === 0
+        ? file.isComplete
+        : file.bytes >= offer.fileBytes;
+      if (!isAll) return this.#expectFrame();
       await file.finish();
       if (this.#state !== "receiving") return;
       handler.onReceived(offer);

@@ -11,6 +11,7 @@ import {
 import type { Crc32 } from "./core/types.ts";
 import { RaftError } from "./errors.ts";
 import type { Clock, Timer } from "./ports.ts";
+import type { Throttle } from "./throttle.ts";
 import type { Connection } from "./transport/transport.ts";
 
 /** Most bytes that are under way: sent and not yet written by the receiver. */
@@ -26,12 +27,47 @@ export interface TransferOptions {
   readonly crc32: Crc32;
   /** Milliseconds without progress after which the other side is given up. */
   readonly stallMs: number;
+  /** Keeps to a bandwidth. */
+  readonly throttle?: Throttle | undefined;
+}
+
+/** Where the bytes of a snapshot come from. */
+export interface ChunkSource {
+  /** Length of the whole, 0 if that is not known before the end. */
+  readonly fileBytes: number;
+  /** The next bytes, at most `length` of them; none at the end. */
+  next(length: number): Promise<Uint8Array>;
+}
+
+/** A snapshot's file as a source. The receiver checks as well, but could not tell our disk's fault from its own. */
+export class FileSource implements ChunkSource {
+  /** Length of the file. */
+  readonly fileBytes: number;
+  readonly #snapshot: SnapshotFile;
+  readonly #parser: SnapshotParser;
+  #offset = 0;
+
+  /** Reads `snapshot` from its beginning. */
+  constructor(snapshot: SnapshotFile, crc32: Crc32) {
+    this.#snapshot = snapshot;
+    this.fileBytes = snapshot.fileBytes;
+    this.#parser = new SnapshotParser(snapshot.path, crc32);
+  }
+
+  /** See {@link ChunkSource}. @throws {RaftError} `corruption` if the file is damaged. */
+  next(length: number): Promise<Uint8Array> {
+    const data = this.#snapshot.readChunk(this.#offset, length);
+    this.#parser.push(data);
+    this.#offset += data.length;
+    if (data.length === 0) this.#parser.finish();
+    return Promise.resolve(data);
+  }
 }
 
 /** Sends one snapshot over one connection. */
 export class SnapshotSender {
   readonly #connection: Connection;
-  readonly #snapshot: SnapshotFile;
+  readonly #source: ChunkSource;
   readonly #offer: SnapshotOffer;
   readonly #options: TransferOptions;
   #isAccepted = false;
@@ -41,15 +77,15 @@ export class SnapshotSender {
   #timer: Timer | undefined;
   #wake: () => void = () => {};
 
-  /** Takes over the connection in the turn in which it was handed over; the snapshot stays the caller's. */
+  /** Takes over the connection in the turn in which it was handed over; the source stays the caller's. */
   constructor(
     connection: Connection,
-    snapshot: SnapshotFile,
+    source: ChunkSource,
     offer: SnapshotOffer,
     options: TransferOptions,
   ) {
     this.#connection = connection;
-    this.#snapshot = snapshot;
+    this.#source = source;
     this.#offer = offer;
     this.#options = options;
     connection.start({
@@ -87,23 +123,19 @@ export class SnapshotSender {
   }
 
   async #sendChunks(): Promise<void> {
-    const { clock, crc32 } = this.#options;
-    const { fileBytes, path } = this.#snapshot;
-    // The receiver checks as well, but could not tell our disk's fault from its own.
-    const parser = new SnapshotParser(path, crc32);
-    for (let offset = 0; offset < fileBytes;) {
+    const { clock, throttle } = this.#options;
+    for (let offset = 0;;) {
+      const data = await this.#source.next(snapshotChunkBytes);
+      if (data.length === 0) return;
+      await throttle?.take(data.length);
       const under = offset - snapshotWindowBytes;
       await this.#until(() => this.#writtenBytes >= under);
-      const data = this.#snapshot.readChunk(offset, snapshotChunkBytes);
-      parser.push(data);
-      if (data.length === 0) parser.finish();
       this.#send({ kind: "chunk", offset, data });
       offset += data.length;
       // Others have their turn between chunks (rule C6).
       await new Promise<void>((resolve) => clock.defer(resolve));
       await this.#connection.drained(maxBufferedBytes);
     }
-    parser.finish();
   }
 
   #send(frame: SnapshotFrame): void {

@@ -3,15 +3,21 @@
  * only so many are under way that the log keeps its share of the disk (rule L5).
  */
 import type { SnapshotFile } from "../storage/snapshot_reader.ts";
-import { plainTraits } from "../storage/snapshot_format.ts";
 import type { SnapshotStore } from "../storage/snapshots.ts";
 import type { SnapshotFileWriter } from "../storage/snapshot_writer.ts";
 import type { Crc32, SnapshotMeta } from "./core/types.ts";
 import { RaftError } from "./errors.ts";
 import type { Clock, Logger } from "./ports.ts";
 import { type SnapshotHandler, SnapshotReceiver } from "./snapshot_receiver.ts";
-import { SnapshotSender } from "./snapshot_sender.ts";
+import { SnapshotPipe } from "./snapshot_pipe.ts";
+import {
+  type ChunkSource,
+  FileSource,
+  SnapshotSender,
+} from "./snapshot_sender.ts";
+import type { BegunSnapshot } from "./machine_snapshots.ts";
 import type { SnapshotWriter } from "./state_machine.ts";
+import { Throttle } from "./throttle.ts";
 import type { Connection } from "./transport/transport.ts";
 import type { SnapshotOffer } from "./codec/snapshot_chunk.ts";
 
@@ -34,6 +40,10 @@ export interface SnapshotterOptions {
   readonly maxConcurrentSends?: number;
   /** Snapshots received at the same time, 8 by default; more are refused, and the sender comes again. */
   readonly maxConcurrentReceives?: number;
+  /** Bytes per second that all sends take together; no limit if undefined. */
+  readonly maxSendBytesPerSecond?: number | undefined;
+  /** Bytes per second that all receives take together; no limit if undefined. */
+  readonly maxReceiveBytesPerSecond?: number | undefined;
   /** Milliseconds without progress after which the other side is given up, 30,000 by default. */
   readonly stallMs?: number;
 }
@@ -48,21 +58,16 @@ export interface SaveRequest {
   readonly signal?: AbortSignal;
   /**
    * Called when it is this snapshot's turn. Returns where the state stands and how to write it, or undefined if a
-   * snapshot is no longer wanted. The state must not change until `write` has settled; `write` is called once in any
-   * case, so whatever waits for its end goes on also if no file can be made (it is then given a writer that refuses).
+   * snapshot is no longer wanted. `write` is called once in any case, so whatever waits for its end goes on also if no
+   * file can be made (it is then given a writer that refuses).
    */
-  begin():
-    | {
-      meta: SnapshotMeta;
-      /** The table of the clients' sessions there, if there is one, and the cluster's generation. */
-      sessions?: { table: Uint8Array; generation: number };
-      write(writer: SnapshotWriter): Promise<void>;
-    }
-    | undefined;
+  begin(): BegunSnapshot | undefined | Promise<BegunSnapshot | undefined>;
+  /** Where the file goes, if it is not one of the node's own snapshots. */
+  pathOf?(meta: SnapshotMeta): string;
 }
 
-/** A snapshot to send. */
-export interface SendRequest {
+/** What every snapshot that is sent has. */
+interface OutgoingSnapshot {
   /** Makes the connection, which has its handshake behind it; `signal` ends the attempt. */
   open(signal: AbortSignal): Promise<Connection>;
   /** The cluster. */
@@ -73,14 +78,24 @@ export interface SendRequest {
   readonly to: number;
   /** The sender's term. */
   readonly term: number;
-  /** Which snapshot. */
-  readonly meta: SnapshotMeta;
   /** Digest of the cluster's initial members (rule I3). */
   readonly fingerprint: string;
   /** Generation of the cluster (rule I3). */
   readonly generation: number;
   /** Gives up. */
   readonly signal?: AbortSignal;
+}
+
+/** A snapshot to send from its file. */
+export interface SendRequest extends OutgoingSnapshot {
+  /** Which snapshot. */
+  readonly meta: SnapshotMeta;
+}
+
+/** A snapshot to send straight from the state machine. */
+export interface StreamRequest extends OutgoingSnapshot {
+  /** Fixes the state, as for a {@link SaveRequest}. */
+  begin(): Promise<BegunSnapshot | undefined>;
 }
 
 /** Saves, sends and receives snapshots. */
@@ -92,11 +107,16 @@ export class Snapshotter {
   /** Ends everything under way. */
   readonly #closing = new AbortController();
   readonly #stallMs: number;
+  readonly #sendThrottle: Throttle | undefined;
+  readonly #receiveThrottle: Throttle | undefined;
 
   /** Begins nothing. */
   constructor(options: SnapshotterOptions) {
     this.#options = options;
     this.#stallMs = options.stallMs ?? 30_000;
+    const { clock, maxSendBytesPerSecond, maxReceiveBytesPerSecond } = options;
+    this.#sendThrottle = throttleOf(clock, maxSendBytesPerSecond);
+    this.#receiveThrottle = throttleOf(clock, maxReceiveBytesPerSecond);
     this.#saves = new Slots(options.maxConcurrentSaves ?? 2);
     this.#sends = new Slots(options.maxConcurrentSends ?? 4);
   }
@@ -111,28 +131,20 @@ export class Snapshotter {
     request: SaveRequest,
   ): Promise<{ meta: SnapshotMeta; bytes: number } | undefined> {
     return await this.#inTurn(this.#saves, request.signal, async (signal) => {
-      const begun = request.begin();
+      const begun = await request.begin();
       if (begun === undefined) return undefined;
-      const { meta, sessions } = begun;
-      const { clusterId, nodeId } = request;
+      const { meta } = begun;
       let writer: SnapshotFileWriter;
       try {
-        // Without sessions it is one that an older library can read.
-        const making = sessions === undefined ? {} : {
-          traits: { ...plainTraits, generation: sessions.generation },
-        };
-        writer = this.#options.store.create(clusterId, nodeId, meta, making);
+        signal.throwIfAborted();
+        writer = this.#writerFor(request, begun);
       } catch (error) {
         await begun.write(refusingWriter(error)).catch(() => {});
         throw error;
       }
       const forget = onAbort(signal, () => writer.abort());
       try {
-        // In order, before what follows; a failure is told by what follows, too.
-        if (sessions !== undefined) {
-          writer.writeSessions(sessions.table).catch(() => {});
-        }
-        await begun.write({ write: (bytes) => writer.write(bytes) });
+        await writeSnapshot(begun, writer);
         const { bytes } = await writer.finish();
         return { meta, bytes };
       } catch (error) {
@@ -170,15 +182,63 @@ export class Snapshotter {
       try {
         const offer = offerOf(request, snapshot);
         const connection = await request.open(signal);
-        const { clock, crc32 } = this.#options;
-        const options = { clock, crc32, stallMs: this.#stallMs };
-        const sender = new SnapshotSender(connection, snapshot, offer, options);
+        const source = new FileSource(snapshot, this.#options.crc32);
+        const sender = this.#senderOf(connection, source, offer);
         forget = onAbort(signal, () => sender.abort(signal.reason));
         await sender.run();
       } finally {
         forget();
         snapshot.close();
       }
+    });
+  }
+
+  /**
+   * Sends a snapshot straight from a state machine, whose writing waits for the network. Settles when the receiver has it
+   * on its disk, and `write` of what `begin` returned has settled. Returns where it stands.
+   *
+   * @throws {RaftError} as {@link send}.
+   * @throws what `begin`, `write` and `open` throw, and `signal.reason`.
+   */
+  async stream(request: StreamRequest): Promise<SnapshotMeta | undefined> {
+    return await this.#inTurn(this.#sends, request.signal, async (signal) => {
+      const begun = await request.begin();
+      if (begun === undefined) return undefined;
+      let connection: Connection;
+      try {
+        connection = await request.open(signal);
+      } catch (error) {
+        await begun.write(refusingWriter(error)).catch(() => {});
+        throw error;
+      }
+      const { meta, making } = begun;
+      const { clusterId } = request;
+      const pipe = new SnapshotPipe();
+      const offer = { ...offerFields(request), meta, fileBytes: 0 };
+      const sender = this.#senderOf(connection, pipe, offer);
+      const { store } = this.#options;
+      const header = { clusterId, meta };
+      const writer = store.createInto(pipe, header, making ?? {});
+      const forget = onAbort(signal, () => {
+        sender.abort(signal.reason);
+        pipe.fail(signal.reason);
+      });
+      const written = writeSnapshot(begun, writer).then(() => writer.finish());
+      const sent = sender.run();
+      // Whichever fails ends the other, and both have ended before anybody is told.
+      written.catch((error) => sender.abort(error));
+      sent.catch((error) => {
+        pipe.fail(error);
+        writer.abort();
+      });
+      try {
+        await Promise.allSettled([written, sent]);
+        await sent;
+        await written;
+      } finally {
+        forget();
+      }
+      return meta;
     });
   }
 
@@ -194,6 +254,7 @@ export class Snapshotter {
       crc32,
       logger,
       stallMs: this.#stallMs,
+      throttle: this.#receiveThrottle,
       handler,
       admit: (offer) => this.#admit(offer),
       onEnd: () => this.#receivers.delete(receiver),
@@ -220,9 +281,35 @@ export class Snapshotter {
       "Cannot go on with the snapshot: the host is closing",
     );
     this.#closing.abort(reason);
+    this.#sendThrottle?.close();
+    this.#receiveThrottle?.close();
     for (const receiver of [...this.#receivers]) {
       receiver.close("the host is closing");
     }
+  }
+
+  #writerFor(request: SaveRequest, begun: BegunSnapshot): SnapshotFileWriter {
+    const { clusterId, nodeId } = request;
+    const { meta, making } = begun;
+    const { store } = this.#options;
+    const path = request.pathOf?.(meta);
+    return path === undefined
+      ? store.create(clusterId, nodeId, meta, making)
+      : store.createAt(path, { clusterId, meta }, making ?? {});
+  }
+
+  #senderOf(
+    connection: Connection,
+    source: ChunkSource,
+    offer: SnapshotOffer,
+  ): SnapshotSender {
+    const { clock, crc32 } = this.#options;
+    return new SnapshotSender(connection, source, offer, {
+      clock,
+      crc32,
+      stallMs: this.#stallMs,
+      throttle: this.#sendThrottle,
+    });
   }
 
   /** One snapshot per node: that of the highest term, and of two in one term the newer. */
@@ -284,27 +371,50 @@ function onAbort(signal: AbortSignal, callback: () => void): () => void {
 function refusingWriter(error: unknown): SnapshotWriter {
   const refusal = Promise.reject(error);
   refusal.catch(() => {}); // Whoever does not wait must not end the process.
-  return { write: () => refusal };
+  return { write: () => refusal, addFile: () => refusal };
+}
+
+/** Writes the sessions, if there are any, and lets the state machine write its state behind them. */
+async function writeSnapshot(
+  begun: BegunSnapshot,
+  writer: SnapshotFileWriter,
+): Promise<void> {
+  // In order, before what follows; a failure is told by what follows, too.
+  if (begun.sessions !== undefined) {
+    writer.writeSessions(begun.sessions).catch(() => {});
+  }
+  await begun.write({
+    write: (bytes) => writer.write(bytes),
+    addFile: (id, path, metadata) => writer.addFile(id, path, metadata),
+  });
+}
+
+function throttleOf(
+  clock: Clock,
+  bytesPerSecond: number | undefined,
+): Throttle | undefined {
+  return bytesPerSecond === undefined
+    ? undefined
+    : new Throttle(clock, bytesPerSecond);
+}
+
+function offerFields(
+  request: OutgoingSnapshot,
+): Omit<SnapshotOffer, "meta" | "fileBytes"> {
+  const { clusterId, from, to, term, fingerprint, generation } = request;
+  return { clusterId, from, to, term, fingerprint, generation };
 }
 
 function offerOf(request: SendRequest, snapshot: SnapshotFile): SnapshotOffer {
-  const { clusterId, from, to, term, meta, fingerprint, generation } = request;
+  const { meta } = request;
   if (snapshot.meta.term !== meta.term) {
     throw new RaftError(
       "corruption",
       `Cannot send snapshot ${snapshot.path}: it is of term ${snapshot.meta.term}, and the log has ${meta.term}`,
     );
   }
-  return {
-    clusterId,
-    from,
-    to,
-    term,
-    meta: snapshot.meta,
-    fileBytes: snapshot.fileBytes,
-    fingerprint,
-    generation,
-  };
+  const { fileBytes } = snapshot;
+  return { ...offerFields(request), meta: snapshot.meta, fileBytes };
 }
 
 /** Lets so many through at a time, and the others in the order in which they came. */

@@ -23,6 +23,10 @@ export interface Bootstrap {
   readonly admitted: boolean;
   /** The node's numeric settings, so that a restarted NodeHost starts it again by itself (rule I5); at most 16. */
   readonly settings: readonly number[];
+  /** Kind of its state machine; absent for a regular one. */
+  readonly machineKind?: "concurrent" | "onDisk";
+  /** Its data was removed for good: nothing else of it is kept, and its id never starts here again. */
+  readonly isRemoved?: true;
 }
 
 /** Which NodeHost carries a member, as this node has seen it (rule I1). */

@@ -288,6 +288,7 @@ export class SnapshotParser {
   #blockCount = 0;
   #bodyBytes = 0;
   #header: SnapshotHeader | undefined;
+  #headerBytes = 0;
   #version = snapshotFormatVersion;
 
   /** Reads what `source` names in errors. */
@@ -299,6 +300,11 @@ export class SnapshotParser {
   /** What the header says, once it was read. */
   get header(): SnapshotHeader | undefined {
     return this.#header;
+  }
+
+  /** Length of the header, once it was read. */
+  get headerBytes(): number {
+    return this.#headerBytes;
   }
 
   /** Whether the file was read to its end, and all of it checks. */
@@ -349,6 +355,7 @@ export class SnapshotParser {
         return this.#begin("header", this.#headerLength(bytes), bytes);
       case "header":
         this.#readHeader(bytes);
+        this.#headerBytes = bytes.length;
         this.#offset += bytes.length;
         return this.#begin("blockHead", this.#headBytes);
       case "blockHead": {

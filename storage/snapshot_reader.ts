@@ -10,6 +10,8 @@ import {
   plainTraits,
   type SnapshotBlock,
   snapshotBlockBytes,
+  snapshotBlockHeadBytes,
+  snapshotBlockHeadBytes2,
   SnapshotParser,
   snapshotTrailerBytes,
   type SnapshotTraits,
@@ -32,6 +34,10 @@ export class SnapshotFile {
   readonly traits: SnapshotTraits;
   readonly #file: StoredFile;
   readonly #options: SnapshotCodecOptions;
+  /** Bytes before the data of a block. */
+  readonly #headBytes: number;
+  /** Where the first block stands. */
+  readonly #bodyAt: number;
   #isClosed = false;
 
   /** Made by {@link SnapshotStore.open}. */
@@ -49,6 +55,10 @@ export class SnapshotFile {
     this.clusterId = parser.header.clusterId;
     this.meta = parser.header.meta;
     this.traits = parser.header.traits ?? plainTraits;
+    this.#headBytes = parser.header.traits === undefined
+      ? snapshotBlockHeadBytes
+      : snapshotBlockHeadBytes2;
+    this.#bodyAt = parser.headerBytes;
     this.bodyBytes = this.#checkTrailer();
   }
 
@@ -111,6 +121,24 @@ export class SnapshotFile {
       if (bytes.length === 0) break;
     }
     parser.finish();
+  }
+
+  /**
+   * Whether there are files in it, as the heads of the blocks say. They are not checked here, and need not be: whoever then
+   * reads the blocks finds what is damaged.
+   */
+  hasFiles(): boolean {
+    if (this.#headBytes !== snapshotBlockHeadBytes2) return false;
+    for (let at = this.#bodyAt; at < this.fileBytes;) {
+      const head = this.readChunk(at, snapshotBlockHeadBytes2);
+      if (head.length < snapshotBlockHeadBytes2) return false;
+      const view = new DataView(head.buffer, head.byteOffset, head.length);
+      const length = view.getUint32(0, true);
+      if (length === 0) return false;
+      if (view.getUint8(12) === blockKind.fileBegins) return true;
+      at += snapshotBlockHeadBytes2 + length;
+    }
+    return false;
   }
 
   /** The data of a block. @throws {RaftError} `corruption` if they cannot be unpacked. */

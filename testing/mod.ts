@@ -56,8 +56,10 @@ export { keyValueApplication } from "./sim/key_value.ts";
 export type { KeyValueAnswer } from "./sim/key_value.ts";
 export type {
   Entry,
+  RecoveredSnapshot,
   Result,
   SnapshotWriter,
   StateMachine,
 } from "../raft/state_machine.ts";
+export type { SnapshotExternalFile } from "../storage/snapshot_files.ts";
 export type { Random } from "../raft/ports.ts";

@@ -13,7 +13,8 @@
  * behind their length (2B).
  *
  * ```text
- * 32 offer     version (1B) = 1, cluster (8B), from (8B), to (8B), sender's term (8B), index (8B), term at index (8B),
+ * 32 offer     version (1B) = 1, or 2 if the length of the file is not known yet: it then ends where the file says, and
+ *              file bytes is 0, cluster (8B), from (8B), to (8B), sender's term (8B), index (8B), term at index (8B),
  *              file bytes (8B), generation (8B), fingerprint (text), membership (to the end)
  * 33 accept
  * 34 refused   reason (text)
@@ -31,8 +32,10 @@ import {
 import type { Crc32, SnapshotMeta } from "../core/types.ts";
 import { ByteReader, ByteWriter, type CodecDefect } from "./bytes.ts";
 
-/** Version in the offers that this library makes. */
+/** Version of an offer of a file. */
 export const snapshotOfferVersion = 1;
+/** Version of an offer of what is being written. */
+export const snapshotOfferVersion2 = 2;
 /** Largest frame of a chunk: with its head it fits in 256 KiB. */
 export const snapshotChunkFrameBytes = 256 * 1024;
 /** Bytes of a chunk's frame before the data. */
@@ -63,7 +66,7 @@ export interface SnapshotOffer {
   readonly term: number;
   /** Where the snapshot stands in the log. */
   readonly meta: SnapshotMeta;
-  /** Size of its file. */
+  /** Size of its file, 0 if it is not known yet. */
   readonly fileBytes: number;
   /** Digest of the cluster's initial members (rule I3). */
   readonly fingerprint: string;
@@ -146,7 +149,9 @@ function encodeChunk(
 }
 
 function writeOffer(writer: ByteWriter, offer: SnapshotOffer): void {
-  writer.uint8(snapshotOfferVersion);
+  writer.uint8(
+    offer.fileBytes === 0 ? snapshotOfferVersion2 : snapshotOfferVersion,
+  );
   writer.integer(offer.clusterId);
   writer.integer(offer.from);
   writer.integer(offer.to);
@@ -162,9 +167,11 @@ function writeOffer(writer: ByteWriter, offer: SnapshotOffer): void {
 function readOffer(reader: ByteReader): SnapshotFrame | SnapshotFrameDefect {
   // Refused by name, never guessed (rule L8).
   const version = reader.uint8();
-  if (reader.defect === undefined && version !== snapshotOfferVersion) {
-    return "version";
-  }
+  const isStreamed = version === snapshotOfferVersion2;
+  if (
+    reader.defect === undefined && version !== snapshotOfferVersion &&
+    !isStreamed
+  ) return "version";
   const fields = {
     clusterId: reader.id(),
     from: reader.id(),
@@ -172,10 +179,11 @@ function readOffer(reader: ByteReader): SnapshotFrame | SnapshotFrameDefect {
     term: reader.id(),
     index: reader.id(),
     termAtIndex: reader.id(),
-    fileBytes: reader.id(),
+    fileBytes: isStreamed ? reader.integer() : reader.id(),
     generation: reader.integer(),
     fingerprint: reader.text(),
   };
+  if (isStreamed && fields.fileBytes !== 0) reader.fail("range");
   if (reader.defect !== undefined) return reader.defect;
   const membership = decodeMembership(reader.bytes(reader.remaining));
   if (membership === undefined) return "membership";

@@ -9,10 +9,17 @@ import type { SnapshotMeta } from "../../raft/core/types.ts";
 import type { Bootstrap, PeerIdentity } from "../log_store.ts";
 
 const profileVersion = 1;
+/** Version of a profile whose bootstrap says more than version 1 can. */
+const profileVersion2 = 2;
 const snapshotIndexAt = 4;
 const snapshotTermAt = 12;
 const flagJoin = 1;
 const flagAdmitted = 2;
+const flagConcurrent = 4;
+const flagOnDisk = 8;
+const flagRemoved = 16;
+/** What version 1 does not have. */
+const flagsOfVersion2 = flagConcurrent | flagOnDisk | flagRemoved;
 
 /** Snapshot record, bootstrap and peers of one node. */
 export interface NodeProfile {
@@ -32,7 +39,9 @@ export const emptyProfile: NodeProfile = {
 export function encodeProfile(profile: NodeProfile): Uint8Array {
   const { snapshot, bootstrap, peers } = profile;
   const writer = new Writer();
-  writer.uint32(profileVersion);
+  const needs2 = bootstrap !== undefined &&
+    (flagsOf(bootstrap) & flagsOfVersion2) !== 0;
+  writer.uint32(needs2 ? profileVersion2 : profileVersion);
   writer.integer(snapshot?.index ?? 0);
   writer.integer(snapshot?.term ?? 0);
   writer.block(
@@ -70,7 +79,10 @@ export function profileBytesMax(fields: Partial<NodeProfile>): number {
 /** Decodes a profile; undefined if the bytes are not exactly one. */
 export function decodeProfile(bytes: Uint8Array): NodeProfile | undefined {
   const reader = new Reader(bytes);
-  if (reader.uint32() !== profileVersion) return undefined;
+  const version = reader.uint32();
+  if (version !== profileVersion && version !== profileVersion2) {
+    return undefined;
+  }
   const index = reader.integer();
   const term = reader.integer();
   const membershipBytes = reader.block();
@@ -90,7 +102,7 @@ export function decodeProfile(bytes: Uint8Array): NodeProfile | undefined {
   }
   let bootstrap: Bootstrap | undefined;
   if (bootstrapBytes.length > 0) {
-    bootstrap = decodeBootstrap(bootstrapBytes);
+    bootstrap = decodeBootstrap(bootstrapBytes, version);
     if (bootstrap === undefined) return undefined;
   }
   return { snapshot, bootstrap, peers };
@@ -107,11 +119,17 @@ export function snapshotPlace(
   };
 }
 
+function flagsOf(bootstrap: Bootstrap): number {
+  const { join, admitted, machineKind, isRemoved } = bootstrap;
+  return (join ? flagJoin : 0) | (admitted ? flagAdmitted : 0) |
+    (machineKind === "concurrent" ? flagConcurrent : 0) |
+    (machineKind === "onDisk" ? flagOnDisk : 0) |
+    (isRemoved === true ? flagRemoved : 0);
+}
+
 function encodeBootstrap(bootstrap: Bootstrap): Uint8Array {
   const writer = new Writer();
-  writer.uint32(
-    (bootstrap.join ? flagJoin : 0) | (bootstrap.admitted ? flagAdmitted : 0),
-  );
+  writer.uint32(flagsOf(bootstrap));
   writer.integer(bootstrap.generation);
   writer.text(bootstrap.stateMachineName);
   writer.text(bootstrap.fingerprint);
@@ -125,9 +143,13 @@ function encodeBootstrap(bootstrap: Bootstrap): Uint8Array {
   return writer.finish();
 }
 
-function decodeBootstrap(bytes: Uint8Array): Bootstrap | undefined {
+function decodeBootstrap(
+  bytes: Uint8Array,
+  version: number,
+): Bootstrap | undefined {
   const reader = new Reader(bytes);
-  const flags = reader.uint32();
+  const flags = reader.uint32() &
+    (version === profileVersion ? ~flagsOfVersion2 : ~0);
   const generation = reader.integer();
   const stateMachineName = reader.text();
   const fingerprint = reader.text();
@@ -149,6 +171,9 @@ function decodeBootstrap(bytes: Uint8Array): Bootstrap | undefined {
     generation,
     admitted: (flags & flagAdmitted) !== 0,
     settings,
+    ...((flags & flagConcurrent) === 0 ? {} : { machineKind: "concurrent" }),
+    ...((flags & flagOnDisk) === 0 ? {} : { machineKind: "onDisk" }),
+    ...((flags & flagRemoved) === 0 ? {} : { isRemoved: true }),
   };
 }
 

@@ -10,6 +10,7 @@
 import { getUint64, setUint64 } from "../../raft/core/entry_batch.ts";
 import type {
   Entry,
+  RecoveredSnapshot,
   Result,
   SnapshotWriter,
   StateMachine,
@@ -127,7 +128,10 @@ export class ObservedMachine implements StateMachine {
   }
 
   /** See {@link StateMachine}. */
-  async recoverFromSnapshot(stream: ReadableStream<Uint8Array>): Promise<void> {
+  async recoverFromSnapshot(
+    stream: ReadableStream<Uint8Array>,
+    snapshot: RecoveredSnapshot,
+  ): Promise<void> {
     const reader = stream.getReader();
     const header = new Uint8Array(snapshotHeaderBytes);
     let filled = 0;
@@ -155,6 +159,7 @@ export class ObservedMachine implements StateMachine {
           else controller.enqueue(value);
         },
       }),
+      snapshot,
     );
     const view = new DataView(header.buffer);
     this.node.position = getUint64(view, 0);

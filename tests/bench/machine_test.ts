@@ -57,6 +57,7 @@ Deno.test("BenchMachine restores what it saved", async () => {
       parts.push(bytes.slice());
       return Promise.resolve();
     },
+    addFile: () => Promise.reject(new Error("there are no files")),
   });
   const restored = new BenchMachine();
   await restored.recoverFromSnapshot(new Blob(parts).stream());

@@ -203,16 +203,19 @@ Deno.test("Applier holds still while a snapshot is saved or restored (paper 7)",
     },
   };
   world.take([bigBatch(1, 5)], { first: 1, last: 5 });
-  const body = () => new Response("[7,40]").body!;
+  const recover = async () => {
+    await world.machine.recoverFromSnapshot(new Response("[7,40]").body!);
+    return new SessionTable();
+  };
   await assert.rejects(
-    world.applier.restore(meta, body(), new SessionTable()),
+    world.applier.restore(meta, recover),
     /nothing is applied/,
   );
   world.applier.pause();
   world.applier.pause();
   world.applier.run(100);
   assert.equal(world.applier.hasWork, false);
-  await world.applier.restore(meta, body(), new SessionTable());
+  await world.applier.restore(meta, recover);
   world.applier.resume();
   assert.ok(world.applier.isPaused);
   world.applier.resume();

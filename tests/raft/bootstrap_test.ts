@@ -95,6 +95,7 @@ Deno.test("configOf() starts a node again with the settings it had (rule I5)", (
     maxInMemLogBytes: 123_456,
     maxSessions: 17,
     quiesce: true,
+    snapshotCompression: true,
   };
   const first = config({
     initialMembers: members,

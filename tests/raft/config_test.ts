@@ -211,6 +211,8 @@ Deno.test("The configurations fill in the documented defaults, also for fields t
     segmentBytes: 64 * 1024 * 1024,
     maxPayloadBytes: 8 * 1024 * 1024,
     storage: undefined,
+    maxSnapshotSendBytesPerSecond: undefined,
+    maxSnapshotReceiveBytesPerSecond: undefined,
   });
   const small = resolveNodeHostConfig({ ...host, segmentBytes: 1024 * 1024 });
   assert.equal(small.maxPayloadBytes, 128 * 1024);
@@ -228,6 +230,7 @@ Deno.test("The configurations fill in the documented defaults, also for fields t
       compactionOverhead: 5_000,
       maxInMemLogBytes: 64 * 1024 * 1024,
       maxSessions: 4_096,
+      snapshotCompression: false,
     },
   );
 });

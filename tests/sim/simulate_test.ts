@@ -87,7 +87,8 @@ Deno.test("simulate() finds a state machine that is not deterministic", async ()
     },
     lookup: (query) => machine.lookup(query),
     saveSnapshot: (writer) => machine.saveSnapshot(writer),
-    recoverFromSnapshot: (reader) => machine.recoverFromSnapshot(reader),
+    recoverFromSnapshot: (reader, snapshot) =>
+      machine.recoverFromSnapshot(reader, snapshot),
   }));
   const report = await simulate({ seed: 5, application, ...short });
   assert.equal(report.failure?.check, "states equal");
@@ -108,7 +109,8 @@ Deno.test("simulate() finds a state machine whose snapshot leaves something out"
     },
     lookup: (query) => machine.lookup(query),
     saveSnapshot: () => Promise.resolve(),
-    recoverFromSnapshot: (reader) => machine.recoverFromSnapshot(reader),
+    recoverFromSnapshot: (reader, snapshot) =>
+      machine.recoverFromSnapshot(reader, snapshot),
     hash: () => machine.hash!(),
   }));
   const failures = [];
@@ -130,7 +132,8 @@ Deno.test("simulate() finds answers that no order of the clients' calls explains
         : { ...answer, version: answer.version - 1 };
     },
     saveSnapshot: (writer) => machine.saveSnapshot(writer),
-    recoverFromSnapshot: (reader) => machine.recoverFromSnapshot(reader),
+    recoverFromSnapshot: (reader, snapshot) =>
+      machine.recoverFromSnapshot(reader, snapshot),
   });
   const report = await simulate({
     seed: 5,

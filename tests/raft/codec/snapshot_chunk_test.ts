@@ -6,6 +6,7 @@ import {
   snapshotChunkBytes,
   snapshotChunkFrameBytes,
   type SnapshotFrame,
+  type SnapshotOffer,
 } from "../../../raft/codec/snapshot_chunk.ts";
 import { Prng } from "../../../raft/core/prng.ts";
 import { crc32 } from "../../../storage/deps.ts";
@@ -84,10 +85,22 @@ Deno.test("decodeSnapshotFrame() finds every flipped bit of a chunk", () => {
   }
 });
 
+Deno.test("An offer of unknown length is of version 2", () => {
+  const { offer } = frames[0] as { offer: SnapshotOffer };
+  const frame = { kind: "offer", offer: { ...offer, fileBytes: 0 } } as const;
+  const bytes = encode(frame);
+  assert.equal(bytes[1], 2);
+  assert.deepEqual(decodeSnapshotFrame(bytes, crc32), frame);
+  bytes[1] = 1;
+  assert.equal(decodeSnapshotFrame(bytes, crc32), "range");
+});
+
 Deno.test("decodeSnapshotFrame() refuses an offer of another version by name (rule L8)", () => {
   const offer = encode(frames[0]!);
-  offer[1] = 2;
+  offer[1] = 3;
   assert.equal(decodeSnapshotFrame(offer, crc32), "version");
+  offer[1] = 2; // It says a length, so it must not say that none is known.
+  assert.equal(decodeSnapshotFrame(offer, crc32), "range");
 });
 
 Deno.test("decodeSnapshotFrame() never throws for what it is given", () => {

@@ -53,6 +53,24 @@ Deno.test("snapshotPlace() reads index and term alone", () => {
   assert.equal(snapshotPlace(encodeProfile(emptyProfile)).index, 0);
 });
 
+Deno.test("A profile is of version 2 only if its bootstrap says what version 1 cannot (rule L8)", () => {
+  assert.equal(encodeProfile(full)[0], 1);
+  const more = [
+    { machineKind: "concurrent" },
+    { machineKind: "onDisk" },
+    { isRemoved: true },
+    { machineKind: "onDisk", isRemoved: true },
+  ] as const;
+  for (const fields of more) {
+    const profile = { ...full, bootstrap: { ...full.bootstrap, ...fields } };
+    const bytes = encodeProfile(profile);
+    assert.equal(bytes[0], 2);
+    assert.deepEqual(decodeProfile(bytes), profile);
+    const { index, term } = full.snapshot;
+    assert.deepEqual(snapshotPlace(bytes), { index, term });
+  }
+});
+
 Deno.test("Bytes that are not exactly a profile are none", () => {
   const bytes = encodeProfile(full);
   for (let length = 0; length < bytes.length; length++) {
@@ -62,7 +80,7 @@ Deno.test("Bytes that are not exactly a profile are none", () => {
   longer.set(bytes);
   assert.equal(decodeProfile(longer), undefined);
   const other = bytes.slice();
-  other[0] = 2;
+  other[0] = 3;
   assert.equal(decodeProfile(other), undefined);
   for (let at = 0; at < bytes.length; at++) {
     const damaged = bytes.slice();
