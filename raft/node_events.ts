@@ -1,4 +1,4 @@
-/** What one node tells about itself: who leads, and that it runs no longer. */
+/** What one node tells about itself: who leads, that a follower lost entries, and that it runs no longer. */
 import type { Membership } from "./core/types.ts";
 import type { Peer } from "./core/peer.ts";
 import type { RaftError } from "./errors.ts";
@@ -18,6 +18,9 @@ export class NodeEvents {
   #isRemoved = false;
   #leaderId = 0;
   #term: number;
+  #lossCount = 0;
+  /** In which term it was told of a follower that it lost entries. */
+  readonly #lossTold = new Map<number, number>();
 
   /** Begins with what the node knew before it ran: no leader, and the term of its log. */
   constructor(node: EventsOwner) {
@@ -25,9 +28,10 @@ export class NodeEvents {
     this.#term = node.peer.term;
   }
 
-  /** Something may have happened. Called at the end of each turn and tick, so it is only two comparisons. */
+  /** Something may have happened. Called at the end of each turn and tick, so it is only three comparisons. */
   look(): void {
     const { peer } = this.#node;
+    if (peer.lossCount !== this.#lossCount) this.#lost();
     const { leaderId } = peer;
     if (leaderId === this.#leaderId && peer.term === this.#term) return;
     // A new term without a leader tells nothing if there was none before.
@@ -71,6 +75,27 @@ export class NodeEvents {
       reason: reason.message,
       code: reason.code,
     });
+  }
+
+  /** Whatever such a follower votes and acknowledges is worth nothing, and nobody else would notice. */
+  #lost(): void {
+    const { clusterId, nodeId, host, peer } = this.#node;
+    this.#lossCount = peer.lossCount;
+    for (const member of peer.progress()) {
+      if (!member.hasLostEntries) continue;
+      if (this.#lossTold.get(member.nodeId) === peer.term) continue;
+      this.#lossTold.set(member.nodeId, peer.term);
+      host.logger.warn("a follower lost entries that it had acknowledged", {
+        clusterId,
+        nodeId,
+        follower: member.nodeId,
+        term: peer.term,
+        acknowledged: member.match,
+        meaning:
+          `the disk of node ${member.nodeId} of cluster ${clusterId} lost what was synced, or its folder is an old ` +
+          "copy: it may vote and acknowledge twice; remove it, and add a new node id",
+      });
+    }
   }
 
   #leaderChanged(): void {

@@ -44,6 +44,8 @@ export interface MemberProgress {
   readonly state: "probe" | "replicate" | "snapshot";
   /** Whether it was heard within an election timeout. */
   readonly isActive: boolean;
+  /** It refused what it had acknowledged in this term: its disk lost entries. */
+  readonly hasLostEntries: boolean;
 }
 
 /** Why a node takes no entries now. */
@@ -100,6 +102,14 @@ export class Peer {
   /** Index of the last entry. */
   get lastIndex(): number {
     return this.#raft.log.lastIndex;
+  }
+
+  /**
+   * How often a follower was found to have lost what it had acknowledged to this leader: once for each follower and
+   * term. Which one, `progress()` tells.
+   */
+  get lossCount(): number {
+    return this.#raft.lossCount;
   }
 
   /** Whether this node leads its term. */
@@ -305,6 +315,7 @@ export class Peer {
       next: progress === raft.self ? raft.log.lastIndex + 1 : progress.next,
       state: progress.state,
       isActive: raft.isActive(progress),
+      hasLostEntries: progress.hasLostEntries,
     }));
   }
 

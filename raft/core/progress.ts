@@ -42,6 +42,12 @@ export class Progress {
   snapshotIndex = 0;
   /** The highest commit index sent in an append that was not given up as lost. */
   sentCommit = 0;
+  /**
+   * The member refused what it had acknowledged in this term: its disk lost entries that may be committed. Two refusals
+   * in a row tell it from one old refusal that came late.
+   */
+  hasLostEntries = false;
+  #refusalsAtMatch = 0;
   /** In `replicate`: an empty append is due, to find out whether what was sent arrived. */
   isCheckDue = false;
   /** The leader's tick at which the member was last heard, or -1. */
@@ -87,6 +93,8 @@ export class Progress {
     this.heardTick = -1;
     this.sinceTick = 0;
     this.ackedRound = 0;
+    this.hasLostEntries = false;
+    this.#refusalsAtMatch = 0;
     this.#catchUpTo = 0;
     this.isQuiet = false;
     this.#matchAtHeartbeat = 0;
@@ -152,7 +160,10 @@ export class Progress {
     switch (this.state) {
       case "probe":
         // Whatever was accepted proves where the logs agree, unless it is old news.
-        if (index >= this.match) this.becomeReplicate();
+        if (index >= this.match) {
+          this.#refusalsAtMatch = 0;
+          this.becomeReplicate();
+        }
         break;
       case "snapshot":
         if (this.match >= this.snapshotIndex) this.becomeReplicate();
@@ -170,12 +181,18 @@ export class Progress {
   maybeBackOff(rejectedIndex: number, hintIndex: number): boolean {
     switch (this.state) {
       case "replicate":
-        if (rejectedIndex <= this.match) return false;
-        this.becomeProbe();
+        if (rejectedIndex < this.match) return false;
+        this.becomeProbe(); // Behind `match` itself: old news, or a loss. A probe finds out.
         return true;
       case "probe":
         if (!this.isProbeSent || rejectedIndex !== this.probePrevIndex) {
           return false;
+        }
+        if (rejectedIndex <= this.match && this.match > 0) {
+          this.#refusalsAtMatch++;
+          this.hasLostEntries = this.#refusalsAtMatch > 1;
+          // It would go on like this: the next try waits for a sign of life.
+          if (this.hasLostEntries) return false;
         }
         this.next = Math.max(
           Math.min(rejectedIndex, hintIndex + 1),

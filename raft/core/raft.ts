@@ -98,6 +98,9 @@ export class Raft {
     broken: 0,
   };
 
+  /** How often a follower turned out to have lost what it had acknowledged to this node as a leader. */
+  lossCount = 0;
+
   /** The latest term seen. */
   term: number;
   /** Whom this node voted for in it, or 0. */

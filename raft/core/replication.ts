@@ -251,7 +251,9 @@ export function handleAppendResponse(
     const hintIndex = message.hintTerm === 0
       ? message.hintIndex
       : raft.log.lastIndexUpToTerm(message.hintIndex, message.hintTerm);
+    const hadLost = progress.hasLostEntries;
     if (progress.maybeBackOff(message.index, hintIndex)) raft.isSendDue = true;
+    if (progress.hasLostEntries && !hadLost) raft.lossCount++;
     return;
   }
   const wasFed = progress.state === "replicate";

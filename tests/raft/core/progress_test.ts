@@ -70,7 +70,7 @@ Deno.test("Progress keeps its count of what is on the way over thousands of appe
 Deno.test("Progress goes back to probing from match after a refusal", () => {
   const progress = replicating(3);
   send(progress, 9);
-  assert.equal(progress.maybeBackOff(3, 1), false); // Older than what was accepted.
+  assert.equal(progress.maybeBackOff(progress.match - 1, 1), false); // Older than what was accepted.
   assert.equal(progress.maybeBackOff(9, 1), true);
   assert.equal(progress.state, "probe");
   assert.equal(progress.next, 4);

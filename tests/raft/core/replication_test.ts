@@ -108,6 +108,46 @@ Deno.test("reportUnreachable() goes back to probing, since appends were lost", (
   assert.deepEqual(appendsTo(node.take(), 2), []);
 });
 
+Deno.test("A leader notices a follower that refuses what it had acknowledged, once a term (rules L2, I2)", () => {
+  const node = new SingleNode();
+  node.lead();
+  node.cluster.propose(1, "x");
+  node.take();
+  node.accept(2, 2);
+  const refuse = (index: number) => appendsTo(node.reject(2, index, [0, 0]), 2);
+  const lost = () =>
+    node.core.progress().filter((member) => member.hasLostEntries)
+      .map((member) => member.nodeId);
+  node.cluster.propose(1, "y");
+  node.take();
+  assert.equal(refuse(2)[0]?.prevLogIndex, 2); // It may be an old answer: a probe finds out.
+  assert.equal(refuse(2)[0]?.prevLogIndex, 2);
+  assert.equal(node.core.lossCount, 0);
+  assert.deepEqual(refuse(2), [], "it would go on for ever");
+  assert.deepEqual([node.core.lossCount, lost()], [1, [2]]);
+  node.step("heartbeatResponse", 2, node.core.term, { round: 0 });
+  assert.deepEqual(refuse(2), []);
+  assert.equal(node.core.lossCount, 1, "told once");
+});
+
+Deno.test("A leader does not take old refusals for a loss", () => {
+  const node = new SingleNode();
+  node.lead();
+  node.cluster.propose(1, "x");
+  node.take();
+  node.accept(2, 2);
+  node.cluster.propose(1, "y");
+  node.take();
+  for (let time = 0; time < 3; time++) {
+    node.reject(2, 2, [1, 1]); // Makes it probe ...
+    node.reject(2, 2, [1, 1]); // ... and answers, as it seems, the probe.
+    node.accept(2, 2 + time);
+  }
+  node.reject(2, 1, [0, 0]);
+  assert.equal(node.core.lossCount, 0);
+  assert.equal(node.core.progress()[1]!.hasLostEntries, false);
+});
+
 Deno.test("A heartbeat never commits more than the follower is known to hold (figure 2)", () => {
   const node = new SingleNode();
   node.lead();
