@@ -24,7 +24,7 @@ type Html = ReturnType<typeof html>;
 
 /** The page. */
 export async function renderPage(content: PageContent): Promise<string> {
-  const { deploymentId, nodeHosts, clusters } = content;
+  const { deploymentId, nodeHosts, clusters, silentAfterMs } = content;
   const page = await html`
     <!DOCTYPE html>
     <html lang="en">
@@ -47,7 +47,7 @@ export async function renderPage(content: PageContent): Promise<string> {
           </section>
           <section>
     <h2>Clusters <span class="count">${clusters.length}</span></h2>
-    ${clusterTable(clusters)}
+    ${clusterTable(clusters, silentAfterMs)}
           </section>
         </main>
       </body>
@@ -94,18 +94,21 @@ function nodeHostRow(host: NodeHostSummary, silentAfterMs: number): Html {
     : "ok";
   return html`
     <tr>
-      <td><span class="state ${state}">${state}</span></td>
-      <td><code>${host.nodeHostAddress}</code></td>
-      <td>${host.region || "–"}</td>
-      <td><code class="id">${host.nodeHostId}</code></td>
-      <td class="number">${host.clusters.length}</td>
-      <td class="number">${host.leaders.length}</td>
-      <td class="number">${ageText(host.ageMs)}</td>
+      <td data-label="State"><span class="state ${state}">${state}</span></td>
+      <td data-label="Address"><code>${host.nodeHostAddress}</code></td>
+      <td data-label="Region">${host.region || "–"}</td>
+      <td data-label="NodeHost"><code class="id">${host.nodeHostId}</code></td>
+      <td data-label="Clusters" class="number">${host.clusters.length}</td>
+      <td data-label="Leads" class="number">${host.leaders.length}</td>
+      <td data-label="Last heard" class="number">${ageText(host.ageMs)}</td>
     </tr>
   `;
 }
 
-function clusterTable(clusters: readonly ClusterSummary[]): Html {
+function clusterTable(
+  clusters: readonly ClusterSummary[],
+  silentAfterMs: number,
+): Html {
   if (clusters.length === 0) {
     return html`<p class="empty">No cluster has been reported yet.</p>`;
   }
@@ -123,7 +126,8 @@ function clusterTable(clusters: readonly ClusterSummary[]): Html {
           </tr>
         </thead>
         <tbody>
-    ${clusters.slice(0, shownClusters).map(clusterRow)}
+    ${clusters.slice(0, shownClusters)
+      .map((cluster) => clusterRow(cluster, silentAfterMs))}
         </tbody>
       </table>
     </div>
@@ -131,22 +135,40 @@ function clusterTable(clusters: readonly ClusterSummary[]): Html {
   `;
 }
 
-function clusterRow(cluster: ClusterSummary): Html {
+function clusterRow(cluster: ClusterSummary, silentAfterMs: number): Html {
   const { leader, members } = cluster;
-  const memberTexts = Object.entries(members)
-    .map(([nodeId, address]) => `${nodeId} at ${address}`);
+  const shown = Object.entries(members).map(([nodeId, address]) => {
+    const isHeard = cluster.nodes.some((node) =>
+      node.nodeId === Number(nodeId) && node.ageMs <= silentAfterMs
+    );
+    return memberItem(`${nodeId} at ${address}`, isHeard);
+  });
   const leaderText = leader === null
     ? "none"
     : members[leader.nodeId] ?? `node ${leader.nodeId}`;
+  const changed = cluster.configChangeIndex === 0
+    ? ""
+    : String(cluster.configChangeIndex);
   return html`
     <tr>
-      <td class="number">${cluster.clusterId}</td>
-      <td><span class="state ${cluster.life}">${cluster.life}</span></td>
-      <td><code>${leaderText}</code></td>
-      <td>${memberTexts.join(", ") || "not reported yet"}</td>
-      <td class="number">${cluster.configChangeIndex}</td>
+      <td data-label="Cluster" class="number">${cluster.clusterId}</td>
+      <td data-label="State">
+        <span class="state ${cluster.life}">${cluster.life}</span>
+      </td>
+      <td data-label="Leader"><code>${leaderText}</code></td>
+      <td data-label="Members">
+        <ul>${shown.length > 0 ? shown : "not reported yet"}</ul>
+      </td>
+      <td data-label="Changed at" class="number">${changed}</td>
     </tr>
   `;
+}
+
+/** A member; nobody has heard lately of the NodeHost that carries one that is silent. */
+function memberItem(text: string, isHeard: boolean): Html {
+  return isHeard
+    ? html`<li>${text}</li>`
+    : html`<li>${text} <span class="state silent">silent</span></li>`;
 }
 
 function ageText(ageMs: number): string {
@@ -183,11 +205,24 @@ th { text-align: left; font-weight: 500; font-size: .85rem; color: var(--soft); 
 th, td { padding: .4rem 1rem .4rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 tbody tr:last-child td { border-bottom: 0; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-code { font: .92em ui-monospace, monospace; }
+code { font: .92em ui-monospace, monospace; overflow-wrap: anywhere; }
+ul { list-style: none; margin: 0; padding: 0; overflow-wrap: anywhere; }
 .id { color: var(--soft); }
 .state { white-space: nowrap; }
 .state::before { content: ""; display: inline-block; width: .55em; height: .55em; border-radius: 50%; margin-right: .45em; background: var(--soft); }
 .ok::before { background: var(--good); }
 .silent, .quarantine { color: var(--bad); }
 .silent::before, .quarantine::before { background: var(--bad); }
+@media (max-width: 48rem) {
+  header, main { padding: .75rem; }
+  section { padding: .75rem; }
+  thead { display: none; }
+  table, tbody, tr { display: block; }
+  tr { padding: .5rem 0; border-bottom: 1px solid var(--line); }
+  tbody tr:last-child { border-bottom: 0; }
+  td, .number { display: flex; justify-content: space-between; gap: 1rem; padding: .15rem 0; border: 0; text-align: right; white-space: normal; }
+  td::before { content: attr(data-label); color: var(--soft); flex: none; }
+  td > * { min-width: 0; }
+  td:empty { display: none; }
+}
 `;

@@ -444,6 +444,28 @@ Deno.test("Documents name files that exist", () => {
   assertNone(problems, "a file that is not there");
 });
 
+Deno.test("Every rule that is named stands in docs/RULES.md", () => {
+  const page = Deno.readTextFileSync(`${projectDir}docs/RULES.md`);
+  const known = new Set(
+    [...page.matchAll(/^- \*\*([A-Z]\d+)\b/gm)].map(([, rule]) => rule),
+  );
+  assert.ok(known.size > 25);
+  const problems: string[] = [];
+  const list = "([LBCIRF]\\d{1,2}(?:(?:, | and | to )[LBCIRF]\\d{1,2})*)";
+  const named = new RegExp(`\\brules? ${list}|\\(${list}\\)`, "g");
+  for (const path of [...byPath.keys(), ...filesBelow("", ".md")]) {
+    // A comment may break between the word and the number.
+    const text = Deno.readTextFileSync(projectDir + path)
+      .replace(/\s*\n\s*(?:\*|\/\/)?\s*/g, " ");
+    for (const [, one, other] of text.matchAll(named)) {
+      for (const [rule] of (one ?? other)!.matchAll(/[A-Z]\d+/g)) {
+        if (!known.has(rule)) problems.push(`${path} names rule ${rule}`);
+      }
+    }
+  }
+  assertNone(problems, "a rule that nobody can look up");
+});
+
 function exists(path: string): boolean {
   try {
     return Deno.statSync(projectDir + path).isFile;

@@ -322,6 +322,31 @@ Deno.test("The page is escaped, without scripts, under a strict policy", async (
   });
 });
 
+Deno.test("The page marks members of a silent NodeHost, and tells no change where there was none", async () => {
+  await withStore(async (store, _kv, clock) => {
+    const master = createMaster({ store, silentAfterMs: 1_000 });
+    const page = async () => await (await master.request("/")).text();
+    const nodes = { 1: "host-1:7000", 2: "host-2:7000" };
+    await store.report(
+      report(1, [cluster(1, 1, { nodes, configChangeIndex: 0 })]),
+    );
+    await store.report(
+      report(2, [cluster(1, 2, { nodes, configChangeIndex: 0 })]),
+    );
+    assert.ok(!(await page()).includes("silent"));
+    clock.advance(1_001);
+    await store.report(
+      report(2, [cluster(1, 2, { nodes, configChangeIndex: 0 })]),
+    );
+    const later = await page();
+    assert.match(later, /1 at host-1:7000 <span class="state silent">/);
+    assert.match(later, /2 at host-2:7000<\/li>/);
+    assert.match(later, /data-label="Changed at" class="number"><\/td>/);
+    const style = await (await master.request("/style.css")).text();
+    assert.match(style, /@media \(max-width: /);
+  });
+});
+
 Deno.test("The page shows the first of very many clusters", async () => {
   await withStore(async (store) => {
     const clusters = Array.from({ length: 210 }, (_, i) => cluster(i + 1, 1));
