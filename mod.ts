@@ -105,11 +105,15 @@ export type {
 export type { Member, MemberKind, Membership } from "./raft/core/types.ts";
 
 export type {
+  Acknowledgement,
   ClusterInfo,
   IMasterClient,
   MasterClientFactory,
+  MasterRequest,
   NodeHostInfo,
   NodeInfo,
+  ReportReply,
+  RequestKind,
 } from "./master/protocol.ts";
 
 export { memoryStorage } from "./storage/memory_file_system.ts";

@@ -1,38 +1,79 @@
 /** How reports move what the master knows of a cluster. Pure: a record and a report in, a record out. */
 import type { ClusterInfo } from "./protocol.ts";
-import type { ClusterRecord } from "./schema.ts";
+import type { ClusterRecord, MemberRecord } from "./schema.ts";
 
 /** A cluster's record without what the writer of it adds. */
 export type ClusterImage = Omit<ClusterRecord, "v" | "w">;
+
+/** A node that a NodeHost lists. */
+export interface SeenNode {
+  /** The node. */
+  readonly nodeId: number;
+  /** It does not know enough yet to be counted on. */
+  readonly isLagging: boolean;
+}
+
+/** Who reported, and when. */
+export interface Reporter {
+  /** The NodeHost. */
+  readonly hostId: string;
+  /** The tick. */
+  readonly tick: number;
+}
+
+/** So many former members are remembered. */
+const goneMax = 64;
 
 /** Whether a report tells a membership that `record` may have to take over. */
 export function isFull(info: ClusterInfo): boolean {
   return !info.pending && !info.incomplete;
 }
 
+/** Whether the master decides about the cluster. */
+export function isManaged(image: Pick<ClusterImage, "life">): boolean {
+  return image.life !== "unmanaged" && image.life !== "quarantine";
+}
+
+/** Whether a member counts for majorities. */
+export function isVoter(member: MemberRecord | undefined): boolean {
+  return member !== undefined && member.role !== "observer";
+}
+
+/** The members that count for majorities, by ascending id. */
+export function votersOf(image: Pick<ClusterImage, "members">): number[] {
+  return Object.keys(image.members).map(Number)
+    .filter((id) => isVoter(image.members[id]))
+    .sort((a, b) => a - b);
+}
+
+/** How many of so many voters are a majority. */
+export function quorumOf(voterCount: number): number {
+  return Math.floor(voterCount / 2) + 1;
+}
+
 /**
- * The record after a report, or `undefined` if the report changes nothing. A membership is taken over only from a
- * member of it, and only with a higher index. Another set of members under the same index cannot be: the cluster
- * goes into quarantine.
+ * The record after a report, or `undefined` if the report changes nothing.
+ *
+ * A membership is taken over only from a member of it that is one in the record, too, or in its plan (M9), and only
+ * with a higher index. Another set of members under the same index cannot be: the cluster goes into quarantine (M8).
  */
 export function reconcile(
   record: ClusterImage | undefined,
   info: ClusterInfo,
-  nodeHostId: string,
+  { hostId, tick }: Reporter,
 ): ClusterImage | undefined {
-  if (!isFull(info) || info.nodes[info.nodeId] === undefined) return undefined;
-  const reported = {
-    cci: info.configChangeIndex,
-    voters: info.nodes,
-    confirmedBy: [nodeHostId],
-  };
-  if (record === undefined) return { life: "unmanaged", ...reported };
-  if (info.configChangeIndex > record.cci) return { ...record, ...reported };
-  if (info.configChangeIndex < record.cci) return undefined; // Old news.
-  if (hasSameKeys(record.voters, info.nodes) || record.life === "quarantine") {
-    return undefined;
+  if (record === undefined) {
+    return isFull(info) && tellsItself(info)
+      ? firstImage(info, hostId)
+      : undefined;
   }
-  return { ...record, life: "quarantine" };
+  let image = record;
+  if (!info.pending && mayTell(record, info, hostId)) {
+    image = withMembership(image, info, hostId);
+  }
+  const isLagging = info.pending || info.isLagging === true;
+  image = withNode(image, { nodeId: info.nodeId, isLagging }, { hostId, tick });
+  return image === record ? undefined : image;
 }
 
 /** Whether the master lacks a membership that the reporter knows. */
@@ -44,8 +85,238 @@ export function isWanted(
     (record === undefined || record.cci < info.configChangeIndex);
 }
 
-function hasSameKeys(a: object, b: object): boolean {
-  const keys = Object.keys(a);
+// ---- Memberships ----
+
+function tellsItself(info: ClusterInfo): boolean {
+  return [info.nodes, info.observers, info.witnesses].some((nodes) =>
+    nodes?.[info.nodeId] !== undefined
+  );
+}
+
+function firstImage(info: ClusterInfo, hostId: string): ClusterImage {
+  return {
+    life: "unmanaged",
+    cci: info.configChangeIndex,
+    members: membersOf(info, undefined, hostId),
+    confirmedBy: [hostId],
+    gone: [],
+    zombies: {},
+    steps: 0,
+  };
+}
+
+/** Strangers do not tell what the members of someone else's cluster are. */
+function mayTell(
+  record: ClusterImage,
+  info: ClusterInfo,
+  hostId: string,
+): boolean {
+  if (isFull(info) && !tellsItself(info)) return false;
+  if (!isManaged(record)) return true;
+  const { plan } = record;
+  if (plan?.in === info.nodeId) return plan.host === hostId;
+  const member = record.members[info.nodeId];
+  return member !== undefined &&
+    (member.host === undefined || member.host === hostId);
+}
+
+function membersOf(
+  info: ClusterInfo,
+  record: ClusterImage | undefined,
+  hostId: string,
+): Record<number, MemberRecord> {
+  const members: Record<number, MemberRecord> = {};
+  const add = (
+    role: MemberRecord["role"],
+    nodes: Record<number, string> | undefined,
+  ) => {
+    for (const [key, address] of Object.entries(nodes ?? {})) {
+      const id = Number(key);
+      const { isReady, ...known }: Partial<MemberRecord> =
+        record?.members[id] ?? {};
+      const host = known.host ?? hostOf(id, info, record, hostId);
+      members[id] = {
+        ...known,
+        role,
+        address,
+        ...(host === undefined ? {} : { host }),
+        ...(role === "observer" && isReady === true ? { isReady } : {}),
+      };
+    }
+  };
+  add("voter", info.nodes);
+  add("observer", info.observers);
+  add("witness", info.witnesses);
+  return members;
+}
+
+function hostOf(
+  id: number,
+  info: ClusterInfo,
+  record: ClusterImage | undefined,
+  hostId: string,
+): string | undefined {
+  if (id === info.nodeId) return hostId;
+  if (record?.plan?.in === id) return record.plan.host;
+  const told = info.nodeHostIds?.[id];
+  return told === "" ? undefined : told;
+}
+
+function withMembership(
+  image: ClusterImage,
+  info: ClusterInfo,
+  hostId: string,
+): ClusterImage {
+  const cci = info.configChangeIndex;
+  if (cci < image.cci) return image; // Old news.
+  if (cci === image.cci) return confirmed(image, info, hostId);
+  if (!isFull(info)) return image;
+  const members = membersOf(info, image, hostId);
+  if (dropsMajority(image, members)) {
+    const nodes = Object.keys(members).map(Number);
+    const { claim } = image;
+    const isSecond = claim?.cci === cci && claim.by !== hostId &&
+      claim.nodes.join() === nodes.join();
+    if (claim?.cci === cci && !isSecond) return image;
+    if (!isSecond) return { ...image, claim: { cci, nodes, by: hostId } };
+  }
+  const { claim: _, ...rest } = image;
+  const left = Object.keys(image.members).map(Number)
+    .filter((id) => members[id] === undefined);
+  return {
+    ...rest,
+    cci,
+    members,
+    confirmedBy: [hostId],
+    gone: isManaged(image)
+      ? [...image.gone, ...left].slice(-goneMax)
+      : image.gone,
+  };
+}
+
+/** One step of Raft keeps a majority. A jump that does not is believed to two reporters, or to a survivor (M9, M15). */
+function dropsMajority(
+  image: ClusterImage,
+  members: Record<number, MemberRecord>,
+): boolean {
+  if (!isManaged(image) || image.life === "recovering") return false;
+  const before = votersOf(image);
+  const kept = before.filter((id) => isVoter(members[id]));
+  // One step drops one voter at most, which of two is as many as a majority needs.
+  return kept.length < Math.min(quorumOf(before.length), before.length - 1);
+}
+
+function confirmed(
+  image: ClusterImage,
+  info: ClusterInfo,
+  hostId: string,
+): ClusterImage {
+  if (image.life === "quarantine") return image;
+  if (isFull(info) && !hasSameRoles(image, membersOf(info, image, hostId))) {
+    return { ...image, life: "quarantine" };
+  }
+  if (!isManaged(image) || image.confirmedBy.includes(hostId)) return image;
+  return { ...image, confirmedBy: [...image.confirmedBy, hostId].sort() };
+}
+
+function hasSameRoles(
+  { members }: ClusterImage,
+  other: Record<number, MemberRecord>,
+): boolean {
+  const ids = Object.keys(members).map(Number);
+  return ids.length === Object.keys(other).length &&
+    ids.every((id) => members[id]?.role === other[id]?.role);
+}
+
+// ---- Nodes ----
+
+/** Whether a majority of the voters' NodeHosts reported the membership that is known. */
+export function isConfirmed(image: ClusterImage): boolean {
+  const voters = votersOf(image);
+  const hosts = voters.map((id) => image.members[id]?.host);
+  const count = image.confirmedBy.filter((host) => hosts.includes(host)).length;
+  return count >= quorumOf(voters.length);
+}
+
+/**
+ * The record after a NodeHost listed its node of the cluster, or listed one before and lists none now. The same record
+ * if that is no news.
+ *
+ * Only a former member that a confirmed membership lacks is a zombie (M9): a node that is on its way never is.
+ */
+export function withNode(
+  image: ClusterImage,
+  node: SeenNode | undefined,
+  { hostId, tick }: Reporter,
+): ClusterImage {
+  if (!isManaged(image)) return image;
+  let next = image;
+  for (const key of Object.keys(image.members)) {
+    const id = Number(key);
+    const member = image.members[id]!;
+    const isHere = member.host === hostId ||
+      (member.host === undefined && node?.nodeId === id);
+    if (!isHere) continue;
+    const seen = node?.nodeId === id
+      ? listed(member, node, { hostId, tick })
+      : unlisted(member, tick);
+    if (seen !== member) {
+      next = { ...next, members: { ...next.members, [id]: seen } };
+    }
+  }
+  return withZombie(next, node, hostId);
+}
+
+function listed(
+  member: MemberRecord,
+  node: SeenNode,
+  { hostId, tick }: Reporter,
+): MemberRecord {
+  const isReady = member.role === "observer" && !node.isLagging;
+  if (
+    member.host !== undefined && member.since !== undefined &&
+    member.missingSince === undefined && member.isLost === undefined &&
+    (member.isReady === true) === (isReady || member.isReady === true)
+  ) return member;
+  const { missingSince: _, isLost: __, ...rest } = member;
+  return {
+    ...rest,
+    host: hostId,
+    since: member.since ?? tick,
+    ...(isReady ? { isReady } : {}),
+  };
+}
+
+/**
+ * Noted for a node that was never seen to run as well: whoever concludes from an older list that it runs then finds
+ * that the record changed.
+ */
+function unlisted(member: MemberRecord, tick: number): MemberRecord {
+  if (member.missingSince !== undefined) return member;
+  return { ...member, missingSince: tick };
+}
+
+function withZombie(
+  image: ClusterImage,
+  node: SeenNode | undefined,
+  hostId: string,
+): ClusterImage {
+  const id = node?.nodeId ?? 0;
+  const zombies: Record<number, string> = {};
+  for (const [key, host] of Object.entries(image.zombies)) {
+    if (host !== hostId || Number(key) === id) zombies[Number(key)] = host;
+  }
+  const isFormer = image.gone.includes(id) && isConfirmed(image) &&
+    image.members[id] === undefined && image.plan?.in !== id;
+  if (isFormer || image.condemned?.includes(id) === true) zombies[id] = hostId;
+  return hasSame(zombies, image.zombies) ? image : { ...image, zombies };
+}
+
+function hasSame(
+  a: Record<number, string>,
+  b: Record<number, string>,
+): boolean {
+  const keys = Object.keys(a).map(Number);
   return keys.length === Object.keys(b).length &&
-    keys.every((key) => Object.hasOwn(b, key));
+    keys.every((key) => a[key] === b[key]);
 }

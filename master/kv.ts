@@ -30,12 +30,28 @@ export interface KvReadOptions {
 export interface KvAtomic {
   /** The key must still have this versionstamp; `null`: no value. */
   check(check: { key: KvKey; versionstamp: string | null }): KvAtomic;
-  /** Sets a value of at most 64 KiB. */
-  set(key: KvKey, value: unknown): KvAtomic;
+  /** Sets a value of at most 64 KiB, which may go by itself after `expireIn` milliseconds. */
+  set(key: KvKey, value: unknown, options?: { expireIn?: number }): KvAtomic;
   /** Removes a value. */
   delete(key: KvKey): KvAtomic;
   /** `ok: false` says that a check failed; it also comes when the writes happened and only the answer was lost. */
-  commit(): Promise<{ ok: boolean }>;
+  commit(): Promise<{ ok: boolean; versionstamp?: string }>;
+}
+
+/** Which values are listed: those under a prefix, from a key on. */
+export interface KvSelector {
+  /** Keys begin with it. */
+  prefix: KvKey;
+  /** The first key; it begins with `prefix`. */
+  start?: KvKey;
+}
+
+/** How values are listed. */
+export interface KvListOptions extends KvReadOptions {
+  /** At most so many. */
+  limit?: number;
+  /** So many at once; 100 by default, 1,000 at most. */
+  batchSize?: number;
 }
 
 /** A key-value store with atomic commits. */
@@ -45,10 +61,7 @@ export interface Kv {
   /** Reads at most ten values. */
   getMany(keys: readonly KvKey[], options?: KvReadOptions): Promise<KvEntry[]>;
   /** Reads the values under a prefix, in the order of their keys. No snapshot across batches. */
-  list(
-    selector: { prefix: KvKey },
-    options?: KvReadOptions & { batchSize?: number },
-  ): AsyncIterable<KvEntry>;
+  list(selector: KvSelector, options?: KvListOptions): AsyncIterable<KvEntry>;
   /** Begins an atomic commit. */
   atomic(): KvAtomic;
   /** Closes the store. */

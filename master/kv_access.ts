@@ -10,7 +10,9 @@ import {
   type KvAtomic,
   type KvEntry,
   type KvKey,
+  type KvListOptions,
   type KvReadOptions,
+  type KvSelector,
 } from "./kv.ts";
 import type { StoredRecord } from "./schema.ts";
 import type { MasterClock } from "./system.ts";
@@ -34,6 +36,8 @@ export interface KvAccessOptions {
 export interface CommitResult {
   /** The writes happened. `false` is not the contrary: read again. */
   readonly ok: boolean;
+  /** Of everything that was set, if the answer told it. */
+  readonly versionstamp?: string;
   /** Why there was no answer. */
   readonly failure?: RaftError;
 }
@@ -50,6 +54,11 @@ export class KvAccess {
   /** Milliseconds since 1970. */
   now(): number {
     return this.#options.clock.wallTime();
+  }
+
+  /** A random id for a node: 52 bits, never 0. */
+  randomId(): number {
+    return Number.parseInt(this.randomHex(7).slice(0, 13), 16) || 1;
   }
 
   /** Random bytes as hexadecimal text. */
@@ -82,11 +91,30 @@ export class KvAccess {
   }
 
   /** Reads everything under a prefix; may be eventual, so never decide by it. */
-  async *list(prefix: KvKey, batchSize: number): AsyncGenerator<KvEntry> {
-    const iterator = this.#options.kv.list(
-      { prefix },
-      { consistency: "eventual", batchSize },
-    )[Symbol.asyncIterator]();
+  list(prefix: KvKey, batchSize: number): AsyncGenerator<KvEntry> {
+    return this.#list({ prefix }, { consistency: "eventual", batchSize });
+  }
+
+  /** Reads what is under a prefix as it is now; only one batch of it is a snapshot. */
+  async listNow(
+    selector: KvSelector,
+    limit = Infinity,
+  ): Promise<KvEntry[]> {
+    const entries: KvEntry[] = [];
+    const batchSize = Math.min(1_000, limit);
+    const options = limit === Infinity ? { batchSize } : { batchSize, limit };
+    for await (const entry of this.#list(selector, options)) {
+      entries.push(entry);
+    }
+    return entries;
+  }
+
+  async *#list(
+    selector: KvSelector,
+    options: KvListOptions,
+  ): AsyncGenerator<KvEntry> {
+    const iterator = this.#options.kv.list(selector, options)
+      [Symbol.asyncIterator]();
     for (;;) {
       const step = await this.#bounded(() => iterator.next());
       if (step.done) return;
@@ -102,8 +130,7 @@ export class KvAccess {
   /** Commits once. */
   async tryCommit(atomic: KvAtomic): Promise<CommitResult> {
     try {
-      const { ok } = await this.#bounded(() => atomic.commit());
-      return { ok };
+      return await this.#bounded(() => atomic.commit());
     } catch (error) {
       return { ok: false, failure: error as RaftError };
     }
@@ -177,8 +204,8 @@ export class KvAccess {
 export async function inParallel<Item, Result>(
   items: readonly Item[],
   work: (item: Item) => Promise<Result>,
+  lanes = 4,
 ): Promise<Result[]> {
-  const lanes = 4;
   const results: Result[] = new Array(items.length);
   let next = 0;
   async function lane(): Promise<void> {

@@ -2,19 +2,27 @@
  * A master's state in a key-value store (`schema.ts`), and how it is written. There is no lock and no leader: any
  * number of masters share a store, and every write is one atomic commit that checks what it rests on.
  *
- * A report goes through these steps; a crash between two of them is repaired by the next report.
+ * A report goes through these steps (`store_report.ts`); a crash between two of them is repaired by the next report.
  *
- *     1  read ["h"]; a pair (boot, seq) that is not newer ends here
- *     2  for memberships told in full: read ["c"] by tens, reconcile, one commit per ten with a check on each
- *     3  check ["h"], set ["h"] and with it the slices of ["hl"] and ["log"] that changed; on conflict from 1
+ *     1  read ["clock"] and ["h"]; a pair (boot, seq) that is not newer goes to 6
+ *     2  for what it says that is new: read ["c"] by tens, reconcile, one commit per ten with a check on each
+ *     3  acknowledgements of requests
+ *     4  check ["h"], set ["h"] and with it the slices of ["hl"] and ["log"] that changed, and the clock if time grows
+ *     5  who made time grow runs the round (`round.ts`)
+ *     6  if anything is being done: list ["q"] of this NodeHost
  *
- * When nothing changed, that is one read and one write.
+ * When nothing changed, that is two reads and one write.
  */
 import { RaftError } from "../raft/errors.ts";
 import type { Random } from "../raft/ports.ts";
-import { isFull } from "./cluster_image.ts";
 import { type Kv, openDenoKv } from "./kv.ts";
 import { KvAccess } from "./kv_access.ts";
+import {
+  carryOutCommand,
+  type Command,
+  type CommandOptions,
+  type CommandResult,
+} from "./operator.ts";
 import {
   type ClusterSummary,
   listClusters,
@@ -22,6 +30,7 @@ import {
   type NodeHostSummary,
 } from "./overview.ts";
 import type { NodeHostInfo, NodeInfo, ReportReply } from "./protocol.ts";
+import { defaultLimits, type Limits } from "./scheduler/view.ts";
 import {
   type ClusterRecord,
   hostKey,
@@ -32,16 +41,10 @@ import {
   schemaVersion,
   type SliceRecord,
 } from "./schema.ts";
-import {
-  changedClusters,
-  changeOfLog,
-  changeOfNodes,
-  isNewer,
-  writeHost,
-} from "./store_host.ts";
-import { takeMemberships } from "./store_memberships.ts";
+import type { StoreContext } from "./store_context.ts";
+import { takeReport } from "./store_report.ts";
 import { type MasterClock, systemClock, systemRandom } from "./system.ts";
-import { rowsOf, unpackLog } from "./wire/mod.ts";
+import { unpackLog } from "./wire/mod.ts";
 
 /** What a {@link KvStore} is made of. */
 export interface KvStoreOptions {
@@ -53,6 +56,16 @@ export interface KvStoreOptions {
   random?: Random;
   /** Milliseconds that one read or commit may take; 10,000 by default. */
   timeoutMs?: number;
+  /** Milliseconds between reports when nothing happens, which is a tick of the masters' time; 20,000 by default. */
+  periodMs?: number;
+  /** Milliseconds between reports while something is being done; 5,000 by default, and `periodMs` at most. */
+  busyPeriodMs?: number;
+  /** How much may be done at once; what is not given has its default. */
+  limits?: Partial<Limits>;
+  /** Decisions of one round; 25 by default. */
+  decisionsPerRound?: number;
+  /** Milliseconds that a round may take; 300 by default. */
+  roundMs?: number;
 }
 
 /** Which store to open. */
@@ -70,6 +83,7 @@ const metaMaxAgeMs = 60_000;
 /** A master's state. Close it when done. */
 export class KvStore {
   readonly #access: KvAccess;
+  readonly #context: StoreContext;
   #meta: { record: MetaRecord; readAtMs: number } | undefined;
 
   /** Uses an open store. */
@@ -80,6 +94,15 @@ export class KvStore {
       random: options.random ?? systemRandom,
       timeoutMs: options.timeoutMs ?? 10_000,
     });
+    const periodMs = options.periodMs ?? 20_000;
+    this.#context = {
+      access: this.#access,
+      periodMs,
+      busyPeriodMs: Math.min(periodMs, options.busyPeriodMs ?? 5_000),
+      limits: { ...defaultLimits, ...options.limits },
+      decisionsPerRound: options.decisionsPerRound ?? 25,
+      roundMs: options.roundMs ?? 300,
+    };
   }
 
   /**
@@ -99,46 +122,31 @@ export class KvStore {
    * failed, in which case the next report makes good.
    */
   async report(info: NodeHostInfo): Promise<ReportReply> {
-    await this.#requireWritable(info);
-    const access = this.#access;
-    const rows = rowsOf(info);
-    const w = access.randomHex(8);
-    let want: number[] | undefined;
-    for (let attempt = 0; attempt < maxAttempts; attempt++) {
-      const entry = await access.get(hostKey(info.nodeHostId));
-      const host = entry.value as HostRecord | null;
-      if (host?.w === w) return { accepted: true, want: want ?? [] };
-      if (host !== null && !isNewer(info, host)) {
-        return { accepted: false, want: [] };
-      }
-      const nodes = await changeOfNodes(access, rows, info.nodeHostId, host);
-      const log = await changeOfLog(access, info, host);
-      // A membership that is lacking leaves the digest empty, so that this host's rows all count as changed.
-      const changed = host?.digest === ""
-        ? new Set(rows.map((row) => row.clusterId))
-        : changedClusters(rows, nodes);
-      want ??= await takeMemberships(
-        access,
-        info.clusterInfoList.filter((cluster) =>
-          isFull(cluster) || changed.has(cluster.clusterId)
-        ),
-        info.nodeHostId,
-      );
-      const isLacking = want.length > 0;
-      const write = { info, rows, entry, nodes, log, isLacking, w };
-      if (await writeHost(access, write)) return { accepted: true, want };
-    }
-    throw new RaftError(
-      "busy",
-      `Cannot store the report of ${info.nodeHostId}: its record changed ${maxAttempts} times meanwhile`,
-    );
+    const meta = await this.#requireWritable(info);
+    return await takeReport(this.#context, meta.epoch, info);
+  }
+
+  /**
+   * Carries out an operator's command.
+   *
+   * @throws {CommandError} if it makes no sense as things are.
+   * @throws {RaftError} if the store failed.
+   */
+  async command(
+    command: Command,
+    options?: CommandOptions,
+  ): Promise<CommandResult> {
+    const meta = await this.#requireWriter();
+    return await carryOutCommand(this.#context, meta.epoch, command, options);
   }
 
   /** Index of the last known membership change, by cluster. */
   async configChangeIndexes(): Promise<Map<number, number>> {
     const indexes = new Map<number, number>();
     for await (const { key, value } of this.#access.list(["c"], 1_000)) {
-      indexes.set(Number(key[1]), (value as ClusterRecord).cci);
+      const { life, cci } = value as ClusterRecord;
+      // While it is launched, everybody is to say in full what the members are.
+      if (life !== "launching") indexes.set(Number(key[1]), cci);
     }
     return indexes;
   }
@@ -224,14 +232,8 @@ export class KvStore {
     return id > 1n ? id : this.#randomDeploymentId();
   }
 
-  async #requireWritable(info: NodeHostInfo): Promise<void> {
-    const meta = await this.#readMeta();
-    if (meta.minWriter > schemaVersion) {
-      throw new RaftError(
-        "notReady",
-        `Cannot write to the store: it wants a master of schema ${meta.minWriter}, this one has ${schemaVersion}`,
-      );
-    }
+  async #requireWritable(info: NodeHostInfo): Promise<MetaRecord> {
+    const meta = await this.#requireWriter();
     if (
       info.deploymentId !== undefined && info.deploymentId !== meta.deploymentId
     ) {
@@ -240,6 +242,37 @@ export class KvStore {
         `Cannot take the report of ${info.nodeHostId}: it belongs to deployment ${info.deploymentId}, this is ${meta.deploymentId}`,
       );
     }
+    return meta;
+  }
+
+  /** A store of an older schema is made one of this: older masters then read it, and leave it alone (M20). */
+  async #requireWriter(): Promise<MetaRecord> {
+    const meta = await this.#readMeta();
+    if (meta.minWriter > schemaVersion) {
+      throw new RaftError(
+        "notReady",
+        `Cannot write to the store: it wants a master of schema ${meta.minWriter}, this one has ${schemaVersion}`,
+      );
+    }
+    if (meta.minWriter === schemaVersion) return meta;
+    const entry = await this.#access.get(metaKey);
+    const stored = entry.value as MetaRecord | null;
+    if (stored !== null && stored.minWriter < schemaVersion) {
+      const w = this.#access.randomHex(8);
+      const next: MetaRecord = {
+        ...stored,
+        w,
+        v: schemaVersion,
+        schema: Math.max(stored.schema, schemaVersion),
+        minWriter: schemaVersion,
+      };
+      const atomic = this.#access.atomic()
+        .check({ key: metaKey, versionstamp: entry.versionstamp })
+        .set(metaKey, next);
+      await this.#access.commit(atomic, metaKey, w);
+    }
+    this.#meta = undefined;
+    return await this.#readMeta();
   }
 }
 

@@ -14,8 +14,10 @@ export type {
   KvEntry,
   KvKey,
   KvKeyPart,
+  KvListOptions,
   KvOpener,
   KvReadOptions,
+  KvSelector,
 } from "./kv.ts";
 export { KvMasterClient, kvMasterClient } from "./kv_client.ts";
 export type { KvMasterClientOptions } from "./kv_client.ts";
@@ -26,13 +28,27 @@ export type {
   NodeHostSummary,
   NodeSummary,
 } from "./overview.ts";
+export { CommandError } from "./operator.ts";
 export type {
+  ClusterCommand,
+  ClusterWish,
+  Command,
+  CommandOptions,
+  CommandResult,
+  GlobalCommand,
+  HostCommand,
+} from "./operator.ts";
+export type {
+  Acknowledgement,
   ClusterInfo,
   IMasterClient,
   MasterClientFactory,
+  MasterRequest,
   NodeHostInfo,
   NodeInfo,
   ReportReply,
+  RequestKind,
 } from "./protocol.ts";
-export type { ClusterLife } from "./schema.ts";
+export type { Limits } from "./scheduler/view.ts";
+export type { ClusterLife, RegionWish } from "./schema.ts";
 export type { MasterClock } from "./system.ts";

@@ -3,10 +3,11 @@ import type { KvAccess } from "./kv_access.ts";
 import type {
   AddressRecord,
   ClusterLife,
-  ClusterRecord,
   HostRecord,
+  MemberRecord,
   SliceRecord,
 } from "./schema.ts";
+import { readCluster } from "./schema.ts";
 import { type NodeRow, unpackRows } from "./wire/mod.ts";
 
 /** A NodeHost as last reported. */
@@ -43,6 +44,8 @@ export interface NodeSummary {
   isLeader: boolean;
   /** Whether it did not know its membership yet. */
   pending: boolean;
+  /** Whether it was too far behind to be counted on. */
+  isLagging: boolean;
   /** Index of the last membership change it had applied. */
   configChangeIndex: number;
   /** Milliseconds since that report. */
@@ -130,12 +133,12 @@ export async function listClusters(
   const clusters = new Map<number, ClusterSummary>();
   for await (const { key, value } of access.list(["c"], 1_000)) {
     const clusterId = Number(key[1]);
-    const { life, cci, voters } = value as ClusterRecord;
+    const { life, cci, members } = readCluster(value)!;
     clusters.set(clusterId, {
       clusterId,
       life,
       configChangeIndex: cci,
-      members: voters,
+      members: addressesOf(members),
       leader: null,
       nodes: [],
     });
@@ -153,6 +156,17 @@ export async function listClusters(
   }
   for (const cluster of clusters.values()) cluster.leader = leaderOf(cluster);
   return [...clusters.values()].sort((a, b) => a.clusterId - b.clusterId);
+}
+
+/** Raft address of each member that counts for majorities. */
+function addressesOf(
+  members: Record<number, MemberRecord>,
+): Record<number, string> {
+  const addresses: Record<number, string> = {};
+  for (const [id, { role, address }] of Object.entries(members)) {
+    if (role !== "observer") addresses[Number(id)] = address;
+  }
+  return addresses;
 }
 
 function unknownCluster(clusterId: number): ClusterSummary {

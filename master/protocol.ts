@@ -22,6 +22,10 @@ export interface ClusterInfo {
   observers?: Record<number, string>;
   /** Address of each witness by node id; absent if there are none. */
   witnesses?: Record<number, string>;
+  /** The NodeHost of each member by node id, as far as the membership records it. */
+  nodeHostIds?: Record<number, string>;
+  /** The node is too far behind, or knows no leader: it cannot be counted on yet. */
+  isLagging?: boolean;
 }
 
 /** Names one node. */
@@ -56,6 +60,71 @@ export interface NodeHostInfo {
   seq?: number;
   /** The deployment the NodeHost belongs to. A master of another one refuses the report. */
   deploymentId?: bigint;
+  /** Names of the state machines it can run: its `stateMachines`. Nothing is placed where its app is missing. */
+  apps?: string[];
+  /** Failure domain within its region: rack, zone. */
+  failureDomain?: string;
+  /** How much it takes compared with others; 1 if it does not say. */
+  capacity?: number;
+  /** Its disk is nearly full: nothing more should be placed there. */
+  isDiskLow?: boolean;
+  /** Those of the NodeHosts that the last reply asked about which it still hears. */
+  hears?: string[];
+  /** What became of requests since the last report. */
+  acknowledgements?: Acknowledgement[];
+  /** Its epoch of the last reply: a report that answers requests of another one answers none. */
+  epoch?: string;
+}
+
+/** What a master asks a NodeHost to do. */
+export type RequestKind =
+  | "launch"
+  | "join"
+  | "restore"
+  | "addObserver"
+  | "promote"
+  | "remove"
+  | "kill"
+  | "transfer";
+
+/** One request of a master to a NodeHost. Doing it twice does no harm. */
+export interface MasterRequest {
+  /** Names the state of the store that it comes from; requests of an older one are void. */
+  epoch: string;
+  /** The cluster. */
+  clusterId: number;
+  /** Number of the step: it grows with each step of the cluster. */
+  n: number;
+  /** What to do. */
+  kind: RequestKind;
+  /** The node it is about. */
+  nodeId: number;
+  /** Membership changes: valid only under this index. */
+  expectedConfigChangeIndex: number;
+  /** `launch`: address of every initial member. */
+  members?: Record<number, string>;
+  /** `addObserver`, `promote`: where the new node is, or will be. */
+  address?: string;
+  /** `launch`, `join`, `restore`: name of the state machine. */
+  app?: string;
+  /** `launch`, `join`, `restore`: further fields of `ClusterConfig`. */
+  config?: Record<string, number>;
+  /** `transfer`: the node that should lead. */
+  target?: number;
+}
+
+/** What became of a request. */
+export interface Acknowledgement {
+  /** The cluster. */
+  clusterId: number;
+  /** Number of the step. */
+  n: number;
+  /** It was done, or there was nothing to do. */
+  isDone: boolean;
+  /** If not: code of the `RaftError`, or `"refused"`. */
+  code?: string;
+  /** If not: the reason. */
+  detail?: string;
 }
 
 /** What a master answers to a report. */
@@ -64,6 +133,16 @@ export interface ReportReply {
   accepted: boolean;
   /** Clusters whose membership the master lacks, and wants in the next report. */
   want: number[];
+  /** Names the state of the store: another one after it was restored from a copy. */
+  epoch?: string;
+  /** Logical time of the masters. */
+  tick?: number;
+  /** What the NodeHost should do. Repeated until it is done, or has become pointless. */
+  requests?: MasterRequest[];
+  /** Silent NodeHosts: the next report should say which of them are still heard. */
+  silent?: string[];
+  /** Milliseconds after which to report again. */
+  nextReportMs?: number;
 }
 
 /** How a NodeHost reaches a master. `url` is one of its `masterServers`. */
@@ -74,12 +153,15 @@ export interface IMasterClient {
   stop(): Promise<void>;
   /** Asks for the deployment id, which never changes. */
   getDeploymentId(url: string, options?: WaitOptions): Promise<bigint>;
-  /** Reports; what the master wants done is kept for `handleMasterRequests`. */
+  /**
+   * Reports; what the master wants done is kept for `handleMasterRequests`. A client that returns the reply lets the
+   * master say when the next report is due.
+   */
   sendNodeHostInfo(
     url: string,
     info: NodeHostInfo,
     options?: WaitOptions,
-  ): Promise<void>;
+  ): Promise<ReportReply | void>;
   /** Carries out what the master asked for. */
   handleMasterRequests(options?: WaitOptions): Promise<void>;
 }

@@ -2,13 +2,15 @@
 import type { KvAtomic, KvEntry, KvKey } from "./kv.ts";
 import type { KvAccess } from "./kv_access.ts";
 import type { NodeHostInfo } from "./protocol.ts";
+import { addClaim, type AddressClaim } from "./store_address.ts";
 import {
-  addressKey,
-  type AddressRecord,
+  clockKey,
+  type ClockRecord,
   hostKey,
   type HostRecord,
   logKey,
   nodesKey,
+  readHost,
   schemaVersion,
   type SliceRecord,
 } from "./schema.ts";
@@ -49,7 +51,7 @@ export async function changeOfNodes(
   access: KvAccess,
   rows: readonly NodeRow[],
   hostId: string,
-  host: HostRecord | null,
+  host: HostRecord | undefined,
 ): Promise<SliceChange | undefined> {
   const slices = sliceNodes(rows);
   if (host?.digest === digestOf(slices)) return undefined;
@@ -65,7 +67,7 @@ export async function changeOfNodes(
 export async function changeOfLog(
   access: KvAccess,
   info: NodeHostInfo,
-  host: HostRecord | null,
+  host: HostRecord | undefined,
 ): Promise<SliceChange | undefined> {
   if (!info.logInfoIncluded) return undefined;
   const slices = sliceLog(info.logInfo);
@@ -103,12 +105,12 @@ function hasSameBytes(a: Uint8Array, b: Uint8Array | undefined): boolean {
     a.every((byte, i) => byte === b[i]);
 }
 
-/** The clusters whose row is not the one that was stored. */
+/** The clusters whose row is not the one that was stored; those of which there is none any more come last. */
 export function changedClusters(
   rows: readonly NodeRow[],
   change: SliceChange | undefined,
-): Set<number> {
-  if (change === undefined) return new Set();
+): { changed: Set<number>; left: number[] } {
+  if (change === undefined) return { changed: new Set(), left: [] };
   const old = new Map<number, NodeRow>();
   for (const slice of change.old) {
     for (const row of unpackRows(slice)) old.set(row.clusterId, row);
@@ -116,9 +118,24 @@ export function changedClusters(
   const changed = rows.filter((row) => {
     const before = old.get(row.clusterId);
     return before?.nodeId !== row.nodeId ||
-      before.configChangeIndex !== row.configChangeIndex;
+      before.configChangeIndex !== row.configChangeIndex ||
+      before.pending !== row.pending || before.isLagging !== row.isLagging;
   });
-  return new Set(changed.map((row) => row.clusterId));
+  for (const row of rows) old.delete(row.clusterId);
+  return {
+    changed: new Set(changed.map((row) => row.clusterId)),
+    left: [...old.keys()],
+  };
+}
+
+/** What a report does to the clock. */
+export interface ClockChange {
+  /** As it was read. */
+  readonly entry: KvEntry;
+  /** It is to be this; the same as was read for no change. */
+  readonly record: ClockRecord;
+  /** Whether it is written. */
+  readonly isDue: boolean;
 }
 
 /** Everything that {@link writeHost} writes. */
@@ -129,6 +146,10 @@ export interface HostWrite {
   readonly rows: readonly NodeRow[];
   /** The NodeHost's record as it was read; nothing is written if it changed since. */
   readonly entry: KvEntry;
+  /** The clock as it was read, and as it is to be: written only if they differ. */
+  readonly clock: ClockChange;
+  /** Whether it may be at its address. */
+  readonly claim: AddressClaim;
   /** See {@link changeOfNodes}. */
   readonly nodes: SliceChange | undefined;
   /** See {@link changeOfLog}. */
@@ -140,17 +161,17 @@ export interface HostWrite {
 }
 
 /**
- * Writes a NodeHost's record with its slices in one commit. If both kinds of slices do not fit into one commit, the log's
- * follow in a second; without it, the next report that includes them will do.
+ * Writes a NodeHost's record with its slices in one commit, and the clock if time grows. If both kinds of slices do not
+ * fit into one commit, the log's follow in a second; without it, the next report that includes them will do.
  *
- * @returns `false` if the record had changed.
+ * @returns Whether it was written, with the version of the clock if that is known. `false`: a record had changed.
  * @throws {RaftError} if the store failed.
  */
 export async function writeHost(
   access: KvAccess,
   write: HostWrite,
-): Promise<boolean> {
-  const { info, entry, nodes, log, w } = write;
+): Promise<{ ok: boolean; versionstamp?: string }> {
+  const { info, entry, clock, nodes, log, w } = write;
   const key = hostKey(info.nodeHostId);
   const isLogLater = sliceBytes(nodes) + sliceBytes(log) >
     maxSliceBytesPerCommit;
@@ -158,12 +179,27 @@ export async function writeHost(
   const atomic = access.atomic()
     .check({ key, versionstamp: entry.versionstamp })
     .set(key, record);
+  if (clock.isDue) {
+    const { versionstamp } = clock.entry;
+    atomic.check({ key: clockKey, versionstamp })
+      .set(clockKey, { ...clock.record, v: schemaVersion, w });
+  }
   addSlices(atomic, nodes, w);
   if (!isLogLater) addSlices(atomic, log, w);
-  await addAddress(access, atomic, write);
-  if (!await access.commit(atomic, key, w)) return false;
+  const { nodeHostId: hostId, nodeHostAddress: address } = info;
+  addClaim(atomic, write.claim, { hostId, address, w });
+  const { ok, versionstamp, failure } = await access.tryCommit(atomic);
+  if (!ok) {
+    const { value } = await access.get(key);
+    if ((value as HostRecord | null)?.w !== w) {
+      if (failure !== undefined) throw failure;
+      return { ok: false };
+    }
+  }
   if (isLogLater) await writeLogLater(access, write);
-  return true;
+  return versionstamp === undefined || isLogLater
+    ? { ok: true }
+    : { ok: true, versionstamp };
 }
 
 function sliceBytes(change: SliceChange | undefined): number {
@@ -184,15 +220,21 @@ function addSlices(
 /** The record after the report; fields that this version does not know stay. */
 function recordAfter(
   access: KvAccess,
-  { info, rows, entry, nodes, isLacking, w }: HostWrite,
+  { info, rows, entry, clock, claim, nodes, isLacking, w }: HostWrite,
   log: SliceChange | undefined,
 ): HostRecord {
-  const old = entry.value as HostRecord | null;
+  const old = readHost(entry.value);
+  const { tick } = clock.record;
+  const boot = info.boot ?? old?.boot ?? 0;
+  const isBack = old === undefined || old.boot !== boot || old.state !== "ok";
+  const { cursor, ...kept } = withoutDescription(old ?? {});
   return {
-    ...old,
+    ...kept,
+    // A walk over the clusters of a NodeHost that is drained goes on; one over those of a dead one is pointless now.
+    ...(cursor === undefined || old?.state !== "ok" ? {} : { cursor }),
     v: schemaVersion,
     w,
-    boot: info.boot ?? old?.boot ?? 0,
+    boot,
     seq: info.seq ?? old?.seq ?? 0,
     atMs: access.now(),
     addr: info.nodeHostAddress,
@@ -204,30 +246,45 @@ function recordAfter(
     slices: nodes?.sliceCount ?? old?.slices ?? 0,
     logDigest: log?.digest ?? old?.logDigest ?? "",
     logSlices: log?.sliceCount ?? old?.logSlices ?? 0,
+    tick,
+    since: isBack ? tick : old.since,
+    state: "ok",
+    ...selfDescription(info),
+    ...heard(info, old, tick),
+    ...(claim.kind === "taken" ? { conflict: claim.by } : {}),
   };
 }
 
-/** Says who is at the address; takes the NodeHost's old address back, unless somebody else is there by now. */
-async function addAddress(
-  access: KvAccess,
-  atomic: KvAtomic,
-  { info, entry, w }: HostWrite,
-): Promise<void> {
-  const before = (entry.value as HostRecord | null)?.addr;
-  if (before === info.nodeHostAddress) return;
-  atomic.set(
-    addressKey(info.nodeHostAddress),
-    {
-      v: schemaVersion,
-      w,
-      host: info.nodeHostId,
-    } satisfies AddressRecord,
-  );
-  if (before === undefined) return;
-  const old = await access.get(addressKey(before));
-  if ((old.value as AddressRecord | null)?.host !== info.nodeHostId) return;
-  atomic.check({ key: old.key, versionstamp: old.versionstamp })
-    .delete(old.key);
+function withoutDescription(old: Partial<HostRecord>): Partial<HostRecord> {
+  const { conflict: _, apps: _1, domain: _2, ...rest } = old;
+  const { capacity: _3, isDiskLow: _4, ...kept } = rest;
+  return kept;
+}
+
+/** What a NodeHost may say of itself; what it no longer says is forgotten. */
+function selfDescription(info: NodeHostInfo): Partial<HostRecord> {
+  const { apps, failureDomain, capacity, isDiskLow } = info;
+  return {
+    ...(apps === undefined ? {} : { apps: [...apps].sort() }),
+    ...(failureDomain === undefined ? {} : { domain: failureDomain }),
+    ...(capacity === undefined ? {} : { capacity }),
+    ...(isDiskLow === undefined ? {} : { isDiskLow }),
+  };
+}
+
+/** Whom it hears, of those it was asked about; older answers fade. */
+function heard(
+  info: NodeHostInfo,
+  old: HostRecord | undefined,
+  tick: number,
+): Partial<HostRecord> {
+  const hears: Record<string, number> = {};
+  for (const [id, at] of Object.entries(old?.hears ?? {})) {
+    if (tick - at < 4) hears[id] = at;
+  }
+  for (const id of info.hears ?? []) hears[id] = tick;
+  if (Object.keys(hears).length > 0) return { hears };
+  return old?.hears === undefined ? {} : { hears };
 }
 
 async function writeLogLater(

@@ -1,32 +1,67 @@
-/** How the memberships of a report get into the clusters' records. */
+/** How the memberships and nodes of a report get into the clusters' records. */
 import { RaftError } from "../raft/errors.ts";
-import { type ClusterImage, isWanted, reconcile } from "./cluster_image.ts";
+import {
+  type ClusterImage,
+  isManaged,
+  isWanted,
+  reconcile,
+  type Reporter,
+  withNode,
+} from "./cluster_image.ts";
+import type { KvEntry } from "./kv.ts";
 import { inParallel, type KvAccess, maxKeysAtOnce } from "./kv_access.ts";
-import type { ClusterInfo } from "./protocol.ts";
-import { clusterKey, type ClusterRecord, schemaVersion } from "./schema.ts";
+import type { ClusterInfo, MasterRequest } from "./protocol.ts";
+import { clusterKey, readCluster, tombKey, type TombRecord } from "./schema.ts";
+import { addCluster } from "./store_index.ts";
 
 const maxAttempts = 16;
 
+/** A cluster that a report says something new about. */
+export interface ClusterNews {
+  readonly clusterId: number;
+  /** What is said of it; `undefined`: the NodeHost lists it no longer. */
+  readonly info: ClusterInfo | undefined;
+}
+
+/** What {@link takeNews} works with. */
+export interface NewsContext extends Reporter {
+  readonly access: KvAccess;
+  /** The store's. */
+  readonly epoch: string;
+}
+
+/** What became of a report's news. */
+export interface NewsResult {
+  /** Clusters whose membership is lacking. */
+  want: number[];
+  /** Clusters that are the master's and of which something changed. */
+  moved: number[];
+  /** What the NodeHost should stop: nodes of clusters that were deleted. */
+  kills: MasterRequest[];
+}
+
 /**
- * Takes over the memberships that are told in full, and returns the ids of the clusters whose membership is lacking.
- * Ten clusters share a commit, which on a local disk is one sync.
+ * Takes over what a report says of clusters. Ten clusters share a commit, which on a local disk is one sync.
  *
  * @throws {RaftError} if the store failed; what was written stays, and does no harm.
  */
-export async function takeMemberships(
-  access: KvAccess,
-  clusters: readonly ClusterInfo[],
-  nodeHostId: string,
-): Promise<number[]> {
-  const groups: ClusterInfo[][] = [];
-  for (let i = 0; i < clusters.length; i += maxKeysAtOnce) {
-    groups.push(clusters.slice(i, i + maxKeysAtOnce));
+export async function takeNews(
+  context: NewsContext,
+  news: readonly ClusterNews[],
+): Promise<NewsResult> {
+  const groups: ClusterNews[][] = [];
+  for (let i = 0; i < news.length; i += maxKeysAtOnce) {
+    groups.push(news.slice(i, i + maxKeysAtOnce));
   }
-  const wanted = await inParallel(
+  const results = await inParallel(
     groups,
-    (group) => takeGroup(access, group, nodeHostId),
+    (group) => takeGroup(context, group),
   );
-  return wanted.flat();
+  return {
+    want: results.flatMap((result) => result.want),
+    moved: results.flatMap((result) => result.moved),
+    kills: results.flatMap((result) => result.kills),
+  };
 }
 
 /**
@@ -34,45 +69,87 @@ export async function takeMemberships(
  * a commit without an answer happened, and a new commit under the checks of that reading fences a late one.
  */
 async function takeGroup(
-  access: KvAccess,
-  group: readonly ClusterInfo[],
-  nodeHostId: string,
-): Promise<number[]> {
-  const keys = group.map((info) => clusterKey(info.clusterId));
+  context: NewsContext,
+  group: readonly ClusterNews[],
+): Promise<NewsResult> {
+  const { access } = context;
+  const keys = group.map(({ clusterId }) => clusterKey(clusterId));
+  const moved = new Set<number>();
   let failure: RaftError | undefined;
   for (let attempt = 0; attempt < maxAttempts; attempt++) {
     const entries = await access.getMany(keys);
-    const records = entries.map((entry) =>
-      (entry.value as ClusterRecord | null) ?? undefined
-    );
+    const records = entries.map((entry) => readCluster(entry.value));
+    const kills = await killsOfDeleted(context, group, entries);
+    const dead = new Set(kills.map((kill) => kill.clusterId));
     const atomic = access.atomic();
     let changes = 0;
-    group.forEach((info, i) => {
-      const image = reconcile(records[i], info, nodeHostId);
+    group.forEach((one, i) => {
+      const before = records[i];
       const entry = entries[i];
-      if (image === undefined || entry === undefined) return;
-      atomic.check({ key: entry.key, versionstamp: entry.versionstamp })
-        .set(entry.key, stored(image, access.randomHex(8)));
+      const after = dead.has(one.clusterId)
+        ? undefined
+        : nextImage(before, one.info, context);
+      if (after === undefined || entry === undefined) return;
+      const { epoch, tick } = context;
+      const { clusterId } = one;
+      const w = access.randomHex(8);
+      addCluster(atomic, { clusterId, entry, before, after, epoch, tick, w });
+      if (isManaged(after)) moved.add(clusterId);
       changes++;
     });
-    if (changes === 0) {
-      return group.filter((info, i) => isWanted(records[i], info))
-        .map((info) => info.clusterId);
-    }
+    const result = { want: wanted(group, records), moved: [...moved], kills };
+    if (changes === 0) return result;
     if (failure !== undefined) throw failure;
-    const result = await access.tryCommit(atomic);
-    failure = result.failure;
-    if (result.ok) {
-      return group.filter((info, i) => isWanted(records[i], info))
-        .map((info) => info.clusterId);
-    }
+    const { ok, failure: trouble } = await access.tryCommit(atomic);
+    if (ok) return result;
+    failure = trouble;
   }
   throw new RaftError(
     "busy",
-    `Cannot store the memberships of ${nodeHostId}: their records changed ${maxAttempts} times meanwhile`,
+    `Cannot store the memberships of ${context.hostId}: their records changed ${maxAttempts} times meanwhile`,
   );
 }
 
-function stored(image: ClusterImage, w: string): ClusterRecord {
-  return { ...image, v: schemaVersion, w };
+function nextImage(
+  before: ClusterImage | undefined,
+  info: ClusterInfo | undefined,
+  reporter: Reporter,
+): ClusterImage | undefined {
+  if (info !== undefined) return reconcile(before, info, reporter);
+  if (before === undefined) return undefined;
+  const after = withNode(before, undefined, reporter);
+  return after === before ? undefined : after;
+}
+
+function wanted(
+  group: readonly ClusterNews[],
+  records: readonly (ClusterImage | undefined)[],
+): number[] {
+  return group.filter(({ info }, i) =>
+    info !== undefined && isWanted(records[i], info)
+  ).map(({ clusterId }) => clusterId);
+}
+
+/** A node of a deleted cluster: its NodeHost did not hear of the deletion. */
+async function killsOfDeleted(
+  { access, epoch }: NewsContext,
+  group: readonly ClusterNews[],
+  entries: readonly KvEntry[],
+): Promise<MasterRequest[]> {
+  const unknown = group.filter(({ info }, i) =>
+    info !== undefined && entries[i]?.value === null
+  );
+  if (unknown.length === 0) return [];
+  const keys = unknown.map(({ clusterId }) => tombKey(clusterId));
+  const tombs = await access.getMany(keys);
+  return unknown.flatMap(({ clusterId, info }, i) => {
+    const tomb = tombs[i]?.value as TombRecord | null;
+    if (tomb === null || tomb === undefined || info === undefined) return [];
+    const { nodeId } = info;
+    const kind = "kill" as const;
+    const n = tomb.steps;
+    return [
+      { epoch, clusterId, n, kind, nodeId, expectedConfigChangeIndex: 0 },
+    ];
+  });
 }

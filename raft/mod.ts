@@ -89,9 +89,13 @@ export type {
   StoredFile,
 } from "../storage/file_system.ts";
 export type {
+  Acknowledgement,
   ClusterInfo,
   IMasterClient,
   MasterClientFactory,
+  MasterRequest,
   NodeHostInfo,
   NodeInfo,
+  ReportReply,
+  RequestKind,
 } from "../master/protocol.ts";

@@ -3,7 +3,11 @@
  * carry out what masters ask for. Masters are optional to a running NodeHost: whatever fails here is logged, and the
  * next period tries again.
  */
-import type { IMasterClient, NodeHostInfo } from "../master/protocol.ts";
+import type {
+  IMasterClient,
+  NodeHostInfo,
+  ReportReply,
+} from "../master/protocol.ts";
 import { RaftError } from "./errors.ts";
 import type { Clock, Logger, Random, Timer } from "./ports.ts";
 
@@ -161,7 +165,11 @@ export class Reporter {
     return { ...this.#deps.nodeHostInfo(includeLog), seq };
   }
 
-  #send(server: string, info: NodeHostInfo, shareMs: number): Promise<void> {
+  #send(
+    server: string,
+    info: NodeHostInfo,
+    shareMs: number,
+  ): Promise<ReportReply | void> {
     const timeoutMs = Math.ceil(shareMs);
     return this.#bounded(
       timeoutMs,

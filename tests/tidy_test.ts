@@ -183,6 +183,12 @@ const layers: readonly Layer[] = [
     types: ["master/protocol.ts"],
   },
   {
+    name: "master/scheduler",
+    holds: below("master/scheduler"),
+    values: ["master/cluster_image.ts"],
+    types: ["master/schema.ts"],
+  },
+  {
     name: "master server",
     holds: (path) => masterServer.test(path),
     values: ["master/", "raft/logger.ts", ...errorsAndLimits],
@@ -191,7 +197,7 @@ const layers: readonly Layer[] = [
   {
     name: "master",
     holds: below("master"),
-    values: ["master/wire/", ...errorsAndLimits],
+    values: ["master/wire/", "master/scheduler/", ...errorsAndLimits],
     types: ["raft/"],
   },
   {

@@ -5,7 +5,12 @@
  * Reports come from strangers, so reading builds a new value from fields that were each checked. Fields that are not
  * known are passed over: a newer NodeHost may say more.
  */
-import type { ClusterInfo, NodeHostInfo, NodeInfo } from "../protocol.ts";
+import type {
+  Acknowledgement,
+  ClusterInfo,
+  NodeHostInfo,
+  NodeInfo,
+} from "../protocol.ts";
 
 /** Bytes of one report at most, as it travels. */
 export const maxReportBytes = 4 * 1024 * 1024;
@@ -14,6 +19,8 @@ export const maxReportBytes = 4 * 1024 * 1024;
 const maxClusters = 25_000;
 const maxLogNodes = 40_000;
 const maxMembers = 127;
+const maxApps = 100;
+const maxHeard = 16;
 
 type Fields = Record<string, unknown>;
 
@@ -103,9 +110,19 @@ function readCluster(name: string, value: unknown): ClusterInfo {
     pending: readBoolean(`${name}.pending`, fields.pending),
     incomplete: readBoolean(`${name}.incomplete`, fields.incomplete),
   };
+  if (fields.isLagging !== undefined) {
+    cluster.isLagging = readBoolean(`${name}.isLagging`, fields.isLagging);
+  }
   if (cluster.pending || cluster.incomplete) {
     cluster.nodes = {}; // Whatever was sent has no meaning.
-  } else if (Object.keys(cluster.nodes).length === 0) {
+    return cluster;
+  }
+  for (const role of ["observers", "witnesses", "nodeHostIds"] as const) {
+    const members = fields[role];
+    if (members === undefined) continue;
+    cluster[role] = readMembers(`${name}.${role}`, members);
+  }
+  if (Object.keys(cluster.nodes).length === 0) {
     refuse(`${name}.nodes`, "is empty, but neither pending nor incomplete");
   }
   return cluster;
@@ -174,7 +191,55 @@ export function readReport(value: unknown): NodeHostInfo {
   if (fields.deploymentId !== undefined) {
     info.deploymentId = readDeploymentId(fields.deploymentId);
   }
-  return info;
+  return { ...info, ...readExtras(fields) };
+}
+
+/** What reports of the first version did not have. */
+function readExtras(fields: Fields): Partial<NodeHostInfo> {
+  const extras: Partial<NodeHostInfo> = {};
+  const { apps, hears, acknowledgements } = fields;
+  if (apps !== undefined) {
+    extras.apps = readList("apps", apps, maxApps)
+      .map((app, i) => readText(`apps[${i}]`, app));
+  }
+  if (fields.failureDomain !== undefined) {
+    extras.failureDomain = readText("failureDomain", fields.failureDomain);
+  }
+  if (fields.capacity !== undefined) {
+    extras.capacity = readInteger("capacity", fields.capacity, 1);
+  }
+  if (fields.isDiskLow !== undefined) {
+    extras.isDiskLow = readBoolean("isDiskLow", fields.isDiskLow);
+  }
+  if (hears !== undefined) {
+    extras.hears = readList("hears", hears, maxHeard)
+      .map((id, i) => readName(`hears[${i}]`, id, 128));
+  }
+  if (fields.epoch !== undefined) {
+    extras.epoch = readName("epoch", fields.epoch, 64);
+  }
+  if (acknowledgements !== undefined) {
+    extras.acknowledgements = readList(
+      "acknowledgements",
+      acknowledgements,
+      maxClusters,
+    ).map(readAcknowledgement);
+  }
+  return extras;
+}
+
+function readAcknowledgement(value: unknown, i: number): Acknowledgement {
+  const name = `acknowledgements[${i}]`;
+  const fields = readFields(name, value);
+  const one: Acknowledgement = {
+    clusterId: readInteger(`${name}.clusterId`, fields.clusterId, 1),
+    n: readInteger(`${name}.n`, fields.n, 0),
+    isDone: readBoolean(`${name}.isDone`, fields.isDone),
+  };
+  if (fields.code !== undefined) {
+    one.code = readText(`${name}.code`, fields.code);
+  }
+  return one;
 }
 
 /** The report as it travels, to be read by {@link readReport}. */

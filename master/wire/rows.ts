@@ -4,7 +4,7 @@
  *     ["hl",host,i]   +-- cluster (8B) --+-- node (8B) --+-- configChangeIndex (8B) --+-- flags (1B) --+  per node
  *     ["log",host,i]  +-- cluster (8B) --+-- node (8B) --+                                                per node
  *
- * Numbers are big-endian; flags: 1 leader, 2 pending. Rows are sorted by cluster, then node, so that equal content
+ * Numbers are big-endian; flags: 1 leader, 2 pending, 4 lagging (readers of version 1 pass over it). Rows are sorted by cluster, then node, so that equal content
  * has equal bytes. Node 0 stands for a cluster that was listed without saying which node of it runs.
  */
 import { createHash } from "./deps.ts";
@@ -22,6 +22,8 @@ export interface NodeRow {
   isLeader: boolean;
   /** Whether it did not know its membership yet. */
   pending: boolean;
+  /** Whether it was too far behind to be counted on. */
+  isLagging: boolean;
 }
 
 const sliceBytes = 32 * 1024;
@@ -29,6 +31,7 @@ const nodeRowBytes = 25;
 const logRowBytes = 16;
 const leaderFlag = 1;
 const pendingFlag = 2;
+const laggingFlag = 4;
 
 function byClusterThenNode(a: NodeInfo, b: NodeInfo): number {
   return a.clusterId - b.clusterId || a.nodeId - b.nodeId;
@@ -42,6 +45,7 @@ export function rowsOf(info: NodeHostInfo): NodeRow[] {
     configChangeIndex: cluster.pending ? 0 : cluster.configChangeIndex,
     isLeader: cluster.isLeader,
     pending: cluster.pending,
+    isLagging: cluster.isLagging === true,
   }));
   const described = new Set(rows.map((row) => row.clusterId));
   for (const clusterId of new Set(info.clusterIdList)) {
@@ -52,6 +56,7 @@ export function rowsOf(info: NodeHostInfo): NodeRow[] {
       configChangeIndex: 0,
       isLeader: false,
       pending: true,
+      isLagging: false,
     });
   }
   return rows.sort(byClusterThenNode);
@@ -67,7 +72,8 @@ function packRows(rows: readonly NodeRow[]): Uint8Array<ArrayBuffer> {
     view.setBigUint64(at + 16, BigInt(row.configChangeIndex));
     view.setUint8(
       at + 24,
-      (row.isLeader ? leaderFlag : 0) | (row.pending ? pendingFlag : 0),
+      (row.isLeader ? leaderFlag : 0) | (row.pending ? pendingFlag : 0) |
+        (row.isLagging ? laggingFlag : 0),
     );
   });
   return bytes;
@@ -85,6 +91,7 @@ export function unpackRows(bytes: Uint8Array): NodeRow[] {
       configChangeIndex: Number(view.getBigUint64(at + 16)),
       isLeader: (flags & leaderFlag) !== 0,
       pending: (flags & pendingFlag) !== 0,
+      isLagging: (flags & laggingFlag) !== 0,
     });
   }
   return rows;

@@ -1,8 +1,19 @@
 /** Reports, stores and clocks for the tests of the master. */
 import { openDenoKv } from "../../master/kv.ts";
-import type { Kv, KvAtomic, KvEntry, KvKey } from "../../master/kv.ts";
+import type {
+  Kv,
+  KvAtomic,
+  KvEntry,
+  KvKey,
+  KvListOptions,
+  KvSelector,
+} from "../../master/kv.ts";
 import { KvStore } from "../../master/kv_store.ts";
-import type { ClusterInfo, NodeHostInfo } from "../../master/protocol.ts";
+import type {
+  ClusterInfo,
+  NodeHostInfo,
+  ReportReply,
+} from "../../master/protocol.ts";
 import type { Timer } from "../../raft/ports.ts";
 
 /** A record of a cluster with three members, of which `nodeId` reports. */
@@ -40,6 +51,11 @@ export function report(
     logInfo: [],
     ...rest,
   };
+}
+
+/** What a reply says about the report itself. */
+export function brief({ accepted, want }: ReportReply): Partial<ReportReply> {
+  return { accepted, want };
 }
 
 /** Time that passes only when told to. */
@@ -105,10 +121,7 @@ export class FaultyKv implements Kv {
     return this.#kv.getMany(keys);
   }
 
-  list(
-    selector: { prefix: KvKey },
-    options?: { batchSize?: number },
-  ): AsyncIterable<KvEntry> {
+  list(selector: KvSelector, options?: KvListOptions): AsyncIterable<KvEntry> {
     this.counts.list++;
     return this.#kv.list(selector, options);
   }
@@ -117,7 +130,11 @@ export class FaultyKv implements Kv {
     const inner = this.#kv.atomic();
     const wrapper: KvAtomic = {
       check: (check) => (inner.check(check), wrapper),
-      set: (key, value) => (this.counts.set++, inner.set(key, value), wrapper),
+      set: (key, value, options) => {
+        this.counts.set++;
+        inner.set(key, value, options);
+        return wrapper;
+      },
       delete: (key) => (inner.delete(key), wrapper),
       commit: () => this.#commit(inner),
     };

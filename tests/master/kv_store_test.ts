@@ -3,7 +3,15 @@ import { openDenoKv } from "../../master/kv.ts";
 import { KvStore, openStore } from "../../master/kv_store.ts";
 import { RaftError } from "../../raft/errors.ts";
 import { schemaVersion } from "../../master/schema.ts";
-import { cluster, dump, type Fault, report, withStore } from "./fixtures.ts";
+import {
+  brief,
+  cluster,
+  dump,
+  type Fault,
+  type ManualClock,
+  report,
+  withStore,
+} from "./fixtures.ts";
 
 const byCode = (code: string) => (error: unknown) =>
   error instanceof RaftError && error.code === code;
@@ -96,7 +104,10 @@ Deno.test("KvStore.report() keeps what a NodeHost says, and its age", async () =
       boot: 2,
       seq: 5,
     });
-    assert.deepEqual(await store.report(info), { accepted: true, want: [] });
+    assert.deepEqual(brief(await store.report(info)), {
+      accepted: true,
+      want: [],
+    });
     clock.advance(1_500);
     assert.deepEqual(await store.nodeHosts(), [{
       nodeHostId: "host-1",
@@ -125,7 +136,10 @@ Deno.test("KvStore.report() changes nothing for an older pair of boot and seq (M
     }];
     for (const pair of olds) {
       const old = report(1, [cluster(2, 1)], { region: "south", ...pair });
-      assert.deepEqual(await store.report(old), { accepted: false, want: [] });
+      assert.deepEqual(brief(await store.report(old)), {
+        accepted: false,
+        want: [],
+      });
     }
     assert.deepEqual(await dump(kv, ["h"]), before);
     assert.deepEqual([...await store.configChangeIndexes()], [[1, 3]]);
@@ -146,7 +160,7 @@ Deno.test("KvStore.report() writes one record when nothing changed", async () =>
     await store.report(info);
     assert.deepEqual(kv.counts, {
       ...before,
-      get: before.get + 1,
+      getMany: before.getMany + 1, // Of the clock and its record: two read units.
       commit: before.commit + 1,
       set: before.set + 1,
     });
@@ -223,7 +237,10 @@ Deno.test("KvStore.report() finds out whether its write happened (M4)", async ()
       // The first commit stores the membership, the second the NodeHost.
       kv.faults = [fault, fault];
       const info = report(1, [cluster(1, 1)], { boot: 1, seq: 1 });
-      assert.deepEqual(await store.report(info), { accepted: true, want: [] });
+      assert.deepEqual(brief(await store.report(info)), {
+        accepted: true,
+        want: [],
+      });
       assert.equal(kv.counts.commit, 3);
       assert.deepEqual([...await store.configChangeIndexes()], [[1, 3]]);
     });
@@ -241,7 +258,7 @@ Deno.test("KvStore.report() makes good what failed with the next report (M4)", a
         byCode("notReady"),
       );
       const next = await store.report(report(1, clusters, { boot: 1, seq: 2 }));
-      assert.deepEqual(next, { accepted: true, want: [] });
+      assert.deepEqual(brief(next), { accepted: true, want: [] });
       assert.deepEqual([...await store.configChangeIndexes()], [[1, 3]]);
     });
   }
@@ -302,7 +319,7 @@ Deno.test("KvStore.report() takes 1,000 clusters from three NodeHosts at once", 
       }));
     }));
     assert.deepEqual(
-      replies,
+      replies.map(brief),
       Array.from({ length: 3 }, () => ({ accepted: true, want: [] })),
     );
     assert.equal((await store.configChangeIndexes()).size, 1_000);
@@ -362,15 +379,30 @@ Deno.test("KvStore.report() writes only the slices that changed", async () => {
   });
 });
 
-Deno.test("KvStore shows a NodeHost whose address another one took over", async () => {
-  await withStore(async (store, kv) => {
+/** Reports of NodeHost 9 until so many ticks have passed. */
+async function pass(
+  store: KvStore,
+  clock: ManualClock,
+  ticks: number,
+): Promise<void> {
+  for (let i = 0; i <= ticks; i++) {
+    await store.report(report(9));
+    clock.advance(20_000);
+  }
+}
+
+Deno.test("KvStore takes a new NodeHost at a silent one's address, which is gone then (M17)", async () => {
+  await withStore(async (store, kv, clock) => {
     const at = (n: number, nodeHostAddress: string) =>
       store.report(report(n, [], { nodeHostAddress }));
     await at(1, "a:1");
+    await pass(store, clock, 5);
     await at(2, "a:1");
     let [first, second] = await store.nodeHosts();
     assert.equal(first!.replacedBy, "host-2");
     assert.equal(second!.replacedBy, undefined);
+    const { value } = await kv.get(["h", "host-1"]);
+    assert.equal((value as Record<string, unknown>).state, "gone");
     await at(2, "b:1");
     await at(1, "c:1");
     [first, second] = await store.nodeHosts();
@@ -378,7 +410,21 @@ Deno.test("KvStore shows a NodeHost whose address another one took over", async 
     assert.deepEqual(Object.keys(await dump(kv, ["addr"])), [
       "addr/b:1",
       "addr/c:1",
+      "addr/h9:7001",
     ]);
+  });
+});
+
+Deno.test("KvStore does not believe a NodeHost at the address of one that is alive (M17)", async () => {
+  await withStore(async (store, kv) => {
+    await store.report(report(1, [cluster(1, 1)]));
+    const intruder = report(2, [cluster(1, 1, { configChangeIndex: 9 })], {
+      nodeHostAddress: "h1:7001",
+    });
+    assert.equal((await store.report(intruder)).accepted, false);
+    assert.deepEqual([...await store.configChangeIndexes()], [[1, 3]]);
+    const { value } = await kv.get(["h", "host-2"]);
+    assert.equal((value as Record<string, unknown>).conflict, "host-1");
   });
 });
 
@@ -414,7 +460,10 @@ Deno.test("KvStore.report() writes nothing into a store that wants a newer maste
   await withStore(async (store, kv) => {
     await store.deploymentId();
     const { value } = await kv.get(["meta"]);
-    const newer = { ...value as Record<string, unknown>, minWriter: 2 };
+    const newer = {
+      ...value as Record<string, unknown>,
+      minWriter: schemaVersion + 1,
+    };
     await kv.atomic().set(["meta"], newer).commit();
     const other = new KvStore({ kv });
     await assert.rejects(other.report(report(1)), byCode("notReady"));

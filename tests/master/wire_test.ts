@@ -186,6 +186,7 @@ Deno.test("Rows are packed sorted, in slices of whole rows, and come back", () =
     configChangeIndex: big - 1_499,
     isLeader: false,
     pending: false,
+    isLagging: false,
   });
   assert.deepEqual(rows[1_500], {
     clusterId: 9_999,
@@ -193,6 +194,7 @@ Deno.test("Rows are packed sorted, in slices of whole rows, and come back", () =
     configChangeIndex: 0,
     isLeader: false,
     pending: true,
+    isLagging: false,
   });
   const reversed = report(1, clusters.toReversed(), info);
   assert.equal(digestOf(sliceNodes(rowsOf(reversed))), digestOf(slices));

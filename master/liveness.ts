@@ -1,0 +1,138 @@
+/**
+ * Who is alive (M5). Pure. Time is logical: it grows by one at most once a period, and only because NodeHosts report,
+ * so neither an outage of the masters nor a clock that jumps makes anybody die.
+ */
+import type { BrakeRecord, ClockRecord, HostRecord } from "./schema.ts";
+
+/** Part of a period that must have passed before time grows. */
+const periodShare = 0.8;
+
+/** A NodeHost that others still hear is left alone for so many times the TTL. */
+const unreportedFactor = 10;
+
+/** At most so many silent NodeHosts are asked about. */
+const silentMax = 16;
+
+/**
+ * Whether a report makes time grow: its NodeHost was heard in this tick already, and most of a period has passed by
+ * this master's clock, in whatever direction.
+ */
+export function isTickDue(
+  clock: ClockRecord,
+  hostTick: number | undefined,
+  nowMs: number,
+  periodMs: number,
+): boolean {
+  return hostTick === clock.tick &&
+    Math.abs(nowMs - clock.atMs) >= periodShare * periodMs;
+}
+
+/** Whether the NodeHost is silent to masters, but another one that is not says that it hears it. */
+export function isUnreported(
+  hostId: string,
+  hosts: ReadonlyMap<string, HostRecord>,
+  tick: number,
+  ttl: number,
+): boolean {
+  const host = hosts.get(hostId);
+  if (host === undefined || tick - host.tick > unreportedFactor * ttl) {
+    return false;
+  }
+  return [...hosts.values()].some((other) => {
+    const heardAt = other.hears?.[hostId];
+    return heardAt !== undefined && tick - heardAt <= ttl &&
+      tick - other.tick <= ttl;
+  });
+}
+
+/** What a round finds about the NodeHosts. */
+export interface Census {
+  /** They were silent for too long, and are to be taken for dead. */
+  readonly failing: readonly string[];
+  /** Silent, but not for too long, or heard by others. */
+  readonly silent: readonly string[];
+  /** The brake as it should be; `undefined`: off. */
+  readonly brake: BrakeRecord | undefined;
+}
+
+/** Looks at all NodeHosts. While the brake is on and not released, nobody is taken for dead. */
+export function takeCensus(
+  clock: ClockRecord,
+  hosts: ReadonlyMap<string, HostRecord>,
+  ttl: number,
+): Census {
+  const { tick } = clock;
+  const silent: string[] = [];
+  const late: string[] = [];
+  for (const [id, host] of hosts) {
+    if (host.state !== "ok" && host.state !== "failing") continue;
+    const age = tick - host.tick;
+    if (age > ttl && !isUnreported(id, hosts, tick, ttl)) late.push(id);
+    else if (age > 1) silent.push(id);
+  }
+  const brake = nextBrake(clock, hosts, late, ttl);
+  const isHeld = brake !== undefined && brake.isReleased !== true;
+  return {
+    failing: isHeld ? [] : late.sort(),
+    silent: (isHeld ? [...silent, ...late] : silent).sort()
+      .slice(0, silentMax),
+    brake,
+  };
+}
+
+function nextBrake(
+  clock: ClockRecord,
+  hosts: ReadonlyMap<string, HostRecord>,
+  late: readonly string[],
+  ttl: number,
+): BrakeRecord | undefined {
+  const { brake, tick } = clock;
+  const isSilent = (id: string) => {
+    const host = hosts.get(id);
+    return host !== undefined && host.state !== "gone" &&
+      tick - host.tick > ttl;
+  };
+  const stillSilent = brake?.hosts.filter(isSilent) ?? [];
+  const isNews = late.some((id) => !stillSilent.includes(id));
+  if (brake !== undefined && stillSilent.length > 0) {
+    if (brake.isReleased !== true) {
+      const all = [...new Set([...stillSilent, ...late])].sort();
+      return { ...brake, hosts: all };
+    }
+    if (!isNews) return brake;
+  }
+  // Those that failed just before belong to the same trouble.
+  const together = [...hosts].filter(([id, host]) =>
+    late.includes(id) ||
+    (host.state === "failed" && tick - host.tick <= 2 * ttl &&
+      brake?.isReleased !== true)
+  ).map(([id]) => id);
+  if (late.length === 0) return undefined;
+  const why = massSilence(hosts, together);
+  if (why === undefined) return stillSilent.length > 0 ? brake : undefined;
+  return { at: tick, why, hosts: together.sort() };
+}
+
+/** Why so much silence cannot be believed; `undefined` if it can. */
+function massSilence(
+  hosts: ReadonlyMap<string, HostRecord>,
+  together: readonly string[],
+): string | undefined {
+  const present = [...hosts].filter(([id, host]) =>
+    host.state === "ok" || host.state === "failing" || together.includes(id)
+  );
+  if (together.length * 2 > present.length && present.length > 1) {
+    return `${together.length} of ${present.length} NodeHosts fell silent at once`;
+  }
+  const regions = new Set(
+    together.map((id) => hosts.get(id)?.region ?? ""),
+  );
+  for (const region of [...regions].sort()) {
+    const there = present.filter(([, host]) => host.region === region);
+    if (there.length < 2) continue;
+    if (there.every(([id]) => together.includes(id))) {
+      return `all ${there.length} NodeHosts of region "${region}" fell silent at once`;
+    }
+  }
+  return undefined;
+}

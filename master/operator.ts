@@ -1,0 +1,399 @@
+/** What operators tell a master (M15-M19). Every command is one commit, and is in the history. */
+import { type ClusterImage, isManaged, votersOf } from "./cluster_image.ts";
+import type { KvAtomic, KvEntry } from "./kv.ts";
+import { addEvent } from "./round_decide.ts";
+import {
+  attentionKey,
+  clockKey,
+  type ClockRecord,
+  type ClusterDefinition,
+  clusterKey,
+  hostKey,
+  type HostRecord,
+  operationKey,
+  type OperationRecord,
+  operationTtlMs,
+  readClock,
+  readCluster,
+  readHost,
+  type RegionWish,
+  schemaVersion,
+  tombKey,
+} from "./schema.ts";
+import type { StoreContext } from "./store_context.ts";
+import { addCluster } from "./store_index.ts";
+
+/** The part of a cluster's definition that an operator gives. */
+export interface ClusterWish {
+  /** Name of the state machine in `stateMachines` of NodeHosts. */
+  app: string;
+  /** Voting members, 1 to 9. */
+  size: number;
+  /** Where they should be. */
+  regions?: RegionWish[];
+  /** Further fields of `ClusterConfig`. */
+  config?: Record<string, number>;
+}
+
+/** A command about one cluster. */
+export type ClusterCommand =
+  | { type: "createCluster"; clusterId: number; wish: ClusterWish }
+  | { type: "adoptCluster"; clusterId: number; wish: Omit<ClusterWish, "size"> }
+  | {
+    type: "changeCluster";
+    clusterId: number;
+    wish: Partial<Omit<ClusterWish, "app">>;
+    /** Refused if the definition changed since it was this. */
+    expectedGen?: number;
+  }
+  | { type: "deleteCluster"; clusterId: number }
+  | { type: "pauseCluster"; clusterId: number }
+  | { type: "resumeCluster"; clusterId: number }
+  | { type: "cancelPlan"; clusterId: number }
+  | {
+    type: "recoverCluster";
+    clusterId: number;
+    /** Nodes that are given up. Their NodeHosts must be revoked or gone. */
+    condemned: number[];
+  };
+
+/** A command about one NodeHost. */
+export interface HostCommand {
+  /** What to do. */
+  type:
+    | "cordonHost"
+    | "uncordonHost"
+    | "drainHost"
+    | "revokeHost"
+    | "declareHostDead";
+  /** The NodeHost. */
+  hostId: string;
+}
+
+/** A command about everything. */
+export interface GlobalCommand {
+  /** What to do. */
+  type: "pause" | "resume" | "releaseBrake";
+}
+
+/** What an operator can tell a master. */
+export type Command = ClusterCommand | HostCommand | GlobalCommand;
+
+/** Who says it, and under which key its repetition does nothing. */
+export interface CommandOptions {
+  /** The operator, for the history. */
+  who?: string;
+  /** Names this command: with the same key it is done once. */
+  key?: string;
+  /** Only say what would be done. */
+  isDryRun?: boolean;
+}
+
+/** What a command did. */
+export type CommandResult = Record<string, unknown>;
+
+/** Why a command is not carried out. */
+export class CommandError extends Error {
+  /** Tells it from other errors. */
+  override readonly name = "CommandError";
+  /** `not-found`, `conflict` or `invalid`. */
+  readonly code: "not-found" | "conflict" | "invalid";
+
+  /** With a reason for people. */
+  constructor(code: CommandError["code"], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+const maxAttempts = 16;
+
+/**
+ * Carries out a command.
+ *
+ * @throws {CommandError} if it makes no sense as things are.
+ * @throws {RaftError} if the store failed; the command may have been done, and a key makes it safe to repeat.
+ */
+export async function carryOutCommand(
+  context: StoreContext,
+  epoch: string,
+  command: Command,
+  options: CommandOptions = {},
+): Promise<CommandResult> {
+  const { access } = context;
+  const text = JSON.stringify(command);
+  for (let attempt = 0;; attempt++) {
+    const done = await findDone(context, text, options.key);
+    if (done !== undefined) return done;
+    const clockEntry = await access.get(clockKey);
+    const clock = readClock(clockEntry.value, access.now());
+    const atomic = access.atomic();
+    const w = access.randomHex(8);
+    const parts = { context, epoch, atomic, clock, clockEntry, w };
+    const result = await prepare(parts, command);
+    if (options.isDryRun === true) return { ...result, isDryRun: true };
+    record({ ...parts, command, text, result, options });
+    const { ok, failure } = await access.tryCommit(atomic);
+    if (ok) return result;
+    if (failure !== undefined) {
+      // With a key its repetition finds out; without one nobody can tell.
+      if (options.key === undefined || attempt > 0) throw failure;
+    }
+    if (attempt >= maxAttempts) {
+      throw new CommandError("conflict", "It changes too often: try again");
+    }
+  }
+}
+
+interface Parts {
+  readonly context: StoreContext;
+  readonly epoch: string;
+  readonly atomic: KvAtomic;
+  readonly clock: ClockRecord;
+  readonly clockEntry: KvEntry;
+  readonly w: string;
+}
+
+async function findDone(
+  { access }: StoreContext,
+  text: string,
+  key: string | undefined,
+): Promise<CommandResult | undefined> {
+  if (key === undefined) return undefined;
+  const { value } = await access.get(operationKey(key));
+  if (value === null) return undefined;
+  const { command, result } = value as OperationRecord;
+  if (command === text) return result;
+  throw new CommandError(
+    "conflict",
+    "The idempotency key was used for another command",
+  );
+}
+
+function record(
+  parts: Parts & {
+    command: Command;
+    text: string;
+    result: CommandResult;
+    options: CommandOptions;
+  },
+): void {
+  const { context, atomic, clock, w, command, text, result, options } = parts;
+  const { key, who = "operator" } = options;
+  addEvent({ context, clock }, atomic, {
+    ...("clusterId" in command ? { clusterId: command.clusterId } : {}),
+    ...("hostId" in command ? { host: command.hostId } : {}),
+    what: command.type,
+    why: text.slice(0, 1_000),
+    who,
+  });
+  if (key === undefined) return;
+  const value: OperationRecord = { v: schemaVersion, w, command: text, result };
+  atomic.check({ key: operationKey(key), versionstamp: null })
+    .set(operationKey(key), value, { expireIn: operationTtlMs });
+}
+
+async function prepare(
+  parts: Parts,
+  command: Command,
+): Promise<CommandResult> {
+  if ("clusterId" in command) return await prepareCluster(parts, command);
+  if ("hostId" in command) return await prepareHost(parts, command);
+  return prepareGlobal(parts, command);
+}
+
+// ---- Clusters ----
+
+async function prepareCluster(
+  parts: Parts,
+  command: ClusterCommand,
+): Promise<CommandResult> {
+  const { context: { access }, atomic, epoch, clock, w } = parts;
+  const { clusterId } = command;
+  const [entry, tomb] = await access.getMany([
+    clusterKey(clusterId),
+    tombKey(clusterId),
+  ]) as [KvEntry, KvEntry];
+  const before = readCluster(entry.value);
+  if (before === undefined) {
+    if (command.type !== "createCluster") {
+      throw new CommandError("not-found", `There is no cluster ${clusterId}`);
+    }
+    if (tomb.value !== null) {
+      throw new CommandError(
+        "conflict",
+        `Cluster ${clusterId} was deleted: an id is never used again`,
+      );
+    }
+    atomic.check({ key: tomb.key, versionstamp: null });
+  }
+  const after = await nextImage(parts, before, command);
+  const { tick } = clock;
+  addCluster(atomic, { clusterId, entry, before, after, epoch, tick, w });
+  // A change of the definition does not show in the record alone.
+  atomic.set(attentionKey(clusterId), { v: schemaVersion, w, tick });
+  return { clusterId, life: after.life, gen: after.def?.gen ?? 0 };
+}
+
+async function nextImage(
+  parts: Parts,
+  before: ClusterImage | undefined,
+  command: ClusterCommand,
+): Promise<ClusterImage> {
+  if (command.type === "createCluster") {
+    if (before !== undefined) {
+      throw new CommandError("conflict", "There is a cluster of this id");
+    }
+    return {
+      life: "defined",
+      def: { gen: 1, regions: [], config: {}, ...command.wish },
+      cci: 0,
+      members: {},
+      confirmedBy: [],
+      gone: [],
+      zombies: {},
+      steps: 0,
+    };
+  }
+  const image = before!;
+  if (command.type === "adoptCluster") return adopted(image, command);
+  if (!isManaged(image)) {
+    throw new CommandError("conflict", `It is ${image.life}: adopt it first`);
+  }
+  switch (command.type) {
+    case "changeCluster":
+      return changed(image, command);
+    case "deleteCluster": {
+      const { plan: _, step: __, isPaused: ___, ...rest } = image;
+      return { ...rest, life: "deleting" };
+    }
+    case "pauseCluster":
+      return { ...image, isPaused: true };
+    case "resumeCluster": {
+      const { isPaused: _, ...rest } = image;
+      return rest;
+    }
+    case "cancelPlan": {
+      if (image.plan === undefined) {
+        throw new CommandError("conflict", "It has no plan");
+      }
+      return { ...image, plan: { ...image.plan, isAbandoned: true } };
+    }
+    case "recoverCluster":
+      return await recovering(parts, image, command.condemned);
+  }
+}
+
+function adopted(
+  image: ClusterImage,
+  { wish }: { wish: Omit<ClusterWish, "size"> },
+): ClusterImage {
+  if (image.life !== "unmanaged") {
+    throw new CommandError("conflict", `It is ${image.life}, not unmanaged`);
+  }
+  const size = votersOf(image).length;
+  const def = { gen: 1, regions: [], config: {}, ...wish, size };
+  return { ...image, life: "ok", def };
+}
+
+function changed(
+  image: ClusterImage,
+  { wish, expectedGen }: {
+    wish: Partial<Omit<ClusterWish, "app">>;
+    expectedGen?: number;
+  },
+): ClusterImage {
+  const def = image.def!;
+  if (expectedGen !== undefined && expectedGen !== def.gen) {
+    throw new CommandError(
+      "conflict",
+      `Its definition is number ${def.gen}, not ${expectedGen}`,
+    );
+  }
+  if (image.life === "deleting") {
+    throw new CommandError("conflict", "It is being deleted");
+  }
+  if (
+    image.life === "launching" && wish.size !== undefined
+  ) throw new CommandError("conflict", "It is being launched: wait");
+  const next: ClusterDefinition = { ...def, ...wish, gen: def.gen + 1 };
+  return { ...image, def: next };
+}
+
+/** The lost must be known never to come back: what they hold would otherwise be a second truth (M15). */
+async function recovering(
+  { context: { access } }: Parts,
+  image: ClusterImage,
+  condemned: number[],
+): Promise<ClusterImage> {
+  for (const node of condemned) {
+    const member = image.members[node];
+    if (member === undefined) {
+      throw new CommandError("invalid", `Node ${node} is not a member`);
+    }
+    const entry = await access.get(hostKey(member.host ?? ""));
+    const host = readHost(entry.value);
+    if (host !== undefined && host.state !== "gone" && host.revoked !== true) {
+      throw new CommandError(
+        "conflict",
+        `NodeHost ${member.host} of node ${node} is neither revoked nor declared dead`,
+      );
+    }
+  }
+  const { plan: _, step: __, ...rest } = image;
+  return { ...rest, life: "recovering", condemned };
+}
+
+// ---- NodeHosts ----
+
+async function prepareHost(
+  { context: { access }, atomic, w }: Parts,
+  { type, hostId }: HostCommand,
+): Promise<CommandResult> {
+  const entry = await access.get(hostKey(hostId));
+  const host = readHost(entry.value);
+  if (host === undefined) {
+    throw new CommandError("not-found", `There is no NodeHost ${hostId}`);
+  }
+  const next = nextHost(host, type);
+  atomic.check({ key: entry.key, versionstamp: entry.versionstamp })
+    .set(hostKey(hostId), { ...next, v: schemaVersion, w });
+  const { state, cordon = false, drain = false, revoked = false } = next;
+  return { hostId, state, cordon, drain, revoked };
+}
+
+/** What concerns its clusters starts a walk over them: `cursor`. */
+function nextHost(host: HostRecord, type: HostCommand["type"]): HostRecord {
+  switch (type) {
+    case "cordonHost":
+      return { ...host, cordon: true };
+    case "uncordonHost": {
+      const { cordon: _, drain: __, ...rest } = host;
+      return { ...rest, cursor: 0 };
+    }
+    case "drainHost":
+      return { ...host, drain: true, cursor: 0 };
+    case "revokeHost":
+      return { ...host, revoked: true, cursor: 0 };
+    case "declareHostDead":
+      return { ...host, state: "gone", cursor: 0 };
+  }
+}
+
+// ---- Everything ----
+
+function prepareGlobal(
+  { atomic, clock, clockEntry, w }: Parts,
+  { type }: GlobalCommand,
+): CommandResult {
+  const next = { ...clock };
+  if (type === "releaseBrake") {
+    if (clock.brake === undefined) {
+      throw new CommandError("conflict", "The brake is not on");
+    }
+    next.brake = { ...clock.brake, isReleased: true };
+  } else next.paused = type === "pause";
+  atomic.check({ key: clockKey, versionstamp: clockEntry.versionstamp })
+    .set(clockKey, { ...next, v: schemaVersion, w });
+  return { paused: next.paused, brake: next.brake ?? null };
+}

@@ -1,0 +1,263 @@
+/**
+ * What the master that made time grow does in that tick: sees who fell silent, puts the clusters of the dead on the
+ * to-do list, and decides about what is on it. It may stop after any commit; the next round goes on.
+ *
+ * The list is read before the NodeHosts: whoever takes a cluster off it then either knows of a death that put it there,
+ * or finds that the entry changed.
+ */
+import type { KvEntry } from "./kv.ts";
+import { takeCensus } from "./liveness.ts";
+import { balance } from "./round_balance.ts";
+import { decideAll, type RoundState } from "./round_decide.ts";
+import {
+  attentionKey,
+  clockKey,
+  type ClockRecord,
+  hostKey,
+  type HostRecord,
+  readClock,
+  readHost,
+  schemaVersion,
+} from "./schema.ts";
+import { slotText } from "./scheduler/view.ts";
+import type { SlotName } from "./schema.ts";
+import type { StoreContext } from "./store_context.ts";
+import { sweep } from "./round_sweep.ts";
+
+const attentionMax = 1_000;
+const walkPage = 500;
+
+/** A round. */
+export interface RoundOptions {
+  /** The store's. */
+  readonly epoch: string;
+  /** The clock as it is. */
+  readonly clock: ClockRecord;
+  /** Its version, if known. */
+  readonly versionstamp?: string | undefined;
+  /** Only decides about these clusters. */
+  readonly only?: ReadonlySet<number>;
+}
+
+/** Runs a round, and returns the clock after it. */
+export async function runRound(
+  context: StoreContext,
+  options: RoundOptions,
+): Promise<ClockRecord> {
+  const { access } = context;
+  const endMs = access.now() + context.roundMs;
+  const { epoch, only } = options;
+  const attention = only === undefined
+    ? await access.listNow({ prefix: ["att"] }, attentionMax)
+    : (await access.getMany([...only].map(attentionKey)))
+      .filter((entry) => entry.value !== null);
+  const hostEntries = await access.listNow({ prefix: ["h"] });
+  const state = await stateOf(context, {
+    epoch,
+    clock: options.clock,
+    hostEntries,
+    hasWork: attention.length > 0,
+    endMs,
+  });
+  if (only !== undefined) {
+    await decideAll(state, attention);
+    return await finish(state, options, false);
+  }
+  const census = takeCensus(state.clock, state.hosts, context.limits.ttl);
+  state.clock = { ...state.clock, silent: [...census.silent] };
+  if (census.brake === undefined) delete state.clock.brake;
+  else state.clock.brake = census.brake;
+  const walked = await walk(state, census.failing);
+  const listed = walked
+    ? await access.listNow({ prefix: ["att"] }, attentionMax)
+    : attention;
+  if (!state.clock.paused) {
+    if (listed.length > 0 && !walked) await decideAll(state, listed);
+    if (walked) await decideAfresh(context, state, listed);
+    if (listed.length === 0) await balance(state);
+  }
+  await sweep(state, listed);
+  return await finish(state, options, true);
+}
+
+/** After a walk the NodeHosts are read once more: their records changed. */
+async function decideAfresh(
+  context: StoreContext,
+  state: RoundState,
+  listed: readonly KvEntry[],
+): Promise<void> {
+  const hostEntries = await context.access.listNow({ prefix: ["h"] });
+  setHosts(state, hostEntries);
+  if (state.slots.size === 0) await readSlots(state);
+  await decideAll(state, listed);
+}
+
+async function stateOf(
+  context: StoreContext,
+  parts: {
+    epoch: string;
+    clock: ClockRecord;
+    hostEntries: readonly KvEntry[];
+    hasWork: boolean;
+    endMs: number;
+  },
+): Promise<RoundState> {
+  const state: RoundState = {
+    context,
+    epoch: parts.epoch,
+    clock: parts.clock,
+    hosts: new Map(),
+    hostEntries: new Map(),
+    load: new Map(),
+    slots: new Set(),
+    rows: new Map(),
+    endMs: parts.endMs,
+    decisionCount: 0,
+    isBusy: false,
+    isCut: false,
+  };
+  setHosts(state, parts.hostEntries);
+  if (parts.hasWork) await readSlots(state);
+  return state;
+}
+
+function setHosts(state: RoundState, entries: readonly KvEntry[]): void {
+  for (const entry of entries) {
+    const id = String(entry.key[1]);
+    const host = readHost(entry.value);
+    if (host === undefined) continue;
+    state.hosts.set(id, host);
+    state.hostEntries.set(id, entry);
+    if (!state.load.has(id)) state.load.set(id, host.n);
+  }
+}
+
+async function readSlots(state: RoundState): Promise<void> {
+  const { access } = state.context;
+  for (const { key } of await access.listNow({ prefix: ["slot"] })) {
+    state.slots.add(slotText(key.slice(1) as SlotName));
+  }
+}
+
+// ---- Those that fell silent, and those that are to be emptied ----
+
+/** Puts the clusters of NodeHosts on the to-do list, a page per commit. A report meanwhile makes it stop. */
+async function walk(
+  state: RoundState,
+  failing: readonly string[],
+): Promise<boolean> {
+  const ids = [...state.hosts].filter(([id, host]) =>
+    failing.includes(id) ||
+    (host.cursor !== undefined && host.state !== "failing")
+  ).map(([id]) => id);
+  for (const id of ids) await walkHost(state, id, failing.includes(id));
+  return ids.length > 0;
+}
+
+async function walkHost(
+  state: RoundState,
+  id: string,
+  isFailing: boolean,
+): Promise<void> {
+  const { access } = state.context;
+  let entry = state.hostEntries.get(id)!;
+  let host = state.hosts.get(id)!;
+  for (;;) {
+    const cursor = host.cursor ?? 0;
+    const page = await access.listNow({
+      prefix: ["m", id],
+      start: ["m", id, cursor + 1],
+    }, walkPage);
+    const w = access.randomHex(8);
+    const isLast = page.length < walkPage;
+    const next = walkedTo(host, {
+      isFailing,
+      cursor: isLast ? undefined : Number(page.at(-1)!.key[2]),
+    });
+    const atomic = access.atomic()
+      .check({ key: entry.key, versionstamp: entry.versionstamp })
+      .set(hostKey(id), { ...next, v: schemaVersion, w });
+    const { tick } = state.clock;
+    for (const { key } of page) {
+      const value = { v: schemaVersion, w, tick };
+      atomic.set(attentionKey(Number(key[2])), value);
+    }
+    const { ok, versionstamp } = await access.tryCommit(atomic);
+    if (!ok) return; // It was heard, or another master walks: the next round looks again.
+    if (page.length > 0) state.isBusy = true;
+    if (isLast || versionstamp === undefined) return;
+    host = next;
+    entry = { ...entry, versionstamp };
+  }
+}
+
+function walkedTo(
+  host: HostRecord,
+  { isFailing, cursor }: { isFailing: boolean; cursor: number | undefined },
+): HostRecord {
+  const { cursor: _, ...rest } = host;
+  const state = !isFailing
+    ? host.state
+    : cursor === undefined
+    ? "failed"
+    : "failing";
+  return { ...rest, state, ...(cursor === undefined ? {} : { cursor }) };
+}
+
+// ---- The end ----
+
+/** Writes the clock, if anything about it changed. */
+async function finish(
+  state: RoundState,
+  { clock: before, versionstamp }: RoundOptions,
+  isWhole: boolean,
+): Promise<ClockRecord> {
+  const { access } = state.context;
+  const isBusy = state.isBusy || (isWhole ? state.isCut : before.busy);
+  const after = { ...state.clock, busy: isBusy };
+  if (isSame(before, after)) return after;
+  const w = access.randomHex(8);
+  if (versionstamp !== undefined) {
+    const atomic = access.atomic().check({ key: clockKey, versionstamp })
+      .set(clockKey, { ...after, v: schemaVersion, w });
+    const { ok } = await access.tryCommit(atomic);
+    if (ok) return after;
+  }
+  return await amendClock(state, before, after, w);
+}
+
+/** Somebody wrote the clock meanwhile: what an operator said stays, what this round found is added. */
+async function amendClock(
+  state: RoundState,
+  before: ClockRecord,
+  after: ClockRecord,
+  w: string,
+): Promise<ClockRecord> {
+  const { access } = state.context;
+  const entry = await access.get(clockKey);
+  const now = readClock(entry.value, access.now());
+  if (now.w === w) return now;
+  const isOwnTick = now.tick === before.tick;
+  const next: ClockRecord = { ...now, busy: now.busy || after.busy };
+  if (isOwnTick) {
+    next.silent = after.silent;
+    next.sweep = after.sweep;
+    if (after.brake !== undefined && now.brake?.isReleased !== true) {
+      next.brake = after.brake;
+    }
+    if (after.brake === undefined) delete next.brake;
+    if (!after.busy && now.w === before.w) next.busy = false;
+  }
+  if (isSame(now, next)) return now;
+  const atomic = access.atomic()
+    .check({ key: clockKey, versionstamp: entry.versionstamp })
+    .set(clockKey, { ...next, v: schemaVersion, w });
+  await access.tryCommit(atomic); // If not now, then the next round.
+  return next;
+}
+
+function isSame(a: ClockRecord, b: ClockRecord): boolean {
+  return a.busy === b.busy && a.sweep === b.sweep &&
+    a.movedAt === b.movedAt && a.silent.join() === b.silent.join() &&
+    JSON.stringify(a.brake) === JSON.stringify(b.brake);
+}

@@ -1,0 +1,323 @@
+/** Decides about the clusters on the to-do list, and commits each decision alone. */
+import {
+  type ClusterImage,
+  isManaged,
+  type SeenNode,
+  withNode,
+} from "./cluster_image.ts";
+import type { KvAtomic, KvEntry } from "./kv.ts";
+import { inParallel, maxKeysAtOnce } from "./kv_access.ts";
+import {
+  addressKey,
+  type AddressRecord,
+  type ClockRecord,
+  clusterKey,
+  eventKey,
+  type EventRecord,
+  eventTtlMs,
+  type HostRecord,
+  nodesKey,
+  readCluster,
+  schemaVersion,
+  type SliceRecord,
+  tombKey,
+} from "./schema.ts";
+import { decide } from "./scheduler/decide.ts";
+import {
+  type Decision,
+  isAlive,
+  slotText,
+  type View,
+} from "./scheduler/view.ts";
+import type { StoreContext } from "./store_context.ts";
+import { addCluster } from "./store_index.ts";
+import { type NodeRow, unpackRows } from "./wire/mod.ts";
+
+const commitsInFlight = 16;
+
+/** What a round knows and has done so far. */
+export interface RoundState {
+  readonly context: StoreContext;
+  readonly epoch: string;
+  clock: ClockRecord;
+  readonly hosts: Map<string, HostRecord>;
+  /** As they were read: a decision is void if one that it rests on changed since. */
+  readonly hostEntries: Map<string, KvEntry>;
+  /** Nodes of each NodeHost, with those that this round decided on. */
+  readonly load: Map<string, number>;
+  readonly slots: Set<string>;
+  /** What NodeHosts list, as far as it was needed. */
+  readonly rows: Map<string, Map<number, NodeRow>>;
+  readonly endMs: number;
+  decisionCount: number;
+  /** Something is under way. */
+  isBusy: boolean;
+  /** There was more to do than time. */
+  isCut: boolean;
+}
+
+/** A cluster that is being decided about. */
+export interface Case {
+  readonly clusterId: number;
+  readonly entry: KvEntry;
+  readonly attention: KvEntry | undefined;
+  readonly image: ClusterImage;
+}
+
+/** What a decision may rest on. */
+export function viewOf(state: RoundState, newIdCount: number): View {
+  const { clock, hosts, load, slots, context } = state;
+  const { brake, tick } = clock;
+  return {
+    tick,
+    limits: context.limits,
+    hosts,
+    load,
+    isBraked: brake !== undefined && brake.isReleased !== true,
+    slots,
+    newIds: Array.from({ length: newIdCount }, () => context.access.randomId()),
+  };
+}
+
+/** Decides about the listed clusters, beginning at another one each tick, until the round's time is over. */
+export async function decideAll(
+  state: RoundState,
+  attention: readonly KvEntry[],
+): Promise<void> {
+  const begin = attention.length === 0
+    ? 0
+    : state.clock.tick * 7 % attention.length;
+  const rotated = [...attention.slice(begin), ...attention.slice(0, begin)];
+  for (let i = 0; i < rotated.length; i += maxKeysAtOnce) {
+    if (isOver(state)) {
+      state.isCut = true;
+      return;
+    }
+    const some = rotated.slice(i, i + maxKeysAtOnce);
+    await decideSome(state, some);
+  }
+}
+
+function isOver({ context, decisionCount, endMs }: RoundState): boolean {
+  return decisionCount >= context.decisionsPerRound ||
+    context.access.now() >= endMs;
+}
+
+async function decideSome(
+  state: RoundState,
+  attention: readonly KvEntry[],
+): Promise<void> {
+  const { access } = state.context;
+  const ids = attention.map(({ key }) => Number(key[1]));
+  const entries = await access.getMany(ids.map(clusterKey));
+  const cases = entries.map((entry, i) => ({
+    clusterId: ids[i]!,
+    entry,
+    attention: attention[i]!,
+    image: readCluster(entry.value),
+  }));
+  await inParallel(cases, async (one) => {
+    if (one.image === undefined || !isManaged(one.image)) {
+      await forget(state, one);
+      return;
+    }
+    await decideOne(state, { ...one, image: one.image });
+  }, commitsInFlight);
+}
+
+/** It is not the master's any more. */
+async function forget(
+  { context }: RoundState,
+  { entry, attention }: { entry: KvEntry; attention: KvEntry },
+): Promise<void> {
+  const atomic = context.access.atomic()
+    .check({ key: entry.key, versionstamp: entry.versionstamp })
+    .check({ key: attention.key, versionstamp: attention.versionstamp })
+    .delete(attention.key);
+  await context.access.tryCommit(atomic);
+}
+
+/** Decides about one cluster. Its trouble is its own: the others go on. */
+async function decideOne(state: RoundState, one: Case): Promise<void> {
+  const image = await refreshed(state, one.clusterId, one.image);
+  const view = viewOf(state, (image.def?.size ?? 0) + 1);
+  let decision = decide(view, image);
+  if (decision.do === "nothing" && image !== one.image) {
+    const { why } = decision;
+    decision = { do: "change", next: image, hosts: [], what: "", why };
+  }
+  if (image.plan?.slots.length || image.step !== undefined) {
+    state.isBusy = true;
+  }
+  await carryOut(state, one, decision);
+}
+
+/** Commits a decision; what it takes counts at once, so that no other decision of the round takes it as well. */
+export async function carryOut(
+  state: RoundState,
+  one: Case,
+  decision: Decision,
+): Promise<boolean> {
+  if (decision.do === "nothing") return false;
+  const { access } = state.context;
+  const { clusterId, entry, attention, image: before } = one;
+  const { epoch, clock: { tick } } = state;
+  const w = access.randomHex(8);
+  const atomic = access.atomic();
+  const base = { clusterId, entry, before: readCluster(entry.value), epoch };
+  const isSettled = decision.do === "settle";
+  const isGone = isSettled && before.life === "deleting";
+  const after = isGone
+    ? undefined
+    : decision.do === "change"
+    ? decision.next
+    : before;
+  addCluster(atomic, { ...base, after, tick, w, isSettled });
+  if (isGone) {
+    const steps = before.steps + 1;
+    atomic.set(tombKey(clusterId), { v: schemaVersion, w, tick, steps });
+    addEvent(state, atomic, {
+      clusterId,
+      what: "deleted",
+      why: "no node runs",
+    });
+  }
+  if (isSettled && attention !== undefined) {
+    const { key, versionstamp } = attention;
+    atomic.check({ key, versionstamp });
+  }
+  if (decision.do === "change") {
+    addHostChecks(state, atomic, decision.hosts);
+    count(state, before, decision.next);
+    const { what, why } = decision;
+    if (what !== "") addEvent(state, atomic, { clusterId, what, why });
+  }
+  const { ok } = await access.tryCommit(atomic);
+  return ok;
+}
+
+function addHostChecks(
+  { hostEntries }: RoundState,
+  atomic: KvAtomic,
+  hosts: readonly string[],
+): void {
+  for (const id of new Set(hosts)) {
+    const entry = hostEntries.get(id);
+    if (entry === undefined) continue;
+    atomic.check({ key: entry.key, versionstamp: entry.versionstamp });
+  }
+}
+
+function count(
+  state: RoundState,
+  before: ClusterImage,
+  after: ClusterImage,
+): void {
+  state.decisionCount++;
+  if (after.step !== undefined) state.isBusy = true;
+  for (const slot of after.plan?.slots ?? []) state.slots.add(slotText(slot));
+  const hosts = new Set<string>();
+  if (after.plan?.host !== undefined) hosts.add(after.plan.host);
+  for (const { host } of Object.values(after.members)) {
+    if (host !== undefined) hosts.add(host);
+  }
+  hosts.delete(before.plan?.host ?? "");
+  for (const { host } of Object.values(before.members)) {
+    hosts.delete(host ?? "");
+  }
+  for (const host of hosts) {
+    state.load.set(host, (state.load.get(host) ?? 0) + 1);
+  }
+}
+
+/** Adds what is told to the history, in the same commit as what it tells. */
+export function addEvent(
+  { context: { access }, clock: { tick } }: Pick<
+    RoundState,
+    "context" | "clock"
+  >,
+  atomic: KvAtomic,
+  event: {
+    clusterId?: number;
+    host?: string;
+    what: string;
+    why: string;
+    who?: string;
+  },
+): void {
+  const { clusterId, ...rest } = event;
+  const record: EventRecord = {
+    ...rest,
+    ...(clusterId === undefined ? {} : { cluster: clusterId }),
+    v: schemaVersion,
+    w: access.randomHex(8),
+    tick,
+    atMs: access.now(),
+  };
+  atomic.set(eventKey(tick, access.randomHex(8)), record, {
+    expireIn: eventTtlMs,
+  });
+}
+
+// ---- What the record may have missed ----
+
+/**
+ * A member may have become known after its NodeHost listed it; nothing about the NodeHost changes then, so its list is
+ * read here. What the record says of members that were seen, or are missing, is newer than any list.
+ */
+async function refreshed(
+  state: RoundState,
+  clusterId: number,
+  image: ClusterImage,
+): Promise<ClusterImage> {
+  let next = image;
+  for (const [key, member] of Object.entries(image.members)) {
+    const isUnknown = member.host === undefined ||
+      (member.since === undefined && member.missingSince === undefined) ||
+      (member.role === "observer" && member.isReady !== true);
+    if (!isUnknown) continue;
+    const id = Number(key);
+    const host = member.host ?? await hostAt(state, member.address);
+    if (host === undefined || !isAlive(viewOf(state, 0), host)) continue;
+    if (member.host === undefined) {
+      const known = { ...next.members[id]!, host };
+      next = { ...next, members: { ...next.members, [id]: known } };
+    }
+    const row = (await rowsOfHost(state, host)).get(clusterId);
+    if (row?.nodeId !== id) continue;
+    const seen: SeenNode = {
+      nodeId: id,
+      isLagging: row.isLagging || row.pending,
+    };
+    next = withNode(next, seen, { hostId: host, tick: state.clock.tick });
+  }
+  return next;
+}
+
+async function hostAt(
+  { context }: RoundState,
+  address: string,
+): Promise<string | undefined> {
+  const { value } = await context.access.get(addressKey(address));
+  return (value as AddressRecord | null)?.host;
+}
+
+/** What a NodeHost lists, by cluster; read once a round. */
+export async function rowsOfHost(
+  state: RoundState,
+  hostId: string,
+): Promise<ReadonlyMap<number, NodeRow>> {
+  const known = state.rows.get(hostId);
+  if (known !== undefined) return known;
+  const rows = new Map<number, NodeRow>();
+  const count = state.hosts.get(hostId)?.slices ?? 0;
+  const keys = Array.from({ length: count }, (_, i) => nodesKey(hostId, i));
+  for (const { value } of await state.context.access.getMany(keys)) {
+    if (value === null) continue;
+    for (const row of unpackRows((value as SliceRecord).rows)) {
+      rows.set(row.clusterId, row);
+    }
+  }
+  state.rows.set(hostId, rows);
+  return rows;
+}

@@ -1,0 +1,263 @@
+/**
+ * What to do next about one cluster: at most one step. A pure function of the cluster's record and of the NodeHosts
+ * (`view.ts`); a round may stop after any decision, and what it read may be torn, without harm.
+ *
+ * Order: finish the open step; then launch, kill zombies, restart what can be restarted, and only then change members:
+ * replace a dead voter, leave a NodeHost that is drained, grow, shrink, move to where the cluster is wished.
+ */
+import {
+  type ClusterImage,
+  isConfirmed,
+  quorumOf,
+  votersOf,
+} from "../cluster_image.ts";
+import type { MemberRecord, StepRecord } from "../schema.ts";
+import { beginPlan, continuePlan } from "./plan.ts";
+import { place } from "./placement.ts";
+import { change, withStep } from "./step.ts";
+import {
+  type Decision,
+  hasQuorum,
+  isAlive,
+  isRunning,
+  nothing,
+  type View,
+} from "./view.ts";
+
+/** Decides about one cluster. */
+export function decide(view: View, image: ClusterImage): Decision {
+  const closed = closeStep(view, image);
+  const next = nextDecision(view, closed);
+  if (next.do === "change" || closed === image) return next;
+  const why = image.step === undefined ? "" : `step ${image.step.n} is over`;
+  return { do: "change", next: closed, hosts: [], what: "", why };
+}
+
+/** Without the open step, if its effect was seen or it took too long; a closed one may still happen: the CCI lets one win. */
+function closeStep(view: View, image: ClusterImage): ClusterImage {
+  const { step } = image;
+  if (step === undefined) return image;
+  const open = Object.entries(step.hosts)
+    .filter(([, node]) => !isDone(image, step, node));
+  const { step: _, ...rest } = image;
+  if (open.length === 0) return rest;
+  if (view.tick - step.at < view.limits.stepTicks) {
+    if (open.length === Object.keys(step.hosts).length) return image;
+    return { ...image, step: { ...step, hosts: Object.fromEntries(open) } };
+  }
+  if (rest.plan === undefined) return rest;
+  return {
+    ...rest,
+    plan: { ...rest.plan, failures: rest.plan.failures + 1 },
+  };
+}
+
+/** Whether reports show the effect of a step. */
+function isDone(image: ClusterImage, step: StepRecord, node: number): boolean {
+  const member = image.members[node];
+  switch (step.kind) {
+    case "launch":
+    case "join":
+    case "restore":
+      return member === undefined || member.isLost === true ||
+        (member.since !== undefined && member.missingSince === undefined);
+    case "addObserver":
+      return member !== undefined;
+    case "promote":
+      return member !== undefined && member.role !== "observer";
+    case "remove":
+      return image.members[step.node] === undefined;
+    case "kill":
+      return image.zombies[node] === undefined &&
+        (image.life !== "deleting" || member?.missingSince !== undefined ||
+          member === undefined);
+    case "transfer":
+      return false; // Nothing in the record shows it: its acknowledgement ends it.
+  }
+}
+
+function nextDecision(view: View, image: ClusterImage): Decision {
+  const { step } = image;
+  if (step !== undefined) {
+    return nothing(`step ${step.n} (${step.kind}) is under way`);
+  }
+  if (image.isPaused === true) return nothing("an operator paused it");
+  if (image.isImported === true) return trust(image);
+  switch (image.life) {
+    case "unmanaged":
+    case "quarantine":
+      return nothing(`it is ${image.life}`);
+    case "defined":
+      return launch(view, image);
+    case "launching":
+      return finishLaunch(view, image);
+    case "recovering":
+      return finishRecovery(view, image);
+    case "deleting":
+      return killAll(view, image);
+    case "ok":
+      return maintain(view, image);
+  }
+}
+
+/** What a copy says may be old: a majority of the members must have said what they are (M11). */
+function trust(image: ClusterImage): Decision {
+  const { isImported: _, ...rest } = image;
+  if (image.life === "defined" || isConfirmed(image)) {
+    return change(rest, {
+      hosts: [],
+      what: "trusted",
+      why: "a majority of its members reported since the store was imported",
+    });
+  }
+  return nothing("imported: waits for reports of a majority of its members");
+}
+
+// ---- Launch ----
+
+/** The initial members are decided here, once, for ever (M8). */
+function launch(view: View, image: ClusterImage): Decision {
+  if (view.isBraked) return nothing("the brake is on");
+  const size = image.def?.size ?? 0;
+  const placement = place(view, image, { count: size });
+  if ("waitsFor" in placement) {
+    return nothing(`waits for ${placement.waitsFor}`);
+  }
+  const members: Record<number, MemberRecord> = {};
+  placement.hosts.forEach((host, i) => {
+    const address = view.hosts.get(host)?.addr ?? "";
+    members[view.newIds[i] ?? 0] = { role: "voter", address, host };
+  });
+  const next: ClusterImage = { ...image, life: "launching", members };
+  const where = placement.hosts.join(", ");
+  return change(startAll(view, next, "launch"), {
+    hosts: placement.hosts,
+    what: "launch",
+    why: `its ${size} nodes start on ${where}`,
+  });
+}
+
+/** A step that starts every node which does not run and whose NodeHost lives. */
+function startAll(
+  view: View,
+  image: ClusterImage,
+  kind: "launch" | "restore",
+): ClusterImage {
+  const hosts: Record<string, number> = {};
+  for (const id of stopped(view, image)) {
+    hosts[image.members[id]?.host ?? ""] = id;
+  }
+  return withStep(view, image, { kind, node: 0, hosts });
+}
+
+/** Nodes that do not run and could be started where they are. Two ticks are left for a NodeHost to do it by itself (I5). */
+function stopped(view: View, image: ClusterImage): number[] {
+  return Object.keys(image.members).map(Number).filter((id) => {
+    const member = image.members[id]!;
+    if (isRunning(view, member) || !isAlive(view, member.host)) return false;
+    if (member.isLost === true || image.condemned?.includes(id) === true) {
+      return false;
+    }
+    if (image.plan?.in === id && member.since === undefined) return false;
+    return member.missingSince === undefined ||
+      view.tick - member.missingSince >= 2;
+  });
+}
+
+function finishLaunch(view: View, image: ClusterImage): Decision {
+  const voters = votersOf(image);
+  const started = voters.filter((id) => image.members[id]?.since !== undefined);
+  if (started.length >= quorumOf(voters.length) && isConfirmed(image)) {
+    return change({ ...image, life: "ok" }, {
+      hosts: [],
+      what: "launched",
+      why: "a majority of its nodes runs",
+    });
+  }
+  if (stopped(view, image).length === 0) {
+    return nothing("stuck: its nodes are told to start, and form no majority");
+  }
+  return change(startAll(view, image, "launch"), {
+    hosts: [],
+    what: "",
+    why: "some nodes do not run yet",
+  });
+}
+
+// ---- Recovery and deletion ----
+
+/** The operator does the rest by hand; what is condemned is stopped wherever it returns (M15). */
+function finishRecovery(view: View, image: ClusterImage): Decision {
+  const zombies = killZombie(view, image);
+  if (zombies !== undefined) return zombies;
+  const condemned = image.condemned ?? [];
+  const isRid = condemned.every((id) => image.members[id] === undefined);
+  if (!isRid || !hasQuorum(view, image)) {
+    return nothing("waits for an operator to import a snapshot");
+  }
+  return change({ ...image, life: "ok" }, {
+    hosts: [],
+    what: "recovered",
+    why: "a majority of its new members runs",
+  });
+}
+
+function killZombie(view: View, image: ClusterImage): Decision | undefined {
+  const found = Object.entries(image.zombies)
+    .find(([, host]) => isAlive(view, host));
+  if (found === undefined || view.isBraked) return undefined;
+  const [id, host] = found;
+  const hosts = { [host]: Number(id) };
+  return change(
+    withStep(view, image, { kind: "kill", node: Number(id), hosts }),
+    {
+      hosts: [],
+      what: "kill",
+      why: `node ${id} still runs on ${host} although it was removed`,
+    },
+  );
+}
+
+/** Everything that may run goes. The record goes last, when no NodeHost that lives carries a node. */
+function killAll(view: View, image: ClusterImage): Decision {
+  if (view.isBraked) return nothing("the brake is on");
+  const hosts: Record<string, number> = {};
+  for (const [id, { host, missingSince }] of Object.entries(image.members)) {
+    if (host === undefined || missingSince !== undefined) continue;
+    if (isAlive(view, host)) hosts[host] = Number(id);
+  }
+  for (const [id, host] of Object.entries(image.zombies)) {
+    if (isAlive(view, host)) hosts[host] = Number(id);
+  }
+  if (Object.keys(hosts).length === 0) return { do: "settle" };
+  return change(withStep(view, image, { kind: "kill", node: 0, hosts }), {
+    hosts: [],
+    what: "kill",
+    why: "it is being deleted",
+  });
+}
+
+// ---- Maintenance ----
+
+function maintain(view: View, image: ClusterImage): Decision {
+  const zombies = killZombie(view, image);
+  if (zombies !== undefined) return zombies;
+  const stoppedIds = stopped(view, image);
+  if (stoppedIds.length > 0) {
+    // An initial member that never ran is told who the others are; later its log says so.
+    const isNew = image.cci === 0 &&
+      stoppedIds.some((id) => image.members[id]?.since === undefined);
+    const kind = isNew ? "launch" : "restore";
+    return change(startAll(view, image, kind), {
+      hosts: [],
+      what: "restore",
+      why: `node ${stoppedIds.join(", ")} does not run, but its NodeHost does`,
+    });
+  }
+  if (!hasQuorum(view, image)) {
+    return nothing("lost its majority: its nodes must return, or an operator");
+  }
+  if (view.isBraked) return nothing("the brake is on");
+  if (image.plan !== undefined) return continuePlan(view, image);
+  return beginPlan(view, image);
+}

@@ -1,0 +1,19 @@
+/** What the parts of a store share. */
+import type { KvAccess } from "./kv_access.ts";
+import type { Limits } from "./scheduler/view.ts";
+
+/** What the parts of a store work with. */
+export interface StoreContext {
+  /** Reads and commits. */
+  readonly access: KvAccess;
+  /** Milliseconds of a tick: NodeHosts report so often when nothing happens. */
+  readonly periodMs: number;
+  /** Milliseconds between reports while something is being done. */
+  readonly busyPeriodMs: number;
+  /** How much may be done at once. */
+  readonly limits: Limits;
+  /** Decisions of one round. */
+  readonly decisionsPerRound: number;
+  /** Milliseconds of one round. */
+  readonly roundMs: number;
+}

@@ -1,0 +1,273 @@
+/** One report, from what is read to the reply (`kv_store.ts` tells the steps). */
+import { RaftError } from "../raft/errors.ts";
+import { isFull } from "./cluster_image.ts";
+import type { KvEntry } from "./kv.ts";
+import { isTickDue } from "./liveness.ts";
+import type { MasterRequest, NodeHostInfo, ReportReply } from "./protocol.ts";
+import { runRound } from "./round.ts";
+import {
+  clockKey,
+  type ClockRecord,
+  hostKey,
+  type HostRecord,
+  readClock,
+  readHost,
+  type RequestRecord,
+} from "./schema.ts";
+import { claimAddress } from "./store_address.ts";
+import { takeAcknowledgements } from "./store_acknowledgements.ts";
+import type { StoreContext } from "./store_context.ts";
+import {
+  changedClusters,
+  changeOfLog,
+  changeOfNodes,
+  type ClockChange,
+  isNewer,
+  writeHost,
+} from "./store_host.ts";
+import {
+  type ClusterNews,
+  type NewsContext,
+  type NewsResult,
+  takeNews,
+} from "./store_memberships.ts";
+import { type NodeRow, rowsOf } from "./wire/mod.ts";
+
+const maxAttempts = 16;
+
+/** What was read at the beginning. */
+interface Reading {
+  readonly clockEntry: KvEntry;
+  readonly clock: ClockRecord;
+  readonly hostEntry: KvEntry;
+  readonly host: HostRecord | undefined;
+}
+
+/** What lasts over attempts. */
+interface Progress {
+  news?: NewsResult;
+  acknowledged?: number[];
+}
+
+/**
+ * Takes a report.
+ *
+ * @throws {RaftError} `rejected` if the NodeHost is revoked; `busy`, `notReady`, `timeout` if the store failed: the
+ * next report makes good.
+ */
+export async function takeReport(
+  context: StoreContext,
+  epoch: string,
+  info: NodeHostInfo,
+): Promise<ReportReply> {
+  const w = context.access.randomHex(8);
+  const progress: Progress = {};
+  for (let attempt = 0; attempt < maxAttempts; attempt++) {
+    const reading = await read(context, info.nodeHostId);
+    const { host, clock } = reading;
+    if (host?.revoked === true) {
+      throw new RaftError(
+        "rejected",
+        `Cannot take the report of ${info.nodeHostId}: an operator revoked it`,
+      );
+    }
+    const isOwn = host?.w === w;
+    if (host !== undefined && !isOwn && !isNewer(info, host)) {
+      const rest = { accepted: false, want: [], kills: [] };
+      return await replyTo(context, { epoch, info, clock, ...rest });
+    }
+    const written = isOwn
+      ? { clock, isTick: false }
+      : await write(context, { epoch, info, reading, progress, w });
+    if (written === undefined) continue;
+    const after = await act(context, { epoch, ...written, progress });
+    return await replyTo(context, {
+      epoch,
+      info,
+      clock: after,
+      accepted: written.isConflict !== true,
+      want: progress.news?.want ?? [],
+      kills: progress.news?.kills ?? [],
+    });
+  }
+  throw new RaftError(
+    "busy",
+    `Cannot store the report of ${info.nodeHostId}: its record changed ${maxAttempts} times meanwhile`,
+  );
+}
+
+async function read(
+  { access }: StoreContext,
+  hostId: string,
+): Promise<Reading> {
+  const [clockEntry, hostEntry] = await access.getMany([
+    clockKey,
+    hostKey(hostId),
+  ]) as [KvEntry, KvEntry];
+  return {
+    clockEntry,
+    clock: readClock(clockEntry.value, access.now()),
+    hostEntry,
+    host: readHost(hostEntry.value),
+  };
+}
+
+interface Written {
+  readonly clock: ClockRecord;
+  /** This report made time grow. */
+  readonly isTick: boolean;
+  /** Version of the clock that it wrote, if known. */
+  readonly versionstamp?: string | undefined;
+  /** Another NodeHost is at its address. */
+  readonly isConflict?: boolean;
+}
+
+/** Everything that a report writes; `undefined` if its record changed meanwhile. */
+async function write(
+  context: StoreContext,
+  parts: {
+    epoch: string;
+    info: NodeHostInfo;
+    reading: Reading;
+    progress: Progress;
+    w: string;
+  },
+): Promise<Written | undefined> {
+  const { access, periodMs, limits } = context;
+  const { epoch, info, reading, progress, w } = parts;
+  const { host, hostEntry: entry } = reading;
+  const clock = nextClock(reading, access.now(), periodMs);
+  const { tick } = clock.record;
+  const hostId = info.nodeHostId;
+  const claim = await claimAddress(access, {
+    hostId,
+    address: info.nodeHostAddress,
+    host,
+    tick,
+    ttl: limits.ttl,
+  });
+  const news = { access, epoch, tick, hostId };
+  const isConflict = claim.kind === "taken";
+  // Whoever is at the address of another one is heard, and not believed.
+  const rows = isConflict ? [] : rowsOf(info);
+  const nodes = await changeOfNodes(access, rows, hostId, host);
+  const log = await changeOfLog(access, info, host);
+  if (!isConflict) {
+    await takeClusters(news, { info, rows, host, nodes, progress });
+  }
+  const isLacking = (progress.news?.want.length ?? 0) > 0 ||
+    (progress.news?.kills.length ?? 0) > 0;
+  const { ok, versionstamp } = await writeHost(access, {
+    info,
+    rows,
+    entry,
+    clock,
+    claim,
+    nodes,
+    log,
+    isLacking,
+    w,
+  });
+  if (!ok) return undefined;
+  const isTick = clock.isDue && reading.clockEntry.value !== null;
+  const after = clock.isDue ? { ...clock.record, w } : clock.record;
+  return { clock: after, isTick, versionstamp, isConflict };
+}
+
+/** Time grows with this report, or begins with it, or stands. */
+function nextClock(
+  { clockEntry: entry, clock, host }: Reading,
+  nowMs: number,
+  periodMs: number,
+): ClockChange {
+  if (entry.value === null) return { entry, record: clock, isDue: true };
+  if (!isTickDue(clock, host?.tick, nowMs, periodMs)) {
+    return { entry, record: clock, isDue: false };
+  }
+  const record = { ...clock, tick: clock.tick + 1, atMs: nowMs };
+  return { entry, record, isDue: true };
+}
+
+async function takeClusters(
+  context: NewsContext,
+  parts: {
+    info: NodeHostInfo;
+    rows: readonly NodeRow[];
+    host: HostRecord | undefined;
+    nodes: Awaited<ReturnType<typeof changeOfNodes>>;
+    progress: Progress;
+  },
+): Promise<void> {
+  const { info, rows, host, nodes, progress } = parts;
+  const { changed, left } = changedClusters(rows, nodes);
+  // What was lacking leaves the digest empty, so that all of this NodeHost's rows count as changed.
+  const isAll = host?.digest === "";
+  const news: ClusterNews[] = info.clusterInfoList
+    .filter((one) => isAll || isFull(one) || changed.has(one.clusterId))
+    .map((one) => ({ clusterId: one.clusterId, info: one }));
+  for (const clusterId of left) news.push({ clusterId, info: undefined });
+  progress.news ??= await takeNews(context, news);
+  const acknowledgements = info.epoch === context.epoch
+    ? info.acknowledgements ?? []
+    : [];
+  progress.acknowledged ??= await takeAcknowledgements(
+    context,
+    acknowledgements,
+  );
+}
+
+/** The round, if this report made time grow; else, while something is being done, the next step of what it concerns. */
+async function act(
+  context: StoreContext,
+  parts: Written & { epoch: string; progress: Progress },
+): Promise<ClockRecord> {
+  const { clock, isTick, versionstamp, epoch, progress } = parts;
+  if (isTick) return await runRound(context, { epoch, clock, versionstamp });
+  const moved = [
+    ...progress.news?.moved ?? [],
+    ...progress.acknowledged ?? [],
+  ];
+  if (!clock.busy || moved.length === 0) return clock;
+  return await runRound(context, { epoch, clock, only: new Set(moved) });
+}
+
+async function replyTo(
+  context: StoreContext,
+  parts: {
+    epoch: string;
+    info: NodeHostInfo;
+    clock: ClockRecord;
+    accepted: boolean;
+    want: number[];
+    kills: MasterRequest[];
+  },
+): Promise<ReportReply> {
+  const { epoch, info, clock, accepted, want, kills } = parts;
+  const { busy, silent, tick } = clock;
+  const requests = busy ? await requestsFor(context, info.nodeHostId) : [];
+  const others = silent.filter((id) => id !== info.nodeHostId);
+  return {
+    accepted,
+    want,
+    epoch,
+    tick,
+    nextReportMs: busy ? context.busyPeriodMs : context.periodMs,
+    ...(requests.length + kills.length > 0
+      ? { requests: [...requests, ...kills] }
+      : {}),
+    ...(others.length > 0 ? { silent: others } : {}),
+  };
+}
+
+/** What the NodeHost is asked to do. */
+async function requestsFor(
+  { access }: StoreContext,
+  hostId: string,
+): Promise<MasterRequest[]> {
+  const entries = await access.listNow({ prefix: ["q", hostId] }, 1_000);
+  return entries.map(({ key, value }) => {
+    const { v: _, w: __, expectCci, ...request } = value as RequestRecord;
+    const clusterId = Number(key[2]);
+    return { ...request, clusterId, expectedConfigChangeIndex: expectCci };
+  });
+}
