@@ -3,7 +3,8 @@
  * the decoder sees it: a decoder believes the lengths that it is told, and would reserve memory for them.
  *
  * Accepted is one item, made of integers, floats, `true`, `false`, `null`, `undefined`, texts, arrays and maps of
- * definite length, at most {@link maxDepth} deep. Byte strings, tags and indefinite lengths are refused.
+ * definite length, at most {@link maxDepth} deep, the keys of maps texts or integers. Byte strings, tags and indefinite
+ * lengths are refused.
  */
 import { Decoder, Encoder } from "./deps.ts";
 
@@ -54,14 +55,18 @@ function readArgument(bytes: Uint8Array, at: number, low: number): number {
 /** Walks over the items without building any, so that a length that is not true costs nothing. */
 function checkCbor(bytes: Uint8Array): void {
   const open: number[] = [1]; // Items still to come, per level.
+  const isMap: boolean[] = [false];
   let at = 0;
   while (open.length > 0) {
     const level = open.length - 1;
-    if (open[level] === 0) {
+    const left = open[level] ?? 0;
+    if (left === 0) {
       open.pop();
+      isMap.pop();
       continue;
     }
-    open[level] = (open[level] ?? 0) - 1;
+    const isKey = isMap[level] === true && left % 2 === 0;
+    open[level] = left - 1;
     if (at >= bytes.length) {
       throw new RangeError(
         "Cannot read CBOR: it ends in the middle of an item",
@@ -71,7 +76,12 @@ function checkCbor(bytes: Uint8Array): void {
     const major = head >> 5;
     const argument = readArgument(bytes, at, head & 31);
     const next = at + 1 + argumentBytes(head & 31, at);
-    const left = bytes.length - next;
+    const rest = bytes.length - next;
+    if (isKey && major > 1 && major !== 3) {
+      throw new RangeError(
+        `Cannot read CBOR: byte ${at} opens a map's key that is neither a text nor an integer`,
+      );
+    }
     if (major === 2 || major === 6 || (major === 7 && !isPlainSimple(head))) {
       throw new RangeError(
         `Cannot read CBOR: byte ${at} opens an item of a kind that is not used here`,
@@ -79,9 +89,9 @@ function checkCbor(bytes: Uint8Array): void {
     }
     at = next;
     if (major === 3) {
-      if (argument > left) {
+      if (argument > rest) {
         throw new RangeError(
-          `Cannot read CBOR: a text of ${argument} bytes where ${left} are left`,
+          `Cannot read CBOR: a text of ${argument} bytes where ${rest} are left`,
         );
       }
       at += argument;
@@ -93,6 +103,7 @@ function checkCbor(bytes: Uint8Array): void {
         );
       }
       open.push(items);
+      isMap.push(major === 5);
     }
   }
   if (at !== bytes.length) {

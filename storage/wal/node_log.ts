@@ -210,6 +210,12 @@ export class WalNodeLog implements NodeLog {
       firstIndex <= this.#lastIndex + 1;
   }
 
+  /** Whether a batch that begins at `firstIndex` would cut another one in two (rule B1). */
+  wouldSplit(firstIndex: number): boolean {
+    const row = this.#index.find(firstIndex);
+    return row >= 0 && this.#index.firstIndexOf(row) !== firstIndex;
+  }
+
   /** Appends a batch, cutting off what stands at and behind its first index (rule B1: whole batches). */
   append(place: BatchPlace): void {
     assert(

@@ -153,7 +153,16 @@ class Recovery {
 
   async #readChain(chain: readonly GoodSegment[]): Promise<number> {
     const { segments } = this.#context;
+    let base = 0;
     for (const { path, file, header } of chain) {
+      if (!isInRange(header) || header.base < base) {
+        throw damage(
+          path,
+          0,
+          `the header checks but has base ${header.base}, behind at least ${base}`,
+        );
+      }
+      base = header.base + header.size;
       segments.add(new Segment(path, file, header));
     }
     let provenTo = 0;
@@ -326,6 +335,11 @@ class Recovery {
 
 function isGood(found: FoundSegment): found is GoodSegment {
   return found.state === "good";
+}
+
+function isInRange(header: SegmentHeader): boolean {
+  const { base, size, previousEnd, syncedTo } = header;
+  return [base + size, previousEnd, syncedTo].every(Number.isSafeInteger);
 }
 
 function damage(path: string, offset: number, what: string): RaftError {

@@ -154,7 +154,7 @@ export class Replay {
       const lastIndex = head.firstIndex + head.entryCount - 1;
       const fits = isMoved
         ? head.firstIndex >= node.firstIndex() && lastIndex <= node.lastIndex()
-        : node.canAppend(head.firstIndex);
+        : node.canAppend(head.firstIndex) && !node.wouldSplit(head.firstIndex);
       if (!fits) {
         return `entries ${head.firstIndex} to ${lastIndex} for a log from ` +
           `${node.firstIndex()} to ${node.lastIndex()}`;

@@ -50,6 +50,17 @@ Deno.test("readReport() reads integers of eight bytes, as other encoders write t
   assert.deepEqual(decodeCbor(wide), { id: 2 ** 48 + 5 });
 });
 
+Deno.test("decodeCbor() refuses a map whose key is an array, as an error of its own (found by fuzzing)", () => {
+  const bytes = Uint8Array.of(0xa1, 0x81, 0x01, 0x02); // { [1]: 2 }
+  assert.throws(() => decodeCbor(bytes), {
+    name: "RangeError",
+    message: /byte 1 opens a map's key/,
+  });
+  assert.deepEqual(decodeCbor(Uint8Array.of(0xa1, 0x61, 0x61, 0x81, 0x02)), {
+    a: [2],
+  });
+});
+
 Deno.test("readReport() refuses what is not a report, by the name of the field", () => {
   const good = writeReport(report(1, [cluster(1, 1)])) as Record<
     string,

@@ -21,19 +21,19 @@ import type {
 import type { WireRecord } from "../../../raft/codec/record.ts";
 
 /** A plain object of any such fields. */
-function object<T>(
+export function object<T>(
   fields: { [K in keyof T]: fc.Arbitrary<T[K]> },
 ): fc.Arbitrary<T> {
   return fc.record(fields, { noNullPrototype: true });
 }
 
 const max = Number.MAX_SAFE_INTEGER;
-const integer = fc.oneof(fc.nat(1000), fc.integer({ min: 0, max }));
-const id = fc.oneof(
+export const integer = fc.oneof(fc.nat(1000), fc.integer({ min: 0, max }));
+export const id = fc.oneof(
   fc.integer({ min: 1, max: 1000 }),
   fc.integer({ min: 1, max }),
 );
-const text = fc.string({ unit: "grapheme", maxLength: 60 });
+export const text = fc.string({ unit: "grapheme", maxLength: 60 });
 
 /** `count` encoded proposals with keys, each with a command of `commandBytes`. */
 export function encodeEntries(count: number, commandBytes: number): Uint8Array {
@@ -67,7 +67,7 @@ const kind: fc.Arbitrary<MemberKind> = fc.constantFrom(
   "witness",
 );
 
-const membership: fc.Arbitrary<Membership> = object({
+export const membership: fc.Arbitrary<Membership> = object({
   configChangeIndex: integer,
   all: fc.uniqueArray(
     object({ nodeId: id, address: text, nodeHostId: text, kind }),
@@ -97,7 +97,7 @@ const snapshotMeta: fc.Arbitrary<SnapshotMeta> = object({
   membership,
 });
 
-const change: fc.Arbitrary<ConfigChange> = object({
+export const change: fc.Arbitrary<ConfigChange> = object({
   type: fc.constantFrom(
     "addNode",
     "removeNode",
