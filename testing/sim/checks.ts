@@ -144,7 +144,7 @@ export class Checks implements MachineObserver {
       }
       if (node === undefined || status.hash === undefined) continue;
       this.statesCompared++;
-      this.record(status.clusterId).state(node, status.hash);
+      this.record(status.clusterId).state(node, status);
       if (status.commit < status.applied || status.lastIndex < status.applied) {
         this.fail(
           new SimulationFailure(

@@ -31,7 +31,10 @@ export class ClusterRecord {
   readonly #fail: (failure: SimulationFailure) => void;
   readonly #commands: AppliedCommand[] = [];
   readonly #leaders = new Map<number, { nodeId: number; seenBy: string }>();
+  /** Hashes by the last index applied: sessions change with entries that are no commands. */
   readonly #states = new Map<number, { hash: bigint; seenBy: string }>();
+  /** The operation of each session that was applied last. */
+  readonly #sessions = new Map<number, number>();
   #highestTerm = 0;
 
   /** An empty record. */
@@ -138,14 +141,19 @@ export class ClusterRecord {
   }
 
   /** The hash of a node's whole state. */
-  state(node: ObservedNode, hash: bigint): void {
-    const known = this.#states.get(node.position);
+  state(
+    node: ObservedNode,
+    status: { readonly applied: number; readonly hash?: bigint },
+  ): void {
+    const { applied, hash } = status;
+    if (hash === undefined) return;
+    const known = this.#states.get(applied);
     if (known === undefined) {
-      this.#states.set(node.position, { hash, seenBy: node.incarnation });
+      this.#states.set(applied, { hash, seenBy: node.incarnation });
     } else if (known.hash !== hash) {
       this.#failed(
         "states equal",
-        `after ${node.position} commands ${node.incarnation} has the hash ${
+        `after index ${applied} ${node.incarnation} has the hash ${
           hash.toString(16)
         }, ` +
           `${known.seenBy} had ${known.hash.toString(16)}`,
@@ -230,11 +238,12 @@ export class ClusterRecord {
       );
     } else if (operation.index !== 0) {
       this.#failed(
-        "applied once",
+        operation.session === 0 ? "applied once" : "exactly once in a session",
         `operation ${operationId} stands at index ${operation.index} and at ${entry.index} again`,
       );
     } else {
       operation.index = entry.index;
+      this.#inSession(operation);
       if (operation.status === "notApplied") this.writeNotApplied(operation);
     }
     this.#commands.push({
@@ -247,6 +256,20 @@ export class ClusterRecord {
       resultDigest: 0,
       hasResult: false,
     });
+  }
+
+  /** A client does one thing after the other, so its session's commands are applied in the order in which it made them. */
+  #inSession(operation: Operation): void {
+    const { session, id } = operation;
+    if (session === 0) return;
+    const last = this.#sessions.get(session) ?? 0;
+    if (id < last) {
+      this.#failed(
+        "exactly once in a session",
+        `operation ${id} is applied after operation ${last} of the same session`,
+      );
+    }
+    this.#sessions.set(session, id);
   }
 
   #compare(

@@ -8,6 +8,7 @@ export type CheckName =
   | "committed never changes"
   | "applied in order"
   | "applied once"
+  | "exactly once in a session"
   | "acknowledged is applied"
   | "acknowledged never lost"
   | "not applied means never"

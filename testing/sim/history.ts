@@ -29,6 +29,8 @@ export interface Operation {
   errorCode: string;
   /** Log index of the write; of a read, that of the last command which its answer reflects. 0 while not known. */
   index: number;
+  /** The session in which it was proposed, or 0. */
+  session: number;
   /** No operation that ended before this one began has an index above this. */
   readonly floorIndex: number;
 }
@@ -61,6 +63,7 @@ export class History {
       output: undefined,
       errorCode: "",
       index: 0,
+      session: 0,
     };
     this.#operations.push(operation);
     return operation;

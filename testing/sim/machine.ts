@@ -260,6 +260,8 @@ export class Machine {
       snapshotEntries: cluster.snapshotEntries,
       quiesce: cluster.quiesce,
       compactionOverhead: cluster.compactionOverhead,
+      maxSessions: cluster.maxSessions,
+      maxInMemLogBytes: cluster.maxInMemLogBytes,
       stateMachine: (node) => {
         const machine = new ObservedMachine(
           this.#world.application.stateMachine(node),

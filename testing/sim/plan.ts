@@ -17,6 +17,8 @@ export interface ClusterPlan {
   readonly compactionOverhead: number;
   /** Whether it may fall quiet. */
   readonly quiesce: boolean;
+  readonly maxSessions: number;
+  readonly maxInMemLogBytes: number;
 }
 
 /** What clients do. */
@@ -33,6 +35,8 @@ export interface WorkloadPlan {
   readonly keyCount: number;
   /** Now and then all clients do nothing for at most so long, so that clusters fall quiet; 0 for never. */
   readonly lullUs: number;
+  /** So many clients propose in sessions. */
+  readonly sessionClientCount: number;
 }
 
 /** Which faults happen, and how often. */
@@ -80,9 +84,10 @@ export interface PlanOptions {
 /** Draws the plan of a seed. */
 export function planOf(seed: number, options: PlanOptions = {}): SimPlan {
   const random = new SimRandom(seed, "plan");
+  const sessions = new SimRandom(seed, "plan of sessions");
   const machineCount = random.pick([3, 3, 4, 5, 5]);
   const tickMs = random.pick([10, 20, 20, 50]);
-  const clusters = drawClusters(random, machineCount, seed);
+  const clusters = drawClusters(random, machineCount, seed, sessions);
   const mayBeQuiet = clusters.some((cluster) => cluster.quiesce);
   return {
     seed,
@@ -108,7 +113,7 @@ export function planOf(seed: number, options: PlanOptions = {}): SimPlan {
       turnUs: random.pick([0, 20, 300]),
     })),
     shortWrites: random.pick([0, 0, 0.05]),
-    workload: drawWorkload(random, mayBeQuiet),
+    workload: drawWorkload(random, mayBeQuiet, sessions),
     faults: drawFaults(random, options.faults),
     harmUs: (options.harmSeconds ?? 60) * 1_000_000,
     operationCount: options.operationCount ?? 500,
@@ -119,6 +124,7 @@ function drawClusters(
   random: SimRandom,
   machineCount: number,
   seed: number,
+  sessions: SimRandom,
 ): ClusterPlan[] {
   const options = new SimRandom(seed, "cluster options");
   const count = random.pick([1, 1, 2, 3]);
@@ -135,11 +141,17 @@ function drawClusters(
       snapshotEntries: random.pick([0, 20, 50, 100, 400]),
       compactionOverhead: random.pick([0, 5, 30, 100]),
       quiesce: options.chance(0.4),
+      maxSessions: sessions.pick([2, 3, 4_096, 4_096]),
+      maxInMemLogBytes: sessions.pick([256 * 1024, 64 * 1024 * 1024]),
     };
   });
 }
 
-function drawWorkload(random: SimRandom, mayBeQuiet: boolean): WorkloadPlan {
+function drawWorkload(
+  random: SimRandom,
+  mayBeQuiet: boolean,
+  sessions: SimRandom,
+): WorkloadPlan {
   return {
     clientCount: random.between(2, 6),
     thinkUs: random.pick([20_000, 80_000, 150_000, 250_000]),
@@ -148,6 +160,7 @@ function drawWorkload(random: SimRandom, mayBeQuiet: boolean): WorkloadPlan {
     bigCommandBytes: random.pick([512, 16_384, 100_000]),
     keyCount: random.pick([1, 5, 20]),
     lullUs: mayBeQuiet ? 5_000_000 : 0,
+    sessionClientCount: sessions.pick([0, 1, 2, 3, 6]),
   };
 }
 

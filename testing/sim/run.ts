@@ -41,6 +41,8 @@ export interface SimulationReport {
   readonly failedOperations: number;
   /** Calls of which nobody knows whether they had effect. */
   readonly unknownOperations: number;
+  /** Proposals in sessions that were made again because nobody knew what became of them. */
+  readonly sessionRetries: number;
   /** Elections won. */
   readonly elections: number;
   /** Processes started again. */
@@ -154,6 +156,7 @@ function reportOf(
     completedOperations: operations.completed,
     failedOperations: operations.failed,
     unknownOperations: operations.unknown,
+    sessionRetries: world.workload.sessions.retryCount,
     elections: plan.clusters.reduce(
       (total, { clusterId }) => total + checks.record(clusterId).electionCount,
       0,

@@ -9,6 +9,7 @@ import { describeError } from "./machine.ts";
 import type { Machine } from "./machine.ts";
 import { markCommand } from "./observed_machine.ts";
 import type { ObservedAnswer } from "./observed_machine.ts";
+import { SessionClients } from "./session_clients.ts";
 import type { SimRandom } from "./random.ts";
 import type { World } from "./world.ts";
 
@@ -27,11 +28,25 @@ interface Call {
   overdueUs: number;
 }
 
+/** What a client wants. */
+interface Wish {
+  readonly client: number;
+  readonly clusterId: number;
+  readonly kind: "write" | "read";
+  readonly timeoutMs: number;
+}
+
+type Done = (status: Operation["status"]) => void;
+
 /** All clients of a world. */
 export class Workload {
+  /** Those that propose in sessions. */
+  readonly sessions: SessionClients;
   readonly #world: World;
   readonly #random: SimRandom;
   readonly #calls = new Set<Call>();
+  /** Operations that wait for their next attempt. */
+  #waiting = 0;
   #isStopped = false;
   #lullFromUs = betweenLullsUs;
   #lullUntilUs = 0;
@@ -40,6 +55,7 @@ export class Workload {
   constructor(world: World, random: SimRandom) {
     this.#world = world;
     this.#random = random;
+    this.sessions = new SessionClients(world.plan, random.fork("sessions"));
   }
 
   /** Lets the clients begin. */
@@ -55,7 +71,7 @@ export class Workload {
 
   /** Whether anything is under way. */
   get isIdle(): boolean {
-    return this.#calls.size === 0;
+    return this.#calls.size === 0 && this.#waiting === 0;
   }
 
   /** Once a simulated second: does every call end? */
@@ -163,44 +179,25 @@ export class Workload {
       : this.#random.pick(carriers);
   }
 
-  #call(
-    machine: Machine,
-    what: {
-      client: number;
-      clusterId: number;
-      kind: "write" | "read";
-      timeoutMs: number;
-    },
-    done: (status: Operation["status"]) => void,
-  ): void {
+  #call(machine: Machine, wish: Wish, done: Done): void {
     // The process may die before the call is made: then nothing was asked.
     const onDeath = () => done("notApplied");
     machine.onDeath.add(onDeath);
     machine.run((host) => {
       machine.onDeath.delete(onDeath);
-      this.#invoke(machine, host, what, done);
+      this.#invoke(machine, host, wish, done);
     });
   }
 
-  #invoke(
-    machine: Machine,
-    host: NodeHost,
-    what: {
-      client: number;
-      clusterId: number;
-      kind: "write" | "read";
-      timeoutMs: number;
-    },
-    done: (status: Operation["status"]) => void,
-  ): void {
+  #invoke(machine: Machine, host: NodeHost, wish: Wish, done: Done): void {
     const { timeline, history, checks, application } = this.#world;
     const random = this.#random;
-    const { clusterId, kind, timeoutMs } = what;
+    const { client, clusterId, kind } = wish;
     const input = kind === "write"
       ? application.command(random, history.nextId, this.#commandBytes())
       : application.query(random);
     const operation = history.begin({
-      client: what.client,
+      client,
       machine: machine.index,
       clusterId,
       kind,
@@ -208,11 +205,26 @@ export class Workload {
       invokedUs: timeline.nowUs,
       floorIndex: checks.record(clusterId).floorIndex,
     });
+    this.#attempt(machine, host, operation, wish, done);
+  }
+
+  #attempt(
+    machine: Machine,
+    host: NodeHost,
+    operation: Operation,
+    wish: Wish,
+    done: Done,
+  ): void {
+    const { client, clusterId, kind, timeoutMs } = wish;
+    const { input } = operation;
+    const isInSession = kind === "write" && this.sessions.uses(client);
+    // Opening a session and the proposal have that long each.
+    const callMs = isInSession ? 2 * timeoutMs : timeoutMs;
     const call: Call = {
       operation,
       machine,
       onDeath: () => this.#ended(call, "unknown", done),
-      overdueUs: timeline.nowUs + timeoutMs * 1_050 + graceUs,
+      overdueUs: this.#world.timeline.nowUs + callMs * 1_050 + graceUs,
     };
     this.#calls.add(call);
     machine.onDeath.add(call.onDeath);
@@ -220,20 +232,62 @@ export class Workload {
     const options = signal === undefined
       ? { timeoutMs }
       : { timeoutMs, signal };
-    const asked: Promise<unknown> = kind === "write"
-      ? host.propose(
-        clusterId,
-        markCommand(input as Uint8Array, operation.id, clusterId),
-        options,
-      )
-      : host.read(clusterId, input, options);
+    const marked = () =>
+      markCommand(input as Uint8Array, operation.id, clusterId);
+    const asked: Promise<unknown> = kind === "read"
+      ? host.read(clusterId, input, options)
+      : isInSession
+      ? this.sessions.propose(host, operation, marked(), options)
+      : host.propose(clusterId, marked(), options);
     asked.then(
       (output) => {
         operation.output = output;
         this.#ended(call, "done", done);
       },
-      (error) => this.#failed(call, error, signal, done),
+      (error) => {
+        if (isInSession && this.#isUnknown(error, signal)) {
+          if (this.sessions.wantsRetry(operation)) {
+            return this.#again(call, wish, done);
+          }
+        }
+        this.#failed(call, error, signal, done);
+      },
     );
+  }
+
+  #isUnknown(error: unknown, signal: AbortSignal | undefined): boolean {
+    return error instanceof RaftError
+      ? error.outcome === "unknown"
+      : signal?.aborted === true && error === signal.reason;
+  }
+
+  /** Proposes again in a little while, wherever that may be. */
+  #again(call: Call, wish: Wish, done: Done): void {
+    const { timeline } = this.#world;
+    this.#calls.delete(call);
+    call.machine.onDeath.delete(call.onDeath);
+    this.#waiting++;
+    const tryAgain = () => {
+      const machine = this.#chooseMachine(wish.clusterId);
+      if (this.#isStopped) {
+        this.#waiting--;
+        this.sessions.giveUp(call.operation);
+        return this.#ended(call, "unknown", done);
+      }
+      if (machine === undefined) return later();
+      const onDeath = later;
+      machine.onDeath.add(onDeath);
+      machine.run((host) => {
+        machine.onDeath.delete(onDeath);
+        this.#waiting--;
+        this.#attempt(machine, host, call.operation, wish, done);
+      });
+    };
+    const later = () => {
+      const pauseUs = this.#random.below(500_000);
+      timeline.schedule(timeline.world, pauseUs, eventKind.client, tryAgain);
+    };
+    later();
   }
 
   /** One call in thirty is aborted by its caller. */
@@ -254,7 +308,7 @@ export class Workload {
     call: Call,
     error: unknown,
     signal: AbortSignal | undefined,
-    done: (status: Operation["status"]) => void,
+    done: Done,
   ): void {
     const { operation, machine } = call;
     if (error instanceof RaftError) {
@@ -286,7 +340,7 @@ export class Workload {
   #ended(
     call: Call,
     status: Exclude<Operation["status"], "pending">,
-    done: (status: Operation["status"]) => void,
+    done: Done,
   ): void {
     const { operation, machine } = call;
     if (operation.status !== "pending") return;
@@ -294,6 +348,10 @@ export class Workload {
     machine.onDeath.delete(call.onDeath);
     const { history, timeline, checks } = this.#world;
     history.end(operation, status, timeline.nowUs);
+    if (operation.session !== 0) {
+      const host = status === "done" ? machine.host : undefined;
+      this.sessions.ended(host, operation);
+    }
     const record = checks.record(operation.clusterId);
     if (operation.kind === "write") {
       if (status === "done") {

@@ -92,6 +92,22 @@ Deno.test("ClusterRecord finds a lost command, a repeated one, and one out of or
   assert.deepEqual(fixture.failures, ["applied in order"]);
 });
 
+Deno.test("ClusterRecord finds a session's command that is applied twice, or after a later one (rule R2)", () => {
+  const fixture = new Fixture();
+  const node = fixture.node(1);
+  const [first, second, other] = [0, 1, 2].map(() => fixture.begin());
+  first!.session = second!.session = 7;
+  other!.session = 8;
+  fixture.apply(node, other!, { index: 2, term: 1 });
+  fixture.apply(node, second!, { index: 3, term: 1 });
+  assert.deepEqual(fixture.failures, []);
+  fixture.apply(node, first!, { index: 4, term: 1 });
+  assert.deepEqual(fixture.failures, ["exactly once in a session"]);
+  fixture.failures.length = 0;
+  fixture.apply(node, second!, { index: 5, term: 1 });
+  assert.deepEqual(fixture.failures, ["exactly once in a session"]);
+});
+
 Deno.test("ClusterRecord finds an acknowledged command that nobody applied, and an answer that is another's (rule R1)", () => {
   const fixture = new Fixture();
   fixture.record.writeDone(fixture.begin(), { value: 1 });
@@ -151,10 +167,11 @@ Deno.test("ClusterRecord finds states that differ after the same commands, and s
   const operation = fixture.begin();
   fixture.apply(one, operation, { index: 2, term: 1 });
   fixture.apply(other, operation, { index: 2, term: 1 });
-  fixture.record.state(one, 7n);
-  fixture.record.state(other, 7n);
+  fixture.record.state(one, { applied: 3, hash: 7n });
+  fixture.record.state(other, { applied: 3, hash: 7n });
+  fixture.record.state(other, { applied: 4, hash: 9n });
   assert.deepEqual(fixture.failures, []);
-  fixture.record.state(other, 8n);
+  fixture.record.state(other, { applied: 3, hash: 8n });
   assert.deepEqual(fixture.failures, ["states equal"]);
   fixture.failures.length = 0;
   fixture.record.recovered({ ...fixture.node(3), position: 1, lastIndex: 2 });

@@ -1,0 +1,105 @@
+/** Clients that propose in sessions (rule R2): a command of which they do not learn enough is theirs to repeat. */
+import { RaftError } from "../../raft/errors.ts";
+import type { NodeHost } from "../../raft/nodehost.ts";
+import { sessionState } from "../../raft/session.ts";
+import type { Session } from "../../raft/session.ts";
+import type { Result } from "../../raft/state_machine.ts";
+import type { Operation } from "./history.ts";
+import type { SimPlan } from "./plan.ts";
+import type { SimRandom } from "./random.ts";
+
+/** A client gives up after so many attempts. */
+const attemptsMax = 8;
+
+/** How a call may end early. */
+interface CallOptions {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+/** The sessions that clients hold: they outlive the machine that they were opened at, unless that dies in a call. */
+export class SessionClients {
+  /** Attempts beyond the first, for the report. */
+  retryCount = 0;
+  readonly #clientCount: number;
+  readonly #random: SimRandom;
+  readonly #sessions = new Map<string, Session>();
+  readonly #attempts = new Map<Operation, number>();
+
+  /** The first so many clients of the plan use sessions. */
+  constructor(plan: SimPlan, random: SimRandom) {
+    this.#clientCount = plan.workload.sessionClientCount;
+    this.#random = random;
+  }
+
+  /** Whether a client proposes in sessions. */
+  uses(client: number): boolean {
+    return client >= 1 && client <= this.#clientCount;
+  }
+
+  /** Proposes the operation's command, or proposes it again if nobody knows what became of it. */
+  propose(
+    host: NodeHost,
+    operation: Operation,
+    command: Uint8Array,
+    options: CallOptions,
+  ): Promise<Result> {
+    const session = this.#sessions.get(keyOf(operation));
+    if (session !== undefined && !session.isClosed) {
+      operation.session = session.clientId;
+      return session.isUnfinished
+        ? host.retry(session, options)
+        : host.propose(session, command, options);
+    }
+    return host.openSession(operation.clusterId, options).then(
+      (opened) => {
+        this.#sessions.set(keyOf(operation), opened);
+        operation.session = opened.clientId;
+        return host.propose(opened, command, options);
+      },
+      (error) => {
+        // Whatever became of the session: the command was not proposed.
+        throw error instanceof RaftError
+          ? new RaftError(error.code, error.message)
+          : error;
+      },
+    );
+  }
+
+  /** Whether the operation is to be proposed again. */
+  wantsRetry(operation: Operation): boolean {
+    const session = this.#sessions.get(keyOf(operation));
+    if (session?.isUnfinished !== true) return false;
+    const attempts = (this.#attempts.get(operation) ?? 0) + 1;
+    if (attempts < attemptsMax && !this.#random.chance(0.05)) {
+      this.#attempts.set(operation, attempts);
+      this.retryCount++;
+      return true;
+    }
+    this.giveUp(operation);
+    return false;
+  }
+
+  /** The client goes on without knowing. */
+  giveUp(operation: Operation): void {
+    this.#attempts.delete(operation);
+    this.#sessions.get(keyOf(operation))?.abandon();
+  }
+
+  /** The operation has ended: now and then the client closes its session. */
+  ended(host: NodeHost | undefined, operation: Operation): void {
+    this.#attempts.delete(operation);
+    const session = this.#sessions.get(keyOf(operation));
+    if (session === undefined) return;
+    if (sessionState(session).isBusy || session.isClosed) {
+      this.#sessions.delete(keyOf(operation)); // Its machine died in the call; or nobody knows it.
+    } else if (host !== undefined && this.#random.chance(0.03)) {
+      this.#sessions.delete(keyOf(operation));
+      host.closeSession(session).catch(() => {}); // It is forgotten some day.
+    }
+  }
+}
+
+function keyOf(operation: Operation): string {
+  return `${operation.client} ${operation.clusterId}`;
+}
