@@ -43,6 +43,7 @@ export type { ClusterStatus, HostInfo, LinkStatus } from "./raft/host_info.ts";
 export type {
   ClusterConfig,
   NodeHostConfig,
+  ProposeOptions,
   WaitOptions,
 } from "./raft/config.ts";
 export type {

@@ -13,6 +13,15 @@ export interface WaitOptions {
   timeoutMs?: number;
 }
 
+/** How long a proposal may wait, and what its caller wants to know. */
+export interface ProposeOptions extends WaitOptions {
+  /**
+   * Called once when the command is committed, before it is applied and before the call ends with its result: it can no
+   * longer be lost. Not called for a command of which that is not known before the call ends with an error.
+   */
+  onCommitted?: () => void;
+}
+
 /** Default of {@link WaitOptions.timeoutMs}. */
 export const defaultTimeoutMs = 5_000;
 
@@ -109,8 +118,9 @@ export interface ClusterConfig {
   /** Entries kept behind a snapshot for slow followers, 5,000 by default. */
   compactionOverhead?: number;
   /**
-   * Bytes of proposals that may wait to be applied before new ones are refused with `busy`; 64 MiB by default. Each
-   * proposal counts 3 KiB beside its command.
+   * Bytes that may wait to be applied before new proposals are refused with `busy`; 64 MiB by default. Proposals of this
+   * NodeHost count, each with 3 KiB beside its command; and the part of the log in memory that is not applied yet, here
+   * and, for the leader, on any follower. Beyond the limit the log must shrink below 70 % of it first.
    */
   maxInMemLogBytes?: number;
   /**

@@ -14,7 +14,12 @@ export type {
 export type { NodeReplacement } from "./replacement.ts";
 export { Session } from "./session.ts";
 export type { ClusterStatus, HostInfo, LinkStatus } from "./host_info.ts";
-export type { ClusterConfig, NodeHostConfig, WaitOptions } from "./config.ts";
+export type {
+  ClusterConfig,
+  NodeHostConfig,
+  ProposeOptions,
+  WaitOptions,
+} from "./config.ts";
 export type {
   ConnectionDownEvent,
   ConnectionFailedEvent,

@@ -26,7 +26,7 @@ import { Greetings } from "./greetings.ts";
 import type { HostContext } from "./host_context.ts";
 import { MembershipWatch, removedError } from "./membership_watch.ts";
 import { NodeProposals } from "./node_proposals.ts";
-import type { ProposeOptions } from "./node_proposals.ts";
+import type { ProposalWait } from "./node_proposals.ts";
 import { ProposalTable } from "./proposals.ts";
 import { abortable, ReadTable, requestError } from "./requests.ts";
 import type { PendingRead, Settle } from "./requests.ts";
@@ -157,7 +157,7 @@ export class Node implements EngineNode {
   /** Proposes a command, in a session if one is given; see `NodeHost.propose`. */
   propose(
     command: Uint8Array,
-    options: ProposeOptions,
+    options: ProposalWait,
     session?: SessionFields,
   ): Promise<Result> {
     return this.#proposing.propose(command, options, session);
@@ -235,6 +235,7 @@ export class Node implements EngineNode {
     if (this.#isBusy) this.peer.stir();
     this.peer.tick();
     const now = this.#engine.tickNow;
+    this.#proposing.tick(now);
     this.host.counters.proposalsTimedOut += this.#proposals.tick(now);
     if (this.#reads.count > 0) {
       this.#reads.tick(
@@ -276,6 +277,8 @@ export class Node implements EngineNode {
     }
     this.#watch.identify();
     if (this.peer.hasUpdate()) this.#carryOut(this.peer.update());
+    const { commits } = this.#proposing;
+    if (commits.hasWork) commits.look(this.peer); // Before what is committed is applied.
     this.events.look();
   }
 
@@ -403,6 +406,8 @@ export class Node implements EngineNode {
         return this.#forwarding.receiveChange(record);
       case "forwardTransfer":
         return this.#forwarding.receiveTransfer(record);
+      case "logHeld":
+        return this.#proposing.receiveHeld(record);
     }
   }
 

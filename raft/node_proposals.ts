@@ -4,20 +4,25 @@
  */
 import type { EntryBatch } from "./core/types.ts";
 import type { Peer, Refusal } from "./core/peer.ts";
+import { CommitWatch } from "./commit_watch.ts";
 import type { ResolvedClusterConfig } from "./config.ts";
 import type { SessionFields } from "./entries.ts";
 import { RaftError } from "./errors.ts";
 import type { HostContext } from "./host_context.ts";
+import { LogLimit } from "./log_limit.ts";
 import type { ProposalTable } from "./proposals.ts";
 import { abortable, requestError, requestOverheadBytes } from "./requests.ts";
 import type { ProposalGroup, Settle } from "./requests.ts";
 import type { Routes } from "./routes.ts";
+import type { WireRecord } from "./transport/link_pool.ts";
 import type { Result } from "./state_machine.ts";
 
 /** How long a proposal may wait. */
-export interface ProposeOptions {
+export interface ProposalWait {
   readonly signal: AbortSignal | undefined;
   readonly timeoutMs: number;
+  /** Called once when it is committed, before it is applied. */
+  readonly onCommitted?: () => void;
 }
 
 /** What {@link NodeProposals} need of their node. */
@@ -38,6 +43,8 @@ export interface ProposalsOwner {
   tickNow(): number;
   /** The tick at which a request ends as timed out. */
   deadline(timeoutMs: number): number;
+  /** Sends a record to a node of the cluster; false if there is no way to it now. */
+  send(to: number, record: WireRecord): boolean;
   /** The next batch was given to the core, or refused by it. */
   sealed(taken: EntryBatch | Refusal): void;
   schedule(): void;
@@ -47,6 +54,9 @@ export interface ProposalsOwner {
 export class NodeProposals {
   /** Those that have not ended. */
   readonly table: ProposalTable;
+  /** Who wants to know when theirs are committed. */
+  readonly commits: CommitWatch = new CommitWatch();
+  readonly #limit: LogLimit;
   readonly #node: ProposalsOwner;
   #busyError: RaftError | undefined;
   #busyRejection: Promise<never> | undefined;
@@ -56,12 +66,43 @@ export class NodeProposals {
   constructor(node: ProposalsOwner, table: ProposalTable) {
     this.#node = node;
     this.table = table;
+    const { maxInMemLogBytes, electionTimeoutTicks } = node.config;
+    this.#limit = new LogLimit(maxInMemLogBytes, electionTimeoutTicks);
+  }
+
+  /** A tick has passed: is too much of the log in memory, here or on a follower? */
+  tick(now: number): void {
+    const { peer, clusterId, nodeId } = this.#node;
+    const { term, leaderId } = peer;
+    const ownBytes = peer.unappliedBytes;
+    this.#limit.look({ ownBytes, term, now });
+    if (peer.isLeader() || leaderId === 0) return;
+    if (!this.#limit.isReportDue({ ownBytes, now })) return;
+    this.#node.send(leaderId, {
+      kind: "logHeld",
+      clusterId,
+      from: nodeId,
+      to: leaderId,
+      term,
+      bytes: ownBytes,
+    });
+    this.#node.schedule();
+  }
+
+  /** A follower says how much of the log it holds. */
+  receiveHeld(record: Extract<WireRecord, { kind: "logHeld" }>): void {
+    const { peer } = this.#node;
+    const { from, bytes, term } = record;
+    if (!peer.isLeader() || term !== peer.term) return;
+    const now = this.#node.tickNow();
+    this.#limit.report(from, { bytes, term, now });
+    this.#limit.look({ ownBytes: peer.unappliedBytes, term, now });
   }
 
   /** Proposes a command, in a session if one is given; see `NodeHost.propose`. */
   propose(
     command: Uint8Array,
-    options: ProposeOptions,
+    options: ProposalWait,
     session?: SessionFields,
   ): Promise<Result> {
     const refusal = this.#refusalOf(command.length);
@@ -72,7 +113,14 @@ export class NodeProposals {
         : Promise.reject(refusal);
     }
     const deadline = this.#node.deadline(options.timeoutMs);
-    const signal = options.signal;
+    const { signal, onCommitted } = options;
+    if (onCommitted !== undefined) {
+      return this.#proposeWatched(
+        command,
+        { ...options, onCommitted },
+        session,
+      );
+    }
     if (signal === undefined) {
       return new Promise((resolve) => {
         this.#enqueue(command, resolve, deadline, session);
@@ -83,6 +131,47 @@ export class NodeProposals {
       const group = this.#enqueue(command, settle, deadline, session);
       const slot = group.settles.length - 1;
       return () => {
+        group.settles[slot] = undefined;
+      };
+    });
+  }
+
+  /** As `propose`, for a caller that wants to know when the proposal is committed. */
+  #proposeWatched(
+    command: Uint8Array,
+    options: ProposalWait & { onCommitted: () => void },
+    session: SessionFields | undefined,
+  ): Promise<Result> {
+    const { signal, timeoutMs, onCommitted } = options;
+    let isOpen = true;
+    const tell = () => {
+      if (!isOpen) return;
+      isOpen = false;
+      try {
+        onCommitted();
+      } catch (error) {
+        this.#node.host.logger.error("an onCommitted callback failed", {
+          clusterId: this.#node.clusterId,
+          error: error instanceof Error ? error.message : String(error),
+        });
+      }
+    };
+    return abortable<Result>(signal, (settle) => {
+      const group = this.#enqueue(
+        command,
+        (result) => {
+          // What has a result is committed, whether that was seen before or not.
+          if (!(result instanceof Promise)) tell();
+          isOpen = false;
+          settle(result);
+        },
+        this.#node.deadline(timeoutMs),
+        session,
+      );
+      const slot = group.settles.length - 1;
+      this.commits.add(group, slot, tell);
+      return () => {
+        isOpen = false;
         group.settles[slot] = undefined;
       };
     });
@@ -109,7 +198,7 @@ export class NodeProposals {
 
   /** Why entries of so many bytes are too much for now. */
   overload(bytes: number): RaftError | undefined {
-    if (this.isOverloaded(bytes)) return this.#busy();
+    if (this.isOverloaded(bytes) || this.#limit.isLimited) return this.#busy();
     if (this.#node.host.log.isDiskFull) {
       return requestError(
         "diskFull",
@@ -160,8 +249,8 @@ export class NodeProposals {
       this.#busySince = this.#node.tickNow();
       this.#busyError = requestError(
         "busy",
-        `Cannot take more work for cluster ${this.#node.clusterId}: proposals and reads of ` +
-          `${this.#node.config.maxInMemLogBytes} bytes wait`,
+        `Cannot take more work for cluster ${this.#node.clusterId}: proposals and reads, or entries that are not ` +
+          `applied yet here or on a follower, of ${this.#node.config.maxInMemLogBytes} bytes wait`,
       );
       this.#busyRejection = Promise.reject(this.#busyError);
       this.#busyRejection.catch(() => {}); // Nobody may be there to handle it.
@@ -224,7 +313,7 @@ export class NodeProposals {
     }
     const { entries, group } = this.table.takeForward();
     this.#node.host.counters.proposalsForwarded += group.settles.length;
-    this.#node.routes.send(leader, {
+    const isSent = this.#node.routes.send(leader, {
       kind: "forward",
       clusterId: this.#node.clusterId,
       from: this.#node.nodeId,
@@ -233,6 +322,13 @@ export class NodeProposals {
       entryCount: group.settles.length,
       entries,
     });
+    if (!isSent) { // Too much waits for that NodeHost already: nothing of it left.
+      this.table.answered(
+        group.firstCounter,
+        { firstIndex: 0, term: 0 },
+        unreachable,
+      );
+    }
   }
 
   #proposeEncoded(

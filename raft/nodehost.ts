@@ -8,7 +8,12 @@ import {
   validateId,
   validateWaitOptions,
 } from "./config.ts";
-import type { ClusterConfig, NodeHostConfig, WaitOptions } from "./config.ts";
+import type {
+  ClusterConfig,
+  NodeHostConfig,
+  ProposeOptions,
+  WaitOptions,
+} from "./config.ts";
 import { denoPorts } from "./deno_ports.ts";
 import { RaftError } from "./errors.ts";
 import type { EventsOptions, EventStream } from "./events.ts";
@@ -30,6 +35,7 @@ import type { HostMetrics } from "./metrics/host_metrics.ts";
 import type { Node } from "./node.ts";
 import type { Session } from "./session.ts";
 import { SessionRequests } from "./session_requests.ts";
+import type { ProposalWait } from "./node_proposals.ts";
 import type { Ports } from "./ports.ts";
 import {
   replaceMember,
@@ -211,12 +217,12 @@ export class NodeHost implements AsyncDisposable {
   propose(
     target: number | Session,
     command: Uint8Array,
-    options?: WaitOptions,
+    options?: ProposeOptions,
   ): Promise<Result> {
     if (!(command instanceof Uint8Array)) {
       throw new TypeError("Cannot propose: the command must be a Uint8Array");
     }
-    const wait = options === undefined ? noOptions : this.#wait(options);
+    const wait = options === undefined ? noOptions : this.#proposal(options);
     if (typeof target !== "number") {
       return this.#sessions.propose(target, command, wait);
     }
@@ -488,6 +494,17 @@ export class NodeHost implements AsyncDisposable {
   ): { signal: AbortSignal | undefined; timeoutMs: number } {
     const timeoutMs = validateWaitOptions(options);
     return { signal: options?.signal, timeoutMs };
+  }
+
+  /** As {@link #wait}, with what a proposal has beside. */
+  #proposal(options: ProposeOptions): ProposalWait {
+    const wait = this.#wait(options);
+    const { onCommitted } = options;
+    if (onCommitted === undefined) return wait;
+    if (typeof onCommitted !== "function") {
+      throw new TypeError("Cannot use onCommitted: it must be a function");
+    }
+    return { ...wait, onCommitted };
   }
 
   #within<T>(

@@ -5,7 +5,7 @@
 import { RaftError } from "./errors.ts";
 import type { SessionFields } from "./entries.ts";
 import type { Node } from "./node.ts";
-import type { ProposeOptions } from "./node_proposals.ts";
+import type { ProposalWait } from "./node_proposals.ts";
 import type { Clock } from "./ports.ts";
 import { fieldsOf, makeSession, objectionTo, sessionState } from "./session.ts";
 import type { Session, SessionState } from "./session.ts";
@@ -39,7 +39,7 @@ export interface SessionHost {
 interface Request {
   readonly clusterId: number;
   readonly what: string;
-  readonly options: ProposeOptions;
+  readonly options: ProposalWait;
   /** What to send; asked anew for every attempt. */
   next(node: Node): { command: Uint8Array; fields: SessionFields };
   /** An attempt before this request may have been applied. */
@@ -65,7 +65,7 @@ export class SessionRequests {
   }
 
   /** See `NodeHost.openSession`. */
-  async open(clusterId: number, options: ProposeOptions): Promise<Session> {
+  async open(clusterId: number, options: ProposalWait): Promise<Session> {
     if (this.#host.node(clusterId).machine.kind === "onDisk") {
       throw new RaftError(
         "invalidSession",
@@ -93,7 +93,7 @@ export class SessionRequests {
   }
 
   /** See `NodeHost.closeSession`. */
-  async close(session: Session, options: ProposeOptions): Promise<void> {
+  async close(session: Session, options: ProposalWait): Promise<void> {
     const state = sessionState(session);
     const objection = objectionTo(state, "close the session");
     if (objection !== undefined) throw objection;
@@ -125,7 +125,7 @@ export class SessionRequests {
   propose(
     session: Session,
     command: Uint8Array,
-    options: ProposeOptions,
+    options: ProposalWait,
   ): Promise<Result> {
     const state = sessionState(session);
     const objection = objectionTo(state, "propose") ??
@@ -136,7 +136,7 @@ export class SessionRequests {
   }
 
   /** See `NodeHost.retry`. */
-  retry(session: Session, options: ProposeOptions): Promise<Result> {
+  retry(session: Session, options: ProposalWait): Promise<Result> {
     const state = sessionState(session);
     const objection = objectionTo(state, "retry");
     if (objection !== undefined) return Promise.reject(objection);
@@ -156,7 +156,7 @@ export class SessionRequests {
   async #propose(
     state: SessionState,
     command: Uint8Array,
-    options: ProposeOptions,
+    options: ProposalWait,
     mayBeApplied: boolean,
   ): Promise<Result> {
     state.isBusy = true;
@@ -164,7 +164,7 @@ export class SessionRequests {
     const ending = await this.#run({
       clusterId: state.clusterId,
       what: "propose",
-      options,
+      options: toldOnce(options),
       next: () => attempt,
       mayBeApplied,
     });
@@ -245,6 +245,21 @@ export class SessionRequests {
       }
     }
   }
+}
+
+/** The caller is told once that its command is committed, though several entries may have it. */
+function toldOnce(options: ProposalWait): ProposalWait {
+  const { onCommitted } = options;
+  if (onCommitted === undefined) return options;
+  let isTold = false;
+  return {
+    ...options,
+    onCommitted: () => {
+      if (isTold) return;
+      isTold = true;
+      onCommitted();
+    },
+  };
 }
 
 /** Whether another attempt may fare better. What is refused for good, or for want of room, is the caller's to know. */

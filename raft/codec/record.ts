@@ -17,6 +17,7 @@
  *      36 forwarded        first counter (8B), entry count (4B), first index (8B), term (8B), refusal (text)
  *      37 forwardChange    counter (8B), proposer key (16B), length (4B), change as in membership.ts
  *      38 forwardTransfer  counter (8B), target (8B)
+ *      39 logHeld          term (8B), bytes (8B)
  *
  * text  length (2B), UTF-8
  * ```
@@ -125,6 +126,12 @@ export type WireRecord =
     readonly kind: "forwardTransfer";
     readonly counter: number;
     readonly target: number;
+  })
+  | (RecordRoute & {
+    /** A follower tells the leader of its term how much of the log it holds in memory, while that is much. */
+    readonly kind: "logHeld";
+    readonly term: number;
+    readonly bytes: number;
   });
 
 const recordKind = {
@@ -135,6 +142,7 @@ const recordKind = {
   forwarded: 36,
   forwardChange: 37,
   forwardTransfer: 38,
+  logHeld: 39,
 } as const;
 
 const headBytes = 25;
@@ -245,6 +253,10 @@ function encodeRecordBody(
       writer.integer(record.counter);
       writer.integer(record.target);
       return;
+    case "logHeld":
+      writer.integer(record.term);
+      writer.integer(record.bytes);
+      return;
     default:
       unreachable(record);
   }
@@ -351,6 +363,11 @@ function decodeRecordBody(
       const counter = reader.integer();
       const target = reader.id();
       return { kind: "forwardTransfer", ...route, counter, target };
+    }
+    case recordKind.logHeld: {
+      const term = reader.integer();
+      const bytes = reader.integer();
+      return { kind: "logHeld", ...route, term, bytes };
     }
     default:
       reader.fail("kind");

@@ -122,6 +122,11 @@ export class RaftLog {
     return this.#lastTerm;
   }
 
+  /** Bytes of the entries in memory that are not durable or not applied yet. */
+  get unappliedBytes(): number {
+    return this.#unstable.neededBytes;
+  }
+
   /** First index in storage. */
   get firstIndex(): number {
     return Math.max(this.#storage.firstIndex(), this.#base.index + 1);

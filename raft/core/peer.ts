@@ -112,6 +112,16 @@ export class Peer {
     return this.#raft.lossCount;
   }
 
+  /** Bytes of the entries in memory that are not durable or not applied yet. */
+  get unappliedBytes(): number {
+    return this.#raft.log.unappliedBytes;
+  }
+
+  /** Term of the entry at `index`, if the log has it. */
+  termOf(index: number): number | undefined {
+    return this.#raft.log.termOf(index);
+  }
+
   /** Whether this node leads its term. */
   isLeader(): boolean {
     return this.#raft.role === "leader";

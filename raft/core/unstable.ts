@@ -14,10 +14,16 @@ export class Unstable {
   /** How many of the batches, from the front, may be evicted. */
   #evictableCount = 0;
   #evictableBytes = 0;
+  #bytes = 0;
 
   /** Number of batches. */
   get count(): number {
     return this.#batches.length - this.#head;
+  }
+
+  /** Bytes of the batches that may not be evicted. */
+  get neededBytes(): number {
+    return this.#bytes - this.#evictableBytes;
   }
 
   /** First index held, or 0 if empty. */
@@ -61,11 +67,15 @@ export class Unstable {
       "a batch must follow the one before it",
     );
     this.#batches.push(batch);
+    this.#bytes += batch.bytes.length;
   }
 
   /** Removes every batch that reaches `index` or beyond. */
   truncateFrom(index: number): void {
-    while (this.count > 0 && this.lastIndex >= index) this.#batches.pop();
+    while (this.count > 0 && this.lastIndex >= index) {
+      this.#bytes -= this.at(this.count - 1).bytes.length;
+      this.#batches.pop();
+    }
     assert(
       this.#evictableCount <= this.count,
       "what is applied and durable must not be truncated",
@@ -78,6 +88,7 @@ export class Unstable {
     this.#head = 0;
     this.#evictableCount = 0;
     this.#evictableBytes = 0;
+    this.#bytes = 0;
   }
 
   /**
@@ -94,6 +105,7 @@ export class Unstable {
     }
     while (this.#evictableCount > 0 && this.#evictableBytes > retainBytes) {
       this.#evictableBytes -= this.at(0).bytes.length;
+      this.#bytes -= this.at(0).bytes.length;
       this.#evictableCount--;
       this.#batches[this.#head] = undefined;
       this.#head++;

@@ -284,4 +284,10 @@ export const record: fc.Arbitrary<WireRecord> = fc.oneof(
     counter: integer,
     target: id,
   }),
+  object({
+    kind: fc.constant("logHeld" as const),
+    ...route,
+    term: integer,
+    bytes: integer,
+  }),
 );
