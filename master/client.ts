@@ -4,8 +4,9 @@
  */
 import type { WaitOptions } from "../raft/config.ts";
 import { RaftError } from "../raft/errors.ts";
-import { ClientCalls } from "./client_calls.ts";
-import { KnownMemberships } from "./known_memberships.ts";
+import type { NodeHost } from "../raft/nodehost.ts";
+import { ClientCalls, handlingTimeoutMs } from "./client_calls.ts";
+import { ClientTasks } from "./client_tasks.ts";
 import type {
   IMasterClient,
   MasterClientFactory,
@@ -36,7 +37,7 @@ export function httpMasterClient(
   options: HttpMasterClientOptions = {},
 ): MasterClientFactory {
   checkToken(options.token);
-  return () => new HttpMasterClient(options);
+  return (host) => new HttpMasterClient(options, host);
 }
 
 function checkToken(token: string | undefined): void {
@@ -62,17 +63,16 @@ export class HttpMasterClient implements IMasterClient {
   readonly #token: string | undefined;
   readonly #fetch: (request: Request) => Response | Promise<Response>;
   readonly #calls: ClientCalls;
-  readonly #known = new KnownMemberships();
+  readonly #tasks: ClientTasks;
 
-  /** Makes a client; it connects when it is called. */
-  constructor(options: HttpMasterClientOptions = {}) {
+  /** Makes a client; it connects when it is called. Without `host` it does not do what masters ask for. */
+  constructor(options: HttpMasterClientOptions = {}, host?: NodeHost) {
     checkToken(options.token);
     this.#token = options.token;
     this.#fetch = options.fetch ?? ((request) => fetch(request));
-    this.#calls = new ClientCalls(
-      "the master",
-      options.clock ?? systemClock,
-    );
+    const clock = options.clock ?? systemClock;
+    this.#calls = new ClientCalls("the master", clock);
+    this.#tasks = new ClientTasks(host, () => clock.wallTime());
   }
 
   /** Names the client in logs. */
@@ -120,29 +120,35 @@ export class HttpMasterClient implements IMasterClient {
     url: string,
     info: NodeHostInfo,
     options?: WaitOptions,
-  ): Promise<void> {
+  ): Promise<ReportReply> {
     const what = "report";
     return this.#calls.run(what, options, async (signal) => {
-      if (this.#known.isBehind(info)) {
-        this.#known.learn(await this.#getIndexes(url, signal));
+      if (this.#tasks.known.isBehind(info)) {
+        this.#tasks.known.learn(await this.#getIndexes(url, signal));
       }
-      const report = this.#known.strip(info);
+      const report = this.#tasks.prepare(info);
       const reply = await this.#call({
         what,
         method: "POST",
         url,
         path: "v1/report",
-        body: encodeCbor(writeReport(report)),
+        body: encodeCbor(writeReport(report.info)),
         signal,
       }) as ReportReply | null;
       if (!Array.isArray(reply?.want)) throw notAMaster(what, url);
-      this.#known.delivered(report, reply.want);
+      this.#tasks.delivered(report, reply);
+      return reply;
     });
   }
 
-  /** Masters of this version watch and ask for nothing, so there is nothing to carry out. */
+  /** Does what masters asked for in their replies; what became of it is told in the next report. */
   handleMasterRequests(options?: WaitOptions): Promise<void> {
-    return this.#calls.handleRequests(options);
+    const timeoutMs = options?.timeoutMs ?? handlingTimeoutMs;
+    return this.#calls.run(
+      "handle requests",
+      { ...options, timeoutMs },
+      () => this.#tasks.handleRequests(),
+    );
   }
 
   async #getIndexes(

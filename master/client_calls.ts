@@ -4,6 +4,9 @@ import { RaftError } from "../raft/errors.ts";
 import { withDeadline } from "./deadline.ts";
 import type { MasterClock } from "./system.ts";
 
+/** Requests of masters are given up after so long; each of them has an end of its own before that. */
+export const handlingTimeoutMs = 60_000;
+
 /** The calls of one client. */
 export class ClientCalls {
   readonly #reaches: string;
@@ -35,10 +38,5 @@ export class ClientCalls {
   ): Promise<T> {
     const lifetime = this.#lifetime.signal;
     return withDeadline({ what, options, lifetime, clock: this.#clock }, work);
-  }
-
-  /** Masters and stores of this version ask for nothing, so there is nothing to carry out. */
-  handleRequests(options: WaitOptions | undefined): Promise<void> {
-    return this.run("handle requests", options, () => Promise.resolve());
   }
 }

@@ -9,8 +9,8 @@ export type ClusterImage = Omit<ClusterRecord, "v" | "w">;
 export interface SeenNode {
   /** The node. */
   readonly nodeId: number;
-  /** It does not know enough yet to be counted on. */
-  readonly isLagging: boolean;
+  /** It leads, and all observers have caught up. */
+  readonly areObserversReady: boolean;
 }
 
 /** Who reported, and when. */
@@ -71,8 +71,9 @@ export function reconcile(
   if (!info.pending && mayTell(record, info, hostId)) {
     image = withMembership(image, info, hostId);
   }
-  const isLagging = info.pending || info.isLagging === true;
-  image = withNode(image, { nodeId: info.nodeId, isLagging }, { hostId, tick });
+  const { nodeId } = info;
+  const areObserversReady = info.isLeader && info.areObserversReady === true;
+  image = withNode(image, { nodeId, areObserversReady }, { hostId, tick });
   return image === record ? undefined : image;
 }
 
@@ -258,33 +259,41 @@ export function withNode(
       (member.host === undefined && node?.nodeId === id);
     if (!isHere) continue;
     const seen = node?.nodeId === id
-      ? listed(member, node, { hostId, tick })
+      ? listed(member, { hostId, tick })
       : unlisted(member, tick);
     if (seen !== member) {
       next = { ...next, members: { ...next.members, [id]: seen } };
     }
   }
-  return withZombie(next, node, hostId);
+  return withZombie(withReadyObservers(next, node), node, hostId);
 }
 
 function listed(
   member: MemberRecord,
-  node: SeenNode,
   { hostId, tick }: Reporter,
 ): MemberRecord {
-  const isReady = member.role === "observer" && !node.isLagging;
   if (
     member.host !== undefined && member.since !== undefined &&
-    member.missingSince === undefined && member.isLost === undefined &&
-    (member.isReady === true) === (isReady || member.isReady === true)
+    member.missingSince === undefined && member.isLost === undefined
   ) return member;
   const { missingSince: _, isLost: __, ...rest } = member;
-  return {
-    ...rest,
-    host: hostId,
-    since: member.since ?? tick,
-    ...(isReady ? { isReady } : {}),
-  };
+  return { ...rest, host: hostId, since: member.since ?? tick };
+}
+
+/** The leader knows how far its observers are; they do not. */
+export function withReadyObservers(
+  image: ClusterImage,
+  node: SeenNode | undefined,
+): ClusterImage {
+  if (node?.areObserversReady !== true) return image;
+  let next = image;
+  for (const [key, member] of Object.entries(image.members)) {
+    if (member.role !== "observer" || member.isReady === true) continue;
+    if (!isVoter(image.members[node.nodeId])) continue;
+    const ready = { ...member, isReady: true };
+    next = { ...next, members: { ...next.members, [key]: ready } };
+  }
+  return next;
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Which memberships need not be told: the master knows them, or newer ones. */
-import type { NodeHostInfo } from "./protocol.ts";
+import type { ClusterInfo, NodeHostInfo } from "./protocol.ts";
 
 /**
  * Remembers what the master knows, so that it is asked only when a NodeHost is ahead of that. What a master knows only
@@ -29,7 +29,7 @@ export class KnownMemberships {
         cluster.pending || cluster.incomplete ||
           !this.#covers(cluster.clusterId, cluster.configChangeIndex)
           ? cluster
-          : { ...cluster, nodes: {}, incomplete: true }
+          : withoutMembership(cluster)
       ),
     };
   }
@@ -48,4 +48,9 @@ export class KnownMemberships {
     const known = this.#indexes.get(clusterId);
     return known !== undefined && known >= configChangeIndex;
   }
+}
+
+function withoutMembership(cluster: ClusterInfo): ClusterInfo {
+  const { observers: _, witnesses: __, nodeHostIds: ___, ...rest } = cluster;
+  return { ...rest, nodes: {}, incomplete: true };
 }

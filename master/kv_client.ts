@@ -3,20 +3,23 @@
  * store's token and may do everything there: over a network, and on Deno Deploy, prefer HTTP.
  */
 import type { WaitOptions } from "../raft/config.ts";
-import { ClientCalls } from "./client_calls.ts";
-import { KnownMemberships } from "./known_memberships.ts";
+import type { NodeHost } from "../raft/nodehost.ts";
+import { ClientCalls, handlingTimeoutMs } from "./client_calls.ts";
+import { ClientTasks } from "./client_tasks.ts";
 import { type KvOpener, openDenoKv, requireDenoKv } from "./kv.ts";
-import { KvStore } from "./kv_store.ts";
+import { KvStore, type KvStoreOptions } from "./kv_store.ts";
 import type {
   IMasterClient,
   MasterClientFactory,
   NodeHostInfo,
+  ReportReply,
 } from "./protocol.ts";
 import { type MasterClock, systemClock } from "./system.ts";
 import { readReport, writeReport } from "./wire/mod.ts";
 
 /** Options of a {@link KvMasterClient}. */
-export interface KvMasterClientOptions {
+export interface KvMasterClientOptions
+  extends Pick<KvStoreOptions, "periodMs" | "busyPeriodMs" | "limits"> {
   /** Opens the store that one of `masterServers` names; Deno KV by default. The client closes what it opened. */
   openKv?: KvOpener;
   /** Measures timeouts; real time by default. */
@@ -33,7 +36,7 @@ export function kvMasterClient(
   options: KvMasterClientOptions = {},
 ): MasterClientFactory {
   if (options.openKv === undefined) requireDenoKv();
-  return () => new KvMasterClient(options);
+  return (host) => new KvMasterClient(options, host);
 }
 
 /** The client of one NodeHost. */
@@ -42,14 +45,18 @@ export class KvMasterClient implements IMasterClient {
   readonly #clock: MasterClock;
   readonly #calls: ClientCalls;
   readonly #stores = new Map<string, Promise<KvStore>>();
-  readonly #known = new KnownMemberships();
+  readonly #tasks: ClientTasks;
+  readonly #storeOptions: Omit<KvStoreOptions, "kv">;
 
-  /** Makes a client; it opens a store when that is first used. */
-  constructor(options: KvMasterClientOptions = {}) {
+  /** Makes a client; it opens a store when that is first used. Without `host` it does not do what masters ask for. */
+  constructor(options: KvMasterClientOptions = {}, host?: NodeHost) {
     if (options.openKv === undefined) requireDenoKv();
     this.#openKv = options.openKv ?? openDenoKv;
     this.#clock = options.clock ?? systemClock;
     this.#calls = new ClientCalls("the store", this.#clock);
+    this.#tasks = new ClientTasks(host, () => this.#clock.wallTime());
+    const { openKv: _, clock: __, ...rest } = options;
+    this.#storeOptions = { ...rest, clock: this.#clock };
   }
 
   /** Names the client in logs. */
@@ -89,22 +96,27 @@ export class KvMasterClient implements IMasterClient {
     url: string,
     info: NodeHostInfo,
     options?: WaitOptions,
-  ): Promise<void> {
+  ): Promise<ReportReply> {
     return this.#calls.run("report", options, async () => {
       const store = await this.#storeAt(url);
-      if (this.#known.isBehind(info)) {
-        this.#known.learn(await store.configChangeIndexes());
-      }
-      const report = this.#known.strip(info);
+      const { known } = this.#tasks;
+      if (known.isBehind(info)) known.learn(await store.configChangeIndexes());
+      const report = this.#tasks.prepare(info);
       // Checked as a master would: what is stored here, masters must be able to read.
-      const { want } = await store.report(readReport(writeReport(report)));
-      this.#known.delivered(report, want);
+      const reply = await store.report(readReport(writeReport(report.info)));
+      this.#tasks.delivered(report, reply);
+      return reply;
     });
   }
 
-  /** Stores of this version hold no requests, so there is nothing to carry out. */
+  /** Does what was asked for in replies; what became of it is told in the next report. */
   handleMasterRequests(options?: WaitOptions): Promise<void> {
-    return this.#calls.handleRequests(options);
+    const timeoutMs = options?.timeoutMs ?? handlingTimeoutMs;
+    return this.#calls.run(
+      "handle requests",
+      { ...options, timeoutMs },
+      () => this.#tasks.handleRequests(),
+    );
   }
 
   /** The store at `url`, opened once; after a failure the next call tries again. */
@@ -112,7 +124,7 @@ export class KvMasterClient implements IMasterClient {
     const known = this.#stores.get(url);
     if (known !== undefined) return known;
     const opening = this.#openKv(url).then((kv) =>
-      new KvStore({ kv, clock: this.#clock })
+      new KvStore({ kv, ...this.#storeOptions })
     );
     this.#stores.set(url, opening);
     opening.catch(() => {

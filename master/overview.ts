@@ -148,7 +148,7 @@ export async function listClusters(
     const host = hosts.get(nodeHostId);
     if (host === undefined) continue; // It reported for the first time after its record was read.
     const ageMs = ageOf(host, nowMs);
-    for (const { clusterId, ...row } of nodes) {
+    for (const { clusterId, areObserversReady: _, ...row } of nodes) {
       const cluster = clusters.get(clusterId) ?? unknownCluster(clusterId);
       cluster.nodes.push({ nodeHostId, ...row, ageMs });
       clusters.set(clusterId, cluster);

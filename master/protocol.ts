@@ -24,8 +24,10 @@ export interface ClusterInfo {
   witnesses?: Record<number, string>;
   /** The NodeHost of each member by node id, as far as the membership records it. */
   nodeHostIds?: Record<number, string>;
-  /** The node is too far behind, or knows no leader: it cannot be counted on yet. */
+  /** The node is too far behind, or knows no leader. */
   isLagging?: boolean;
+  /** Told by the leader while there are observers: all of them have caught up with its log. */
+  areObserversReady?: boolean;
 }
 
 /** Names one node. */
@@ -105,6 +107,8 @@ export interface MasterRequest {
   members?: Record<number, string>;
   /** `addObserver`, `promote`: where the new node is, or will be. */
   address?: string;
+  /** `addObserver`, `promote`: the NodeHost there. */
+  nodeHostId?: string;
   /** `launch`, `join`, `restore`: name of the state machine. */
   app?: string;
   /** `launch`, `join`, `restore`: further fields of `ClusterConfig`. */

@@ -12,20 +12,20 @@ import type {
 
 /** What a NodeHost can do for a master. Every call rejects with a `RaftError` if it cannot. */
 export interface RequestTarget {
-  /** The node of a cluster that runs here. */
-  runningNode(clusterId: number): number | undefined;
-  /** Starts a node. */
+  /** Starts a node, unless it runs already. */
   start(node: StartRequest): Promise<void>;
   /** Stops a node, and moves its data out of the way. */
   kill(clusterId: number, nodeId: number): Promise<void>;
   /** Adds a member that has no vote. */
-  addObserver(change: ChangeRequest & { address: string }): Promise<void>;
+  addObserver(change: AdditionRequest): Promise<void>;
   /** Gives an observer a vote. */
-  promote(change: ChangeRequest & { address: string }): Promise<void>;
+  promote(change: AdditionRequest): Promise<void>;
   /** Removes a member. */
   remove(change: ChangeRequest): Promise<void>;
-  /** Hands leadership over, if the node here leads. */
-  transfer(clusterId: number, target: number): Promise<void>;
+  /** Hands leadership over, if the node leads. */
+  transfer(
+    transfer: { clusterId: number; nodeId: number; target: number },
+  ): Promise<void>;
 }
 
 /** A node to start. */
@@ -52,6 +52,14 @@ export interface ChangeRequest {
   nodeId: number;
   /** Valid only under this index. */
   expectedConfigChangeIndex: number;
+}
+
+/** A member that comes. */
+export interface AdditionRequest extends ChangeRequest {
+  /** Where it is, or will be. */
+  address: string;
+  /** The NodeHost there. */
+  nodeHostId: string;
 }
 
 interface Held {
@@ -159,20 +167,21 @@ export class RequestRunner {
       case "join":
       case "restore":
         return await this.#start(request);
-      case "addObserver": {
-        const { address = "" } = request;
-        return await target.addObserver({ ...change, address });
-      }
+      case "addObserver":
       case "promote": {
-        const { address = "" } = request;
-        return await target.promote({ ...change, address });
+        const { kind, address = "", nodeHostId = "" } = request;
+        return await target[kind]({ ...change, address, nodeHostId });
       }
       case "remove":
         return await target.remove(change);
       case "kill":
         return await target.kill(clusterId, nodeId);
       case "transfer":
-        return await target.transfer(clusterId, request.target ?? 0);
+        return await target.transfer({
+          clusterId,
+          nodeId,
+          target: request.target ?? 0,
+        });
       default:
         throw new RaftError(
           "rejected",
@@ -183,14 +192,6 @@ export class RequestRunner {
 
   async #start(request: MasterRequest): Promise<void> {
     const { clusterId, nodeId, kind, app = "", config = {} } = request;
-    const running = this.#target.runningNode(clusterId);
-    if (running === nodeId) return;
-    if (running !== undefined) {
-      throw new RaftError(
-        "clusterExists",
-        `Cannot start node ${nodeId} of cluster ${clusterId}: node ${running} runs here`,
-      );
-    }
     await this.#target.start({
       clusterId,
       nodeId,

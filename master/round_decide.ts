@@ -2,8 +2,8 @@
 import {
   type ClusterImage,
   isManaged,
-  type SeenNode,
   withNode,
+  withReadyObservers,
 } from "./cluster_image.ts";
 import type { KvAtomic, KvEntry } from "./kv.ts";
 import { inParallel, maxKeysAtOnce } from "./kv_access.ts";
@@ -271,11 +271,14 @@ async function refreshed(
   image: ClusterImage,
 ): Promise<ClusterImage> {
   let next = image;
+  const isUnready = Object.values(image.members).some((member) =>
+    member.role === "observer" && member.isReady !== true
+  );
   for (const [key, member] of Object.entries(image.members)) {
     const isUnknown = member.host === undefined ||
-      (member.since === undefined && member.missingSince === undefined) ||
-      (member.role === "observer" && member.isReady !== true);
-    if (!isUnknown) continue;
+      (member.since === undefined && member.missingSince === undefined);
+    // Which voter leads is not known here: each of them may say that the observers have caught up.
+    if (!isUnknown && !(isUnready && member.role === "voter")) continue;
     const id = Number(key);
     const host = member.host ?? await hostAt(state, member.address);
     if (host === undefined || !isAlive(viewOf(state, 0), host)) continue;
@@ -285,11 +288,11 @@ async function refreshed(
     }
     const row = (await rowsOfHost(state, host)).get(clusterId);
     if (row?.nodeId !== id) continue;
-    const seen: SeenNode = {
-      nodeId: id,
-      isLagging: row.isLagging || row.pending,
-    };
-    next = withNode(next, seen, { hostId: host, tick: state.clock.tick });
+    const { areObserversReady } = row;
+    const reporter = { hostId: host, tick: state.clock.tick };
+    next = isUnknown
+      ? withNode(next, { nodeId: id, areObserversReady }, reporter)
+      : withReadyObservers(next, { nodeId: id, areObserversReady });
   }
   return next;
 }

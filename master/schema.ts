@@ -321,6 +321,8 @@ export interface RequestRecord extends StoredRecord {
   members?: Record<number, string>;
   /** `addObserver`, `promote`: where the new node is, or will be. */
   address?: string;
+  /** `addObserver`, `promote`: the NodeHost there. */
+  nodeHostId?: string;
   /** `launch`, `join`, `restore`: name of the state machine. */
   app?: string;
   /** `launch`, `join`, `restore`: see {@link ClusterDefinition.config}. */

@@ -119,7 +119,8 @@ export function changedClusters(
     const before = old.get(row.clusterId);
     return before?.nodeId !== row.nodeId ||
       before.configChangeIndex !== row.configChangeIndex ||
-      before.pending !== row.pending || before.isLagging !== row.isLagging;
+      before.pending !== row.pending ||
+      (row.areObserversReady && !before.areObserversReady);
   });
   for (const row of rows) old.delete(row.clusterId);
   return {

@@ -87,9 +87,15 @@ function requestOf(
     case "restore":
       return { ...base, ...start };
     case "addObserver":
-      return { ...base, address: plan?.address ?? "" };
-    case "promote":
-      return { ...base, address: image.members[nodeId]?.address ?? "" };
+      return {
+        ...base,
+        address: plan?.address ?? "",
+        nodeHostId: plan?.host ?? "",
+      };
+    case "promote": {
+      const { address = "", host = "" } = image.members[nodeId] ?? {};
+      return { ...base, address, nodeHostId: host };
+    }
     case "transfer":
       return { ...base, target: step!.node };
     default:

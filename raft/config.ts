@@ -43,6 +43,10 @@ export interface NodeHostConfig {
   deploymentId?: bigint;
   /** Region, told to the master. */
   region?: string;
+  /** Failure domain within the region, such as a rack or a zone: the master spreads nodes of a cluster over them. */
+  failureDomain?: string;
+  /** How many nodes the master places here compared with others, 1 to 1,000; 1 by default. */
+  capacity?: number;
   /** Where the application listens, told to the master. */
   apiAddress?: string;
   /** Masters to report to, in order of preference. Needs `masterClientFactory`. */
@@ -229,6 +233,8 @@ const nodeHostDefaults = {
   tickMs: 50,
   deploymentId: 1n,
   region: "",
+  failureDomain: "",
+  capacity: 1,
   apiAddress: "",
   masterServers: [] as string[],
   reportPeriodMs: 20_000,
@@ -293,6 +299,8 @@ export function resolveNodeHostConfig(
     );
   }
   requireType("region", resolved.region, "string");
+  requireType("failureDomain", resolved.failureDomain, "string");
+  requireInteger("capacity", resolved.capacity, 1, 1_000);
   requireType("apiAddress", resolved.apiAddress, "string");
   requireInteger("reportPeriodMs", resolved.reportPeriodMs, 10, 86_400_000);
   requireInteger(

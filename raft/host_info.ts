@@ -1,6 +1,7 @@
 /** What a NodeHost tells about itself. */
 import type { Member, MemberKind, Membership } from "./core/types.ts";
 import { crc32 } from "./deps.ts";
+import type { ResolvedNodeHostConfig } from "./config.ts";
 import type { Node } from "./node.ts";
 import type { NodeHost } from "./nodehost.ts";
 import type { ClusterInfo, NodeHostInfo } from "../master/protocol.ts";
@@ -177,8 +178,13 @@ export function reportOf(
     nodes: readonly Node[];
     log: LogStore;
     includeLog: boolean;
+    config: Pick<
+      ResolvedNodeHostConfig,
+      "stateMachines" | "failureDomain" | "capacity"
+    >;
   },
 ): NodeHostInfo {
+  const { stateMachines, failureDomain, capacity } = parts.config;
   const running = parts.nodes.filter((node) => node.refusal === undefined);
   return {
     nodeHostId: host.nodeHostId,
@@ -187,6 +193,10 @@ export function reportOf(
     nodeHostAddress: host.raftAddress,
     nodeHostApiAddress: parts.apiAddress,
     region: parts.region,
+    apps: Object.keys(stateMachines).sort(),
+    ...(failureDomain === "" ? {} : { failureDomain }),
+    ...(capacity === 1 ? {} : { capacity }),
+    ...(parts.log.isDiskFull ? { isDiskLow: true } : {}),
     clusterInfoList: running.map(clusterInfo),
     clusterIdList: running.map((node) => node.clusterId),
     logInfoIncluded: parts.includeLog,
@@ -217,7 +227,39 @@ function clusterInfo(node: Node): ClusterInfo {
     configChangeIndex: pending ? 0 : membership.configChangeIndex,
     pending,
     incomplete: false,
+    ...(pending ? {} : carriersOf(membership)),
+    ...(isLagging(node) ? { isLagging: true } : {}),
+    ...(haveObserversCaughtUp(node) ? { areObserversReady: true } : {}),
   };
+}
+
+/** Behind by so many entries a node is too far behind to be counted on. */
+const lagMax = 1_000;
+
+function isLagging({ peer, applier }: Node): boolean {
+  return peer.leaderId === 0 || peer.commit - applier.applied > lagMax;
+}
+
+/** Only the leader knows how far the others are. */
+function haveObserversCaughtUp({ peer, log }: Node): boolean {
+  const { observers } = peer.membership();
+  if (observers.length === 0 || !peer.isLeader()) return false;
+  const ids = new Set(observers.map((observer) => observer.nodeId));
+  const known = peer.progress().filter(({ nodeId }) => ids.has(nodeId));
+  return known.length === ids.size &&
+    known.every(({ state, isActive, match }) =>
+      isActive && state === "replicate" && log.lastIndex() - match <= lagMax
+    );
+}
+
+/** Which NodeHost carries which member, where the membership says so. */
+function carriersOf(
+  { members, observers, witnesses }: Membership,
+): Pick<ClusterInfo, "nodeHostIds"> {
+  const known = [...members, ...observers, ...witnesses]
+    .filter((member) => member.nodeHostId !== "")
+    .map((member) => [member.nodeId, member.nodeHostId]);
+  return known.length === 0 ? {} : { nodeHostIds: Object.fromEntries(known) };
 }
 
 function addressesOf(members: readonly Member[]): Record<number, string> {

@@ -60,7 +60,8 @@ export class NodeHost implements AsyncDisposable {
     const resolved = resolveNodeHostConfig(config);
     this.#runtime = new HostRuntime(resolved, ports, {
       makeMasterClient: () => resolved.masterClientFactory!(this),
-      report: (includeLog) => reportOf(this, { ...this.#parts(), includeLog }),
+      report: (includeLog) =>
+        reportOf(this, { ...this.#parts(), includeLog, config: resolved }),
     });
     const runtime = this.#runtime;
     this.#sessions = new SessionRequests({

@@ -17,6 +17,7 @@ const firstReportWithinMs = 1_000;
 const requestsIntervalMs = 1_000;
 const logEvery = 3;
 const warnIntervalMs = 60_000;
+const longestPeriodMs = 3_600_000;
 
 /** What a {@link Reporter} works with. */
 export interface ReporterDeps {
@@ -48,11 +49,16 @@ export class Reporter {
   #isReporting = false;
   #isReportDue = false;
   #reportCount = 0;
+  /** Milliseconds between reports: what the masters said last, at first what was configured. */
+  #periodMs: number;
+  #lastTickAt = 0;
+  #reportTimer: Timer | undefined;
   #wasLogDelivered = false;
 
   /** Makes a reporter that does nothing yet. */
   constructor(deps: ReporterDeps) {
     this.#deps = deps;
+    this.#periodMs = deps.reportPeriodMs;
     this.#reportTrouble = new Trouble(deps, "Cannot report to any master");
     this.#requestsTrouble = new Trouble(
       deps,
@@ -113,9 +119,30 @@ export class Reporter {
 
   /** Keeps the period whatever the last report does; of those that fall due meanwhile, one is made up for. */
   #reportTick(): void {
-    this.#after(this.#deps.reportPeriodMs, () => this.#reportTick());
+    this.#lastTickAt = this.#deps.clock.now();
+    this.#reportLater();
     this.#isReportDue = true;
     if (!this.#isReporting) this.#run(this.#reportWhileDue());
+  }
+
+  #reportLater(): void {
+    if (this.#reportTimer !== undefined) this.#cancel(this.#reportTimer);
+    const dueAt = this.#lastTickAt + this.#periodMs;
+    const delayMs = Math.max(0, dueAt - this.#deps.clock.now());
+    this.#reportTimer = this.#after(delayMs, () => this.#reportTick());
+  }
+
+  /**
+   * Masters know how often they want to hear: more often while something is being done. Without an answer it is never
+   * longer than what was configured.
+   */
+  #adopt(periodMs: unknown): void {
+    const isUsable = typeof periodMs === "number" &&
+      Number.isSafeInteger(periodMs) && periodMs >= 10 &&
+      periodMs <= longestPeriodMs;
+    if (!isUsable || periodMs === this.#periodMs) return;
+    this.#periodMs = periodMs;
+    if (!this.#lifetime.signal.aborted) this.#reportLater();
   }
 
   async #reportWhileDue(): Promise<void> {
@@ -131,7 +158,7 @@ export class Reporter {
   async #report(): Promise<void> {
     const { clock, servers, reportPeriodMs } = this.#deps;
     const trouble = this.#reportTrouble;
-    const deadline = clock.now() + 2 * reportPeriodMs;
+    const deadline = clock.now() + 2 * this.#periodMs;
     const order = this.#shuffled(servers);
     let info: NodeHostInfo;
     try {
@@ -146,7 +173,8 @@ export class Reporter {
       const left = Math.max(1, deadline - clock.now());
       const share = left / (order.length - i);
       try {
-        await this.#send(server, info, share);
+        const reply = await this.#send(server, info, share);
+        this.#adopt(reply?.nextReportMs);
         if (info.logInfoIncluded) this.#wasLogDelivered = true;
         trouble.end();
         return;
@@ -155,6 +183,7 @@ export class Reporter {
         trouble.note(server, error);
       }
     }
+    this.#adopt(Math.min(reportPeriodMs, this.#periodMs));
     trouble.tell();
   }
 

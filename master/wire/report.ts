@@ -110,8 +110,9 @@ function readCluster(name: string, value: unknown): ClusterInfo {
     pending: readBoolean(`${name}.pending`, fields.pending),
     incomplete: readBoolean(`${name}.incomplete`, fields.incomplete),
   };
-  if (fields.isLagging !== undefined) {
-    cluster.isLagging = readBoolean(`${name}.isLagging`, fields.isLagging);
+  for (const flag of ["isLagging", "areObserversReady"] as const) {
+    if (fields[flag] === undefined) continue;
+    cluster[flag] = readBoolean(`${name}.${flag}`, fields[flag]);
   }
   if (cluster.pending || cluster.incomplete) {
     cluster.nodes = {}; // Whatever was sent has no meaning.

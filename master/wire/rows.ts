@@ -4,7 +4,8 @@
  *     ["hl",host,i]   +-- cluster (8B) --+-- node (8B) --+-- configChangeIndex (8B) --+-- flags (1B) --+  per node
  *     ["log",host,i]  +-- cluster (8B) --+-- node (8B) --+                                                per node
  *
- * Numbers are big-endian; flags: 1 leader, 2 pending, 4 lagging (readers of version 1 pass over it). Rows are sorted by cluster, then node, so that equal content
+ * Numbers are big-endian; flags: 1 leader, 2 pending; since schema 2, 4 lagging, 8 its observers
+ * have caught up. Rows are sorted by cluster, then node, so that equal content
  * has equal bytes. Node 0 stands for a cluster that was listed without saying which node of it runs.
  */
 import { createHash } from "./deps.ts";
@@ -24,6 +25,8 @@ export interface NodeRow {
   pending: boolean;
   /** Whether it was too far behind to be counted on. */
   isLagging: boolean;
+  /** Whether it led, and all observers had caught up. */
+  areObserversReady: boolean;
 }
 
 const sliceBytes = 32 * 1024;
@@ -32,6 +35,7 @@ const logRowBytes = 16;
 const leaderFlag = 1;
 const pendingFlag = 2;
 const laggingFlag = 4;
+const readyFlag = 8;
 
 function byClusterThenNode(a: NodeInfo, b: NodeInfo): number {
   return a.clusterId - b.clusterId || a.nodeId - b.nodeId;
@@ -46,6 +50,7 @@ export function rowsOf(info: NodeHostInfo): NodeRow[] {
     isLeader: cluster.isLeader,
     pending: cluster.pending,
     isLagging: cluster.isLagging === true,
+    areObserversReady: cluster.isLeader && cluster.areObserversReady === true,
   }));
   const described = new Set(rows.map((row) => row.clusterId));
   for (const clusterId of new Set(info.clusterIdList)) {
@@ -57,6 +62,7 @@ export function rowsOf(info: NodeHostInfo): NodeRow[] {
       isLeader: false,
       pending: true,
       isLagging: false,
+      areObserversReady: false,
     });
   }
   return rows.sort(byClusterThenNode);
@@ -73,7 +79,8 @@ function packRows(rows: readonly NodeRow[]): Uint8Array<ArrayBuffer> {
     view.setUint8(
       at + 24,
       (row.isLeader ? leaderFlag : 0) | (row.pending ? pendingFlag : 0) |
-        (row.isLagging ? laggingFlag : 0),
+        (row.isLagging ? laggingFlag : 0) |
+        (row.areObserversReady ? readyFlag : 0),
     );
   });
   return bytes;
@@ -92,6 +99,7 @@ export function unpackRows(bytes: Uint8Array): NodeRow[] {
       isLeader: (flags & leaderFlag) !== 0,
       pending: (flags & pendingFlag) !== 0,
       isLagging: (flags & laggingFlag) !== 0,
+      areObserversReady: (flags & readyFlag) !== 0,
     });
   }
   return rows;

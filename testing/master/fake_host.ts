@@ -128,15 +128,19 @@ export class FakeHost implements RequestTarget {
       incomplete: false,
       isLagging: known === undefined || !isMember ||
         cluster.elect() === 0,
+      areObserversReady: this.#areReady(cluster),
     };
   }
 
-  // ---- What masters ask for ----
-
-  /** See {@link RequestTarget}. */
-  runningNode(clusterId: number): number | undefined {
-    return this.nodes.get(clusterId)?.nodeId;
+  #areReady(cluster: FakeCluster): boolean {
+    const { observers } = cluster.membership;
+    return observers.size > 0 &&
+      [...observers.keys()].every((id) =>
+        this.#world.isRunning(cluster.clusterId, id)
+      );
   }
+
+  // ---- What masters ask for ----
 
   /** See {@link RequestTarget}. */
   start(request: StartRequest): Promise<void> {
@@ -144,6 +148,11 @@ export class FakeHost implements RequestTarget {
     const { clusterId, nodeId, initialMembers, join = false } = request;
     const known = this.disk.get(clusterId);
     const { clusters } = this.#world;
+    const running = this.nodes.get(clusterId);
+    if (running?.nodeId === nodeId) return Promise.resolve();
+    if (running !== undefined) {
+      throw new RaftError("clusterExists", "Cannot: another node runs here");
+    }
     if (initialMembers !== undefined) {
       if (known !== undefined && known.nodeId !== nodeId) {
         throw new RaftError("rejected", "Cannot: another node has data here");
@@ -212,13 +221,16 @@ export class FakeHost implements RequestTarget {
   }
 
   /** See {@link RequestTarget}. */
-  transfer(clusterId: number, target: number): Promise<void> {
+  transfer(
+    { clusterId, nodeId, target }: {
+      clusterId: number;
+      nodeId: number;
+      target: number;
+    },
+  ): Promise<void> {
     this.#requireUp();
     const cluster = this.#world.clusters.get(clusterId);
-    const node = this.nodes.get(clusterId);
-    if (cluster !== undefined && cluster.elect() === node?.nodeId) {
-      cluster.transfer(target);
-    }
+    if (cluster?.elect() === nodeId) cluster.transfer(target);
     return Promise.resolve();
   }
 

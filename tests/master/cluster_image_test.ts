@@ -161,17 +161,17 @@ Deno.test("A node that its NodeHost no longer lists is missing, until it is list
   assert.deepEqual(back.members, managed.members);
 });
 
-Deno.test("An observer is ready when it no longer lags; a voter's lag is no news", () => {
+Deno.test("An observer is ready when the leader says so; others do not know", () => {
   const observer = {
     role: "observer" as const,
     address: "h5:7001",
     host: "h5",
+    since: 8,
   };
   const image = { ...managed, members: { ...managed.members, 5: observer } };
-  const seen = (isLagging: boolean) =>
-    withNode(image, { nodeId: 5, isLagging }, by("h5", 9)).members[5];
-  assert.deepEqual(seen(true), { ...observer, since: 9 });
-  assert.deepEqual(seen(false), { ...observer, since: 9, isReady: true });
-  const lagging = { nodeId: 1, isLagging: true };
-  assert.equal(withNode(managed, lagging, by("host-1", 9)), managed);
+  const seen = (nodeId: number, areObserversReady: boolean, hostId: string) =>
+    withNode(image, { nodeId, areObserversReady }, by(hostId, 9)).members[5];
+  assert.equal(seen(1, false, "host-1"), observer);
+  assert.deepEqual(seen(1, true, "host-1"), { ...observer, isReady: true });
+  assert.equal(seen(5, true, "h5"), observer);
 });

@@ -198,6 +198,7 @@ Deno.test("Rows are packed sorted, in slices of whole rows, and come back", () =
     isLeader: false,
     pending: false,
     isLagging: false,
+    areObserversReady: false,
   });
   assert.deepEqual(rows[1_500], {
     clusterId: 9_999,
@@ -206,6 +207,7 @@ Deno.test("Rows are packed sorted, in slices of whole rows, and come back", () =
     isLeader: false,
     pending: true,
     isLagging: false,
+    areObserversReady: false,
   });
   const reversed = report(1, clusters.toReversed(), info);
   assert.equal(digestOf(sliceNodes(rowsOf(reversed))), digestOf(slices));

@@ -202,6 +202,8 @@ Deno.test("The configurations fill in the documented defaults, also for fields t
     tickMs: 50,
     deploymentId: 1n,
     region: "",
+    failureDomain: "",
+    capacity: 1,
     apiAddress: "",
     masterServers: [],
     masterClientFactory: undefined,

@@ -243,6 +243,7 @@ Deno.test("Reports tell who the NodeHost is, and its log in the first and in eve
         nodeHostAddress: hosts.address(1),
         nodeHostApiAddress: "api-1:80",
         region: "north",
+        apps: [],
         clusterInfoList: [],
         clusterIdList: [],
         logInfoIncluded: isWithLog,
@@ -277,6 +278,7 @@ Deno.test("Reports tell each cluster's membership, leader and place in the log, 
     configChangeIndex: 0,
     pending: true,
     incomplete: false,
+    isLagging: true,
   }]);
 
   await open(2);
@@ -304,6 +306,9 @@ Deno.test("Reports tell each cluster's membership, leader and place in the log, 
         configChangeIndex,
         pending: false,
         incomplete: false,
+        nodeHostIds: Object.fromEntries(
+          [1, 2, 3, 4].map((id) => [id, hosts.host(id).nodeHostId]),
+        ),
       }]);
     }
   }

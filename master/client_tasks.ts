@@ -1,0 +1,73 @@
+/**
+ * What every client of a master does with reports and replies: it leaves out what the master knows, adds what became of
+ * requests, and keeps what the reply asks for.
+ */
+import type { NodeHost } from "../raft/nodehost.ts";
+import { KnownMemberships } from "./known_memberships.ts";
+import { NodeHostTarget } from "./nodehost_target.ts";
+import type { Acknowledgement, NodeHostInfo, ReportReply } from "./protocol.ts";
+import { RequestRunner } from "./request_runner.ts";
+
+/** A report as it is sent. */
+export interface PreparedReport {
+  /** The report. */
+  readonly info: NodeHostInfo;
+  /** What it says about requests. */
+  readonly acknowledgements: readonly Acknowledgement[];
+}
+
+/** The work of one NodeHost's client. */
+export class ClientTasks {
+  /** What the master knows. */
+  readonly known = new KnownMemberships();
+  readonly #host: NodeHost | undefined;
+  readonly #runner: RequestRunner | undefined;
+  #silent: readonly string[] = [];
+
+  /** Without a NodeHost it only reports. */
+  constructor(host: NodeHost | undefined, now: () => number) {
+    this.#host = host;
+    this.#runner = host === undefined
+      ? undefined
+      : new RequestRunner(new NodeHostTarget(host), now);
+  }
+
+  /** The report as it is to be sent. */
+  prepare(info: NodeHostInfo): PreparedReport {
+    const stripped = this.known.strip(info);
+    const acknowledgements = this.#runner?.acknowledgements() ?? [];
+    const epoch = this.#runner?.epoch;
+    const hears = this.#hears();
+    return {
+      info: {
+        ...stripped,
+        ...(acknowledgements.length === 0 ? {} : { acknowledgements }),
+        ...(epoch === undefined ? {} : { epoch }),
+        ...(hears.length === 0 ? {} : { hears }),
+      },
+      acknowledgements,
+    };
+  }
+
+  /** The master took the report. */
+  delivered(report: PreparedReport, reply: ReportReply): void {
+    this.known.delivered(report.info, reply.want);
+    this.#runner?.told(report.acknowledgements);
+    this.#runner?.receive(reply);
+    this.#silent = Array.isArray(reply.silent) ? reply.silent : [];
+  }
+
+  /** Does what masters asked for. */
+  async handleRequests(): Promise<void> {
+    if (this.#runner?.hasWork === true) await this.#runner.run();
+  }
+
+  /** Those of the NodeHosts that are silent to masters whom this one is connected with. */
+  #hears(): string[] {
+    if (this.#host === undefined || this.#silent.length === 0) return [];
+    const silent = new Set(this.#silent);
+    return this.#host.info().links
+      .filter((link) => link.isUp && silent.has(link.nodeHostId))
+      .map((link) => link.nodeHostId);
+  }
+}
