@@ -39,6 +39,18 @@ export type {
 } from "./raft/membership_calls.ts";
 export type { NodeReplacement } from "./raft/replacement.ts";
 export { Session } from "./raft/session.ts";
+export { importSnapshot } from "./raft/import_snapshot.ts";
+export type {
+  ImportedOver,
+  ImportOptions,
+  ImportPorts,
+  ImportReport,
+} from "./raft/import_snapshot.ts";
+export type {
+  CompactionOptions,
+  ExportedSnapshot,
+  SnapshotOptions,
+} from "./raft/nodehost.ts";
 export type { ClusterStatus, HostInfo, LinkStatus } from "./raft/host_info.ts";
 export type {
   ClusterConfig,

@@ -40,6 +40,12 @@ export function bootstrapFor(
   const members = membersOf(config);
   const what =
     `Cannot start node ${config.nodeId} of cluster ${config.clusterId}`;
+  if (existing?.isRemoved === true) {
+    throw new RaftError(
+      "nodeRemoved",
+      `${what}: its data was removed here for good; add a node with a new id`,
+    );
+  }
   if (existing !== undefined) {
     return checkRestart(config, existing, members, what);
   }
@@ -132,6 +138,10 @@ function checkRestart(
   members: Bootstrap["initialMembers"],
   what: string,
 ): Bootstrap {
+  // Rebuilt from an image: its members are those of the import, whatever the program says of the first ones.
+  if (existing.generation > 1 && existing.initialMembers.length === 0) {
+    return restarted(config, existing);
+  }
   if (config.join && !existing.join) {
     throw new RaftError(
       "rejected",
@@ -156,6 +166,13 @@ function checkRestart(
         (existing.admitted ? "" : neverBegan(config.clusterId)),
     );
   }
+  return restarted(config, existing);
+}
+
+function restarted(
+  config: ResolvedClusterConfig,
+  existing: Bootstrap,
+): Bootstrap {
   return {
     ...existing,
     stateMachineName: nameOf(config.stateMachine),

@@ -201,7 +201,9 @@ export function reportOf(
     clusterIdList: running.map((node) => node.clusterId),
     logInfoIncluded: parts.includeLog,
     logInfo: parts.includeLog
-      ? parts.log.nodes().map(({ clusterId, nodeId }) => ({
+      ? parts.log.nodes().filter(({ clusterId, nodeId }) =>
+        parts.log.node(clusterId, nodeId).bootstrap()?.isRemoved !== true
+      ).map(({ clusterId, nodeId }) => ({
         clusterId,
         nodeId,
       }))

@@ -19,6 +19,7 @@ import type {
   ResolvedNodeHostConfig,
 } from "./config.ts";
 import { zlibCompression } from "./compression.ts";
+import { askForDeployment, type OpenWait } from "./deployment.ts";
 import { crc32 } from "./deps.ts";
 import { ConnectionWatch } from "./connection_watch.ts";
 import { Engine } from "./engine.ts";
@@ -35,6 +36,7 @@ import { addIgnored, gatherGauges, noIgnored } from "./metrics/gauges.ts";
 import { HostMetrics } from "./metrics/host_metrics.ts";
 import { Node } from "./node.ts";
 import type { Logger, Ports, Random } from "./ports.ts";
+import { removeNodeData } from "./remove_data.ts";
 import { Reporter } from "./reporter.ts";
 import { abortable } from "./requests.ts";
 import type { SessionTable } from "./sessions.ts";
@@ -55,12 +57,6 @@ const wokenPerTick = 256;
 /** Election timeouts without activity after which a cluster with `quiesce` falls quiet. */
 const quiesceElections = 5;
 const maxQueuedBytes = 64 * 1024 * 1024;
-
-/** How long to wait for a master. */
-export interface OpenWait {
-  readonly signal: AbortSignal | undefined;
-  readonly timeoutMs: number;
-}
 
 /** What a {@link HostRuntime} needs of its NodeHost. */
 export interface RuntimeOwner {
@@ -190,33 +186,8 @@ export class HostRuntime {
       nodeHostInfo: (includeLog) => this.#owner.report(includeLog),
     });
     if (this.#identity!.deploymentId !== undefined) return;
-    const id = await this.#askForDeployment(this.#reporter, wait);
+    const id = await askForDeployment(this.#reporter, this.ports.clock, wait);
     await this.#identity!.record(id);
-  }
-
-  async #askForDeployment(
-    reporter: Reporter,
-    wait: OpenWait | undefined,
-  ): Promise<bigint> {
-    if (wait === undefined) return await reporter.getDeploymentId();
-    const { signal, timeoutMs } = wait;
-    const controller = new AbortController();
-    const onAbort = () => controller.abort(signal?.reason);
-    if (signal?.aborted === true) onAbort();
-    signal?.addEventListener("abort", onAbort, { once: true });
-    const timer = this.ports.clock.setTimer(timeoutMs, () =>
-      controller.abort(
-        new RaftError(
-          "timeout",
-          `Cannot open the NodeHost in time: none of its masters told the deployment id`,
-        ),
-      ));
-    try {
-      return await reporter.getDeploymentId(controller.signal);
-    } finally {
-      timer.cancel();
-      signal?.removeEventListener("abort", onAbort);
-    }
   }
 
   async #openLog(): Promise<void> {
@@ -749,6 +720,32 @@ export class HostRuntime {
   /** The node of a cluster, or undefined. */
   findNode(clusterId: number): Node | undefined {
     return this.#nodes.get(clusterId);
+  }
+
+  /** See `NodeHost.removeData`. */
+  async removeData(clusterId: number, nodeId: number): Promise<void> {
+    const isHere = this.#nodes.get(clusterId)?.nodeId === nodeId;
+    if (isHere || this.#starting.has(clusterId)) {
+      throw new RaftError(
+        "rejected",
+        `Cannot remove the data of node ${nodeId} of cluster ${clusterId}: it runs here; remove it from the cluster and ` +
+          "stop it first",
+      );
+    }
+    // Nobody starts it meanwhile.
+    this.#starting.add(clusterId);
+    try {
+      await this.#stopping.get(clusterId);
+      this.requireOpen();
+      await removeNodeData({
+        engine: this.#engine!,
+        log: this.#wal!,
+        store: this.#snapshots!,
+        failure: () => this.#failure,
+      }, { clusterId, nodeId });
+    } finally {
+      this.#starting.delete(clusterId);
+    }
   }
 
   /** Stops a node; its data stays. */

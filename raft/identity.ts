@@ -107,6 +107,19 @@ export async function openIdentity(
   }
 }
 
+/**
+ * Checks that a directory may be opened so, and changes nothing. A new or missing one may.
+ *
+ * @throws {RaftError} as {@link openIdentity}.
+ */
+export function checkDirectory(options: IdentityOptions): void {
+  try {
+    new Directory(options).check();
+  } catch (error) {
+    throw diskError(`open directory ${options.dir}`, error);
+  }
+}
+
 class Opened implements OpenedIdentity {
   readonly isNew: boolean;
   readonly #directory: Directory;

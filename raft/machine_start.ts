@@ -38,10 +38,15 @@ export async function startMachine(
     ? await openMachine(machine, log)
     : 0;
   const nothing = { opened, sessions: new SessionTable() };
-  if (meta === undefined) return nothing;
+  if (meta === undefined) {
+    checkNotAhead(log, opened);
+    return nothing;
+  }
   const file = store.open(clusterId, nodeId, meta.index);
   try {
     const { isDummy, isImported } = file.traits;
+    // What an import replaces may be ahead, of a history that is given up.
+    if (!isImported) checkNotAhead(log, opened);
     const isNeeded = isImported || opened < meta.index;
     if (!isNeeded) return nothing;
     if (isDummy && machine.kind === "onDisk") throw lostState(log, opened);
@@ -91,7 +96,7 @@ async function openMachine(
   machine: OnDiskStateMachine,
   log: NodeLog,
 ): Promise<number> {
-  const { clusterId, nodeId } = log;
+  const { clusterId } = log;
   const opened: unknown = await machine.open();
   if (!Number.isSafeInteger(opened) || (opened as number) < 0) {
     throw new TypeError(
@@ -100,16 +105,19 @@ async function openMachine(
       }, not the index of the last entry applied`,
     );
   }
-  // A node applies only what is durable in its own log (rule C3), so no state machine of its own can be ahead of it.
-  if ((opened as number) > log.lastIndex()) {
-    throw new RaftError(
-      "corruption",
-      `Cannot start node ${nodeId} of cluster ${clusterId}: its state machine has applied index ${opened}, and its log ` +
-        `ends at ${log.lastIndex()}: one of them belongs to another node, or the log was lost; remove the node and add ` +
-        `a new id with an empty state machine`,
-    );
-  }
   return opened as number;
+}
+
+/** A node applies only what is durable in its own log (rule C3), so no state machine of its own can be ahead of it. */
+function checkNotAhead(log: NodeLog, opened: number): void {
+  if (opened <= log.lastIndex()) return;
+  const { clusterId, nodeId } = log;
+  throw new RaftError(
+    "corruption",
+    `Cannot start node ${nodeId} of cluster ${clusterId}: its state machine has applied index ${opened}, and its log ` +
+      `ends at ${log.lastIndex()}: one of them belongs to another node, or the log was lost; remove the node and add ` +
+      `a new id with an empty state machine`,
+  );
 }
 
 function lostState(log: NodeLog, opened: number): RaftError {

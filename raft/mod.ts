@@ -13,6 +13,18 @@ export type {
 } from "./membership_calls.ts";
 export type { NodeReplacement } from "./replacement.ts";
 export { Session } from "./session.ts";
+export { importSnapshot } from "./import_snapshot.ts";
+export type {
+  ImportedOver,
+  ImportOptions,
+  ImportPorts,
+  ImportReport,
+} from "./import_snapshot.ts";
+export type {
+  CompactionOptions,
+  ExportedSnapshot,
+  SnapshotOptions,
+} from "./nodehost.ts";
 export type { ClusterStatus, HostInfo, LinkStatus } from "./host_info.ts";
 export type {
   ClusterConfig,

@@ -46,6 +46,30 @@ import type { NodeReplacement } from "./replacement.ts";
 import { abortable, settleError } from "./requests.ts";
 import type { Result } from "./state_machine.ts";
 
+/** How a snapshot is taken on request. */
+export interface SnapshotOptions extends WaitOptions {
+  /** Entries kept behind it; the cluster's `compactionOverhead` by default. */
+  compactionOverhead?: number;
+}
+
+/** How a log is compacted on request. */
+export interface CompactionOptions extends WaitOptions {
+  /** Entries kept behind the latest snapshot; 0 by default. */
+  keepEntries?: number;
+}
+
+/** What {@link NodeHost.exportSnapshot} wrote. */
+export interface ExportedSnapshot {
+  /** The file. */
+  readonly path: string;
+  /** Last entry in it. */
+  readonly index: number;
+  /** Term of that entry. */
+  readonly term: number;
+  /** Its size. */
+  readonly bytes: number;
+}
+
 /**
  * Carries nodes of many clusters in one process, with one log and one port for all of them.
  *
@@ -443,18 +467,97 @@ export class NodeHost implements AsyncDisposable {
    * Saves a snapshot now, and resolves with its index when it is durable.
    *
    * @throws {RaftError} `rejected` if nothing was applied yet, `busy` while a snapshot is being restored, `diskFull`,
-   * `timeout` (the snapshot may still be saved), `clusterNotFound`; what `saveSnapshot` throws.
+   * `aborted` if the state machine gave it up, `timeout` (the snapshot may still be saved), `clusterNotFound`; what
+   * `saveSnapshot` throws.
    */
   async takeSnapshot(
     clusterId: number,
-    options?: WaitOptions,
+    options?: SnapshotOptions,
   ): Promise<number> {
     validateId("clusterId", clusterId);
+    const wait = this.#wait(options);
+    const overhead = validateCount(
+      "compactionOverhead",
+      options?.compactionOverhead,
+    );
+    this.#runtime.requireOpen();
+    const node = this.#runtime.node(clusterId);
+    wait.signal?.throwIfAborted();
+    const taken = node.snapshots.take(overhead);
+    return await this.#within(wait, "save a snapshot", taken);
+  }
+
+  /**
+   * Writes the whole state as of now into a new file in `dir`, from which `importSnapshot` rebuilds the cluster if it ever
+   * loses its quorum. It works without one, too: it is this node's state.
+   *
+   * @throws {RaftError} as {@link takeSnapshot}; after `timeout`, and if the signal is aborted, nothing is left of it.
+   */
+  async exportSnapshot(
+    clusterId: number,
+    dir: string,
+    options?: WaitOptions,
+  ): Promise<ExportedSnapshot> {
+    validateId("clusterId", clusterId);
+    if (typeof dir !== "string" || dir === "") {
+      throw new TypeError("Cannot export a snapshot: give dir as a text");
+    }
     const wait = this.#wait(options);
     this.#runtime.requireOpen();
     const node = this.#runtime.node(clusterId);
     wait.signal?.throwIfAborted();
-    return await this.#within(wait, "save a snapshot", node.snapshots.take());
+    const pathOf = (index: number) =>
+      `${dir.replace(/\/+$/, "")}/snapshot-${clusterId}-${index}.snap`;
+    const giveUp = new AbortController();
+    const work = node.snapshots.export(
+      (meta) => pathOf(meta.index),
+      giveUp.signal,
+    );
+    try {
+      const { meta, bytes } = await this.#within(
+        wait,
+        "export a snapshot",
+        work,
+        "it was given up",
+      );
+      const { index, term } = meta;
+      return { path: pathOf(index), index, term, bytes };
+    } finally {
+      giveUp.abort();
+    }
+  }
+
+  /**
+   * Removes from this NodeHost's log what the latest snapshot contains, and resolves with the index of the first entry that
+   * is left. Members that need more than that get a snapshot.
+   *
+   * @throws {RaftError} `timeout`, `clusterNotFound`, `clusterClosed`, `diskFailed`.
+   */
+  async compactLog(
+    clusterId: number,
+    options?: CompactionOptions,
+  ): Promise<number> {
+    validateId("clusterId", clusterId);
+    const wait = this.#wait(options);
+    const keep = validateCount("keepEntries", options?.keepEntries) ?? 0;
+    this.#runtime.requireOpen();
+    const node = this.#runtime.node(clusterId);
+    wait.signal?.throwIfAborted();
+    const compacted = node.snapshots.compact(keep);
+    return await this.#within(wait, "compact the log", compacted);
+  }
+
+  /**
+   * Removes everything that this NodeHost keeps of a node, which must not run here: log, votes and snapshots. The id can
+   * never start here again. Only for a node that was removed from its cluster: the others count on what it had stored.
+   *
+   * @throws {RaftError} `rejected` if the node runs here, `clusterNotFound` if there is nothing of it here, `diskFailed`.
+   */
+  async removeData(clusterId: number, nodeId: number): Promise<void> {
+    validateId("clusterId", clusterId);
+    validateId("nodeId", nodeId);
+    this.#runtime.requireOpen();
+    await this.#runtime.removeData(clusterId, nodeId);
   }
 
   /** Describes the NodeHost and its clusters as they are now. */
@@ -512,6 +615,7 @@ export class NodeHost implements AsyncDisposable {
     wait: { signal: AbortSignal | undefined; timeoutMs: number },
     what: string,
     work: Promise<T>,
+    after = "it goes on",
   ): Promise<T> {
     return abortable<T>(wait.signal, (settle) => {
       let isOver = false;
@@ -523,7 +627,7 @@ export class NodeHost implements AsyncDisposable {
         end();
       };
       const timer = this.#runtime.ports.clock.setTimer(wait.timeoutMs, () => {
-        const message = `Cannot ${what} in time: it goes on`;
+        const message = `Cannot ${what} in time: ${after}`;
         const error = new RaftError("timeout", message, { outcome: "unknown" });
         finish(() => settleError(settle, error));
       });
@@ -547,6 +651,24 @@ export class NodeHost implements AsyncDisposable {
     const change = { ...node, type, force: options?.force === true };
     return await addMember(this.#runtime, clusterId, change, wait);
   }
+}
+
+function validateCount(
+  name: string,
+  value: number | undefined,
+): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== "number") {
+    throw new TypeError(
+      `Cannot use ${name}: it must be a number, got ${typeof value}`,
+    );
+  }
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new RangeError(
+      `Cannot use ${name}: ${value} is not an integer from 0 on`,
+    );
+  }
+  return value;
 }
 
 const noOptions = { signal: undefined, timeoutMs: defaultTimeoutMs };

@@ -342,7 +342,8 @@ const worldly =
 
 Deno.test("The deterministic parts name nothing that differs from run to run", () => {
   const isPure = (path: string) =>
-    (below("raft", "storage")(path) && !adapters.has(path) ||
+    (below("raft", "storage")(path) && !adapters.has(path) &&
+        !below("raft/cli")(path) ||
       below("testing")(path) && !simulationAdapters.test(path)) &&
     !isDeps(path);
   const problems: string[] = [];

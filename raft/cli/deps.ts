@@ -1,0 +1,2 @@
+/** What the command lines need of Node's standard library. */
+export { parseArgs } from "node:util";
