@@ -388,6 +388,25 @@ export class RaftLog {
     return this.#changes;
   }
 
+  /** Everything that decides what happens next, as plain values: for tests that look whether two states are the same. */
+  fingerprint(): unknown[] {
+    return [
+      this.#commit,
+      this.#applied,
+      this.#applying,
+      this.#persisted,
+      this.#handedOut,
+      this.#lastIndex,
+      this.#lastTerm,
+      this.#base,
+      this.#writes,
+      this.#changes,
+      this.#unsearchedTo,
+      this.#readAhead?.firstIndex,
+      this.#unstable.fingerprint(),
+    ];
+  }
+
   /** Asserts what holds between any two calls. Costs in proportion to the tail in memory. */
   checkState(): void {
     assert(this.#applied <= this.#commit, "applied must not pass commit");

@@ -173,6 +173,19 @@ export class Outbox {
       this.#durable.votedFor === ballot.votedFor;
   }
 
+  /** Everything that decides what happens next, as plain values: for tests that look whether two states are the same. */
+  fingerprint(): unknown[] {
+    return [
+      this.snapshot,
+      this.#appends.length + this.#promises.length,
+      this.#readStates.length + this.#droppedReads.length,
+      this.#handedOut,
+      this.#durable,
+      this.#lastWriteId,
+      this.#lastSyncedWriteId,
+    ];
+  }
+
   #mustSyncBallot(ballot: Ballot): boolean {
     return this.#handedOut.term !== ballot.term ||
       this.#handedOut.votedFor !== ballot.votedFor;

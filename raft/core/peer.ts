@@ -6,6 +6,7 @@
 import type { PeerConfig } from "./config.ts";
 import { transferLeadership } from "./election.ts";
 import { sealBatch } from "./entry_batch.ts";
+import { fingerprintOf } from "./fingerprint.ts";
 import { checkState } from "./invariants.ts";
 import { proposeChange } from "./membership.ts";
 import { type IgnoredCounts, Raft, type Refusal } from "./raft.ts";
@@ -332,6 +333,14 @@ export class Peer {
   /** How many messages were ignored so far, by reason. */
   ignoredMessages(): Readonly<IgnoredCounts> {
     return this.#raft.ignored;
+  }
+
+  /**
+   * Everything that decides what this node does next, as plain values, for tests that look whether two states are the
+   * same. What only counts is not in it.
+   */
+  fingerprint(): unknown[] {
+    return fingerprintOf(this.#raft);
   }
 
   /** Asserts what holds between any two calls: for tests and simulations, which ask after every step. */

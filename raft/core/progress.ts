@@ -237,6 +237,19 @@ export class Progress {
     this.#inflightBytes += append.byteCount;
   }
 
+  /** Everything that decides what happens next, as plain values: for tests that look whether two states are the same. */
+  fingerprint(): unknown[] {
+    return [
+      Object.entries(this),
+      this.#refusalsAtMatch,
+      this.#catchUpTo,
+      this.#catchUpSince,
+      this.#matchAtHeartbeat,
+      this.#inflightEnds.slice(this.#inflightHead),
+      this.#inflightSizes.slice(this.#inflightHead),
+    ];
+  }
+
   #enter(state: ProgressState, next: number): void {
     this.state = state;
     this.next = next;

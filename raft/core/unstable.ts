@@ -113,6 +113,16 @@ export class Unstable {
     this.#compactQueue();
   }
 
+  /** What it holds, as plain values: for tests that look whether two states are the same. */
+  fingerprint(): unknown[] {
+    const held: unknown[] = [this.#evictableCount];
+    for (let position = 0; position < this.count; position++) {
+      const { firstIndex, lastIndex, term } = this.at(position);
+      held.push([firstIndex, lastIndex, term]);
+    }
+    return held;
+  }
+
   /** Moves the queue to the front of its array once more than half of the array is empty. */
   #compactQueue(): void {
     if (this.#head === this.#batches.length) {

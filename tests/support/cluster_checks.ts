@@ -32,6 +32,20 @@ export class ClusterChecks {
     return this.#leaders.size;
   }
 
+  /** What later checks depend on, as plain values. */
+  fingerprint(): unknown[] {
+    const sorted = <Value>(map: Map<string | number, Value>) =>
+      [...map].sort(([a], [b]) => a < b ? -1 : 1);
+    return [
+      sorted(this.#leaders),
+      sorted(this.#batches),
+      sorted(this.#termsBefore),
+      this.#committedTerms,
+      this.#commitTerms,
+      this.#applied,
+    ];
+  }
+
   /** Log matching (paper 5.3): one batch for each first index and term. */
   appended(batches: readonly EntryBatch[]): void {
     for (const batch of batches) {
