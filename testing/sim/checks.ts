@@ -88,9 +88,24 @@ export class Checks implements MachineObserver {
       const { leaderId, term } = host.getLeader(clusterId);
       if (leaderId === 0) continue;
       if (this.record(clusterId).leaderSeen(term, leaderId, machine.label)) {
+        this.#checkLeader(machine, clusterId, leaderId);
         this.onElection(clusterId, leaderId);
       }
     }
+  }
+
+  /** Whoever was elected knows what it is itself. */
+  #checkLeader(machine: Machine, clusterId: number, leaderId: number): void {
+    const status = machine.info()?.clusters.find((one) =>
+      one.clusterId === clusterId
+    );
+    if (status?.nodeId !== leaderId || status.kind === "voter") return;
+    this.fail(
+      new SimulationFailure(
+        "only voters lead",
+        `${machine.label}, node ${leaderId} of cluster ${clusterId}, leads, and is ${status.kind}`,
+      ),
+    );
   }
 
   /** A node was started on what its disk holds: it must know what it had promised. */

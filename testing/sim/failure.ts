@@ -3,6 +3,7 @@
 /** The checks, by the names under which they fail. */
 export type CheckName =
   | "one leader per term"
+  | "only voters lead"
   | "one vote per term"
   | "logs match"
   | "committed never changes"

@@ -2,6 +2,7 @@
  * One simulated machine: a disk that stays, and one process after the other that runs the real NodeHost on it until it
  * is killed, loses its power, or closes.
  */
+import { allMembers } from "../../raft/core/members.ts";
 import { RaftError } from "../../raft/errors.ts";
 import { NodeHost } from "../../raft/nodehost.ts";
 import type { HostInfo } from "../../raft/host_info.ts";
@@ -168,7 +169,7 @@ export class Machine {
       ...nodes.map((one) =>
         `  cluster ${one.clusterId} node ${one.nodeId}: term ${one.term} leader ${one.leaderId} commit ${one.commit} ` +
         `applied ${one.applied} last ${one.lastIndex} snapshot ${one.snapshotIndex} members ` +
-        one.membership.members.map((member) =>
+        allMembers(one.membership).map((member) =>
           `${member.nodeId}${member.nodeHostId === "" ? "?" : ""}`
         ).join(",") +
         (one.failure === undefined ? "" : ` FAILED ${one.failure}`)

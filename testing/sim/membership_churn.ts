@@ -1,7 +1,12 @@
-/** Changes the members of clusters while they run: one joins on a machine that has none, or one is removed for ever. */
+/**
+ * Changes the members of clusters while they run: a voter or an observer joins on a machine that has none, an observer is
+ * promoted, a member is replaced, or removed for ever.
+ */
 import { RaftError } from "../../raft/errors.ts";
-import type { Membership } from "../../raft/core/types.ts";
+import { allMembers } from "../../raft/core/members.ts";
+import type { Member, Membership } from "../../raft/core/types.ts";
 import type { Machine } from "./machine.ts";
+import type { ClusterPlan } from "./plan.ts";
 import type { SimRandom } from "./random.ts";
 import type { World } from "./world.ts";
 
@@ -38,11 +43,33 @@ export class MembershipChurn {
     if (asked === undefined || membership === undefined) return false;
     const free = machines.filter((one) => !one.placements.has(clusterId));
     const mayRemove = membership.members.length >= minMembersToRemove;
-    if (free.length === 0 && !mayRemove) return false;
+    // An observer whose node was never started stays what it is.
+    const promotable = membership.observers.filter(({ nodeId }) =>
+      this.#world.machineOf(clusterId, nodeId) !== undefined
+    );
+    const possible = [
+      ...(free.length > 0 ? ["add", "observe", "replace", "replace"] : []),
+      ...(mayRemove ? ["remove", "remove"] : []),
+      ...(promotable.length > 0 ? ["promote", "promote"] : []),
+    ];
+    if (possible.length === 0) return false;
     this.#busy.add(clusterId);
-    const isAdd = free.length > 0 && (!mayRemove || this.#random.chance(0.5));
-    if (isAdd) this.#add(asked, clusterId, this.#random.pick(free));
-    else this.#remove(asked, clusterId, membership);
+    switch (this.#random.pick(possible)) {
+      case "add":
+        this.#add(asked, clusterId, this.#random.pick(free), "addNode");
+        break;
+      case "observe":
+        this.#add(asked, clusterId, this.#random.pick(free), "addObserver");
+        break;
+      case "promote":
+        this.#promote(asked, clusterId, this.#random.pick(promotable));
+        break;
+      case "replace":
+        this.#replace(asked, clusterId, membership, this.#random.pick(free));
+        break;
+      default:
+        this.#remove(asked, clusterId, membership);
+    }
     return true;
   }
 
@@ -66,7 +93,7 @@ export class MembershipChurn {
   settle(clusterId: number, membership: Membership): void {
     this.#members.set(
       clusterId,
-      new Set(membership.members.map(({ nodeId }) => nodeId)),
+      new Set(allMembers(membership).map(({ nodeId }) => nodeId)),
     );
     for (const machine of this.#world.machines) {
       const nodeId = machine.placements.get(clusterId)?.nodeId;
@@ -88,18 +115,18 @@ export class MembershipChurn {
     });
   }
 
-  #add(asked: Machine, clusterId: number, where: Machine): void {
-    const cluster = this.#world.plan.clusters.find((one) =>
-      one.clusterId === clusterId
-    )!;
-    const nodeId = this.#nextNodeId.get(clusterId) ??
-      cluster.machines.length + 1;
-    this.#nextNodeId.set(clusterId, nodeId + 1);
+  #add(
+    asked: Machine,
+    clusterId: number,
+    where: Machine,
+    call: "addNode" | "addObserver",
+  ): void {
+    const { cluster, nodeId } = this.#newNode(clusterId);
     this.#ask(
       asked,
       clusterId,
       (host) =>
-        host.addNode(clusterId, { nodeId, address: where.address }, {
+        host[call](clusterId, { nodeId, address: where.address }, {
           timeoutMs: 2_000,
         }),
       (isPossible) => {
@@ -109,9 +136,63 @@ export class MembershipChurn {
     );
   }
 
+  #promote(asked: Machine, clusterId: number, observer: Member): void {
+    const { nodeId, address } = observer;
+    this.#ask(
+      asked,
+      clusterId,
+      (host) =>
+        host.addNode(clusterId, { nodeId, address }, { timeoutMs: 2_000 }),
+      () => {},
+    );
+  }
+
+  /** Mostly the new node runs; now and then it never does, and must be given up without harm (master decision M1). */
+  #replace(
+    asked: Machine,
+    clusterId: number,
+    membership: Membership,
+    where: Machine,
+  ): void {
+    const { cluster, nodeId: newNodeId } = this.#newNode(clusterId);
+    const { nodeId } = this.#random.pick([
+      ...membership.members,
+      ...membership.observers,
+    ]);
+    this.#condemned.add(`${clusterId}/${nodeId}`);
+    this.#condemned.add(`${clusterId}/${newNodeId}`);
+    if (this.#random.chance(0.8)) {
+      where.startPlacement({ cluster, nodeId: newNodeId, join: true });
+    }
+    const { address } = where;
+    this.#ask(
+      asked,
+      clusterId,
+      (host) =>
+        host.replaceNode(clusterId, { nodeId, newNodeId, address }, {
+          timeoutMs: 3_000,
+        }),
+      () => {},
+    );
+  }
+
+  /** An id that no node of the cluster ever had. */
+  #newNode(clusterId: number): { cluster: ClusterPlan; nodeId: number } {
+    const cluster = this.#world.plan.clusters.find((one) =>
+      one.clusterId === clusterId
+    )!;
+    const nodeId = this.#nextNodeId.get(clusterId) ??
+      cluster.machines.length + 1;
+    this.#nextNodeId.set(clusterId, nodeId + 1);
+    return { cluster, nodeId };
+  }
+
   /** Only from the membership that was seen, lest two removals take more than is left to lose. */
   #remove(asked: Machine, clusterId: number, membership: Membership): void {
-    const { nodeId } = this.#random.pick(membership.members);
+    const { nodeId } = this.#random.pick([
+      ...membership.members,
+      ...membership.observers,
+    ]);
     const expectedConfigChangeIndex = membership.configChangeIndex;
     this.#condemned.add(`${clusterId}/${nodeId}`);
     this.#ask(
