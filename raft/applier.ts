@@ -3,7 +3,7 @@
  * Applying yields to the event loop after a few milliseconds, so that heartbeats and acknowledgements go out (C6).
  */
 import { assert } from "./core/assert.ts";
-import { entryKind } from "./core/entry_batch.ts";
+import { entryKind, hasPayloads } from "./core/entry_batch.ts";
 import type { CommittedRange, EntryBatch, SnapshotMeta } from "./core/types.ts";
 import { EntryCursor } from "./entries.ts";
 import type { Counters } from "./metrics/counters.ts";
@@ -185,6 +185,12 @@ export class Applier {
     deadline: number,
   ): boolean {
     const proposals = this.#proposals;
+    if (!hasPayloads(batch)) {
+      this.applied = Math.min(batch.lastIndex, lastIndex);
+      this.appliedTerm = batch.term;
+      this.#owner.batchApplied(batch);
+      return true;
+    }
     const group = proposals.groupOf(batch);
     const cursor = new EntryCursor(batch);
     let untilLook = entriesPerLook;

@@ -3,7 +3,7 @@ import { clusterDefaults } from "./config.ts";
 import type { ResolvedClusterConfig } from "./config.ts";
 import { sha256 } from "./deps.ts";
 import { RaftError } from "./errors.ts";
-import type { StateMachineFactory, StateMachineKind } from "./state_machine.ts";
+import type { StateMachineKind } from "./state_machine.ts";
 import type { Bootstrap } from "../storage/log_store.ts";
 
 /** In the order in which they are recorded; new ones come last. One that is on or off is recorded as 1 or 0. */
@@ -58,7 +58,8 @@ export function bootstrapFor(
   return {
     join: config.join,
     initialMembers: members,
-    stateMachineName: nameOf(config.stateMachine),
+    ...(config.witness ? { witness: true } : {}),
+    stateMachineName: nameOf(config),
     fingerprint: config.join ? "" : fingerprintOf(config.clusterId, members),
     generation: 1,
     admitted: members.length === 1,
@@ -118,6 +119,7 @@ export function configOf(
   ) as Pick<ResolvedClusterConfig, (typeof settingNames)[number]>;
   return {
     ...node,
+    witness: bootstrap.witness === true,
     stateMachine: bootstrap.stateMachineName,
     ...settings,
   };
@@ -138,6 +140,14 @@ function checkRestart(
   members: Bootstrap["initialMembers"],
   what: string,
 ): Bootstrap {
+  if (config.witness !== (existing.witness === true)) {
+    throw new RaftError(
+      "rejected",
+      existing.witness
+        ? `${what}: it is a witness, start it with witness: true`
+        : `${what}: it is no witness, and cannot become one`,
+    );
+  }
   // Rebuilt from an image: its members are those of the import, whatever the program says of the first ones.
   if (existing.generation > 1 && existing.initialMembers.length === 0) {
     return restarted(config, existing);
@@ -175,7 +185,7 @@ function restarted(
 ): Bootstrap {
   return {
     ...existing,
-    stateMachineName: nameOf(config.stateMachine),
+    stateMachineName: nameOf(config),
     settings: settingsOf(config),
   };
 }
@@ -216,6 +226,8 @@ function membersOf(
     .sort((a, b) => a[0] - b[0]);
 }
 
-function nameOf(stateMachine: StateMachineFactory | string): string {
+/** A witness needs no name to be started again by itself; that it has one says that it is to be. */
+function nameOf({ stateMachine, witness }: ResolvedClusterConfig): string {
+  if (witness) return "witness";
   return typeof stateMachine === "string" ? stateMachine : "";
 }

@@ -103,10 +103,12 @@ export interface ClusterConfig {
   nodeId: number;
   /** Every initial member's address by node id. The same map on every member; not with `join`, and not needed after a restart. */
   initialMembers?: Record<number, string>;
-  /** The node was added to a running cluster by `addNode`. */
+  /** The node was added to a running cluster by `addNode`, `addObserver` or `addWitness`. */
   join?: boolean;
-  /** Makes the state machine, or names one of the NodeHost's `stateMachines`. */
-  stateMachine: StateMachineFactory | string;
+  /** The node was added by `addWitness`: it has no state machine, and saves no snapshots. Needed to start one, at each start. */
+  witness?: boolean;
+  /** Makes the state machine, or names one of the NodeHost's `stateMachines`. Everybody but a witness has one. */
+  stateMachine?: StateMachineFactory | string;
   /** Ticks without a leader before an election, 3 to 10,000; 10 by default. */
   electionTimeoutTicks?: number;
   /** Ticks between heartbeats, at most half of `electionTimeoutTicks`; 1 by default. */
@@ -384,6 +386,7 @@ function validateLogger(logger: unknown): void {
 export const clusterDefaults = {
   initialMembers: {} as Record<number, string>,
   join: false,
+  witness: false,
   electionTimeoutTicks: 10,
   heartbeatTicks: 1,
   quiesce: false,
@@ -416,10 +419,12 @@ export function resolveClusterConfig(
     );
   }
   requireKnownFields("the cluster configuration", config, clusterFields);
+  const given = withoutUndefined(config);
+  requireType("witness", given.witness ?? false, "boolean");
   const resolved: ResolvedClusterConfig = {
     ...clusterDefaults,
-    ...withoutUndefined(config),
-  };
+    ...(given.witness === true ? witnessConfig(given) : given),
+  } as ResolvedClusterConfig;
   validateId("clusterId", resolved.clusterId);
   validateId("nodeId", resolved.nodeId);
   validateInitialMembers(resolved);
@@ -445,6 +450,23 @@ export function resolveClusterConfig(
   requireInteger("maxSessions", resolved.maxSessions, 1, sessionCountLimit);
   requireType("snapshotCompression", resolved.snapshotCompression, "boolean");
   return resolved;
+}
+
+/** What a witness may be configured with, and what stands for the rest. */
+function witnessConfig(config: ClusterConfig): ClusterConfig {
+  const others = ["stateMachine", "snapshotEntries", "compactionOverhead"];
+  for (const name of others) {
+    if (!Object.hasOwn(config, name)) continue;
+    throw new TypeError(
+      `Cannot use ${name}: a witness has no state machine and saves no snapshots`,
+    );
+  }
+  if (Object.keys(config.initialMembers ?? {}).length > 0) {
+    throw new TypeError(
+      "Cannot use initialMembers: they are voters; add a witness with addWitness, and start it with join: true",
+    );
+  }
+  return { ...config, stateMachine: "", compactionOverhead: 0 };
 }
 
 function validateInitialMembers(config: ResolvedClusterConfig): void {

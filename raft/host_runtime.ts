@@ -50,6 +50,7 @@ import type { Link, WireRecord } from "./transport/link_pool.ts";
 import type { IMasterClient, NodeHostInfo } from "../master/protocol.ts";
 import type { Bootstrap, NodeLog } from "../storage/log_store.ts";
 import { SnapshotStore } from "../storage/snapshots.ts";
+import { noStateMachine } from "./witness.ts";
 import { Wal } from "../storage/wal/wal.ts";
 
 /** Of clusters that lost their leader while they were quiet, so many begin an election in one tick on average (C10). */
@@ -340,11 +341,11 @@ export class HostRuntime {
       // Of several nodes of a cluster, only the one started last has kept its name.
       const bootstrap = this.#wal!.node(clusterId, nodeId).bootstrap();
       if (bootstrap === undefined) continue;
-      if (
-        !Object.hasOwn(this.config.stateMachines, bootstrap.stateMachineName)
-      ) {
-        continue;
-      }
+      const name = bootstrap.stateMachineName;
+      const isPossible = bootstrap.witness === true
+        ? name !== ""
+        : Object.hasOwn(this.config.stateMachines, name);
+      if (!isPossible) continue;
       try {
         await this.start({
           ...configOf({ clusterId, nodeId }, bootstrap),
@@ -507,6 +508,7 @@ export class HostRuntime {
   }
 
   #factory(config: ResolvedClusterConfig): StateMachineFactory {
+    if (config.witness) return () => noStateMachine;
     if (typeof config.stateMachine !== "string") return config.stateMachine;
     const factories = this.config.stateMachines;
     if (Object.hasOwn(factories, config.stateMachine)) {
@@ -537,9 +539,9 @@ export class HostRuntime {
       await this.#saveBootstrap({ clusterId, nodeId }, bootstrap);
       this.requireOpen();
       const store = this.#snapshots!;
-      const { generation } = bootstrap;
+      const { generation, witness } = bootstrap;
       const restored = await startMachine(
-        { nodeId, machine, store, generation },
+        { nodeId, machine, store, generation, isWitness: witness === true },
         log,
       );
       this.requireOpen();
@@ -576,6 +578,7 @@ export class HostRuntime {
         maxInflightBytes: 16 * 1024 * 1024,
         maxApplyBytes: 4 * 1024 * 1024,
         retainBytes: 256 * 1024,
+        isWitness: config.witness,
         mayVote: bootstrap.admitted,
         prng: new Prng(randomInteger(this.ports.random)),
         crc32,

@@ -18,6 +18,8 @@ export interface MachineOfNode {
   readonly store: SnapshotStore;
   /** Of the cluster (rule I3). */
   readonly generation: number;
+  /** A witness has nothing to restore, and no snapshot files (rule C9). */
+  readonly isWitness?: boolean;
 }
 
 /**
@@ -38,6 +40,7 @@ export async function startMachine(
     ? await openMachine(machine, log)
     : 0;
   const nothing = { opened, sessions: new SessionTable() };
+  if (node.isWitness === true) return nothing;
   if (meta === undefined) {
     checkNotAhead(log, opened);
     return nothing;

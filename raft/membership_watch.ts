@@ -5,7 +5,7 @@
  * stops when another member tells it that it was removed.
  */
 import { assert } from "./core/assert.ts";
-import { allMembers, memberOf } from "./core/members.ts";
+import { allMembers, memberKindOf, memberOf } from "./core/members.ts";
 import { decideChange } from "./core/membership.ts";
 import { decodeConfigChange } from "./core/membership_format.ts";
 import type { Membership } from "./core/types.ts";
@@ -29,7 +29,10 @@ export interface WatchOwner {
   readonly peer: Peer;
   readonly routes: Routes;
   readonly admission: Admission;
-  readonly config: { readonly electionTimeoutTicks: number };
+  readonly config: {
+    readonly electionTimeoutTicks: number;
+    readonly witness: boolean;
+  };
   readonly host: { readonly logger: Logger };
   readonly events: NodeEvents;
   bootstrap(): Bootstrap;
@@ -91,6 +94,7 @@ export class MembershipWatch {
   follow(membership: Membership): void {
     const { clusterId, nodeId, self, admission } = this.#node;
     if (membership.removed.includes(nodeId)) return this.#leave();
+    this.#checkKind(membership);
     const owner = memberOf(membership, nodeId)?.nodeHostId ?? "";
     if (owner !== "" && owner !== self.nodeHostId) {
       throw new RaftError(
@@ -100,6 +104,22 @@ export class MembershipWatch {
       );
     }
     admission.membershipChanged(membership);
+  }
+
+  /** A witness holds nothing that a voter needs, and a voter's state machine would starve as a witness (rule C9). */
+  #checkKind(membership: Membership): void {
+    const { clusterId, nodeId, config } = this.#node;
+    const kind = memberKindOf(membership, nodeId);
+    if (kind === undefined || (kind === "witness") === config.witness) return;
+    throw new RaftError(
+      "rejected",
+      config.witness
+        ? `Cannot run node ${nodeId} of cluster ${clusterId} as a witness: it was added as ${
+          kind === "voter" ? "a voter" : "an observer"
+        }; remove it, and add another id with addWitness`
+        : `Cannot run node ${nodeId} of cluster ${clusterId} with a state machine: it was added as a witness, start it ` +
+          `with witness: true`,
+    );
   }
 
   /** Records which NodeHost carries each member (rule I1). Only the leader can. */
@@ -126,15 +146,26 @@ export class MembershipWatch {
     if (isComplete) this.wantsIdentify = false;
   }
 
-  /** One tick has passed: a node that leaves asks from time to time whether it may go. */
+  /** One tick has passed: a node that leaves, or that hears no leader and would never campaign, asks from time to time. */
   tick(): void {
-    if (this.leaving === undefined) return;
+    if (this.leaving === undefined && !this.#isForsaken()) return;
     const { config, nodeId, peer, routes } = this.#node;
     if (this.#ticks++ % config.electionTimeoutTicks !== 0) return;
     for (const member of allMembers(peer.membership())) {
       if (member.nodeId !== nodeId) routes.hello(member.nodeId, true);
     }
     this.#node.schedule();
+  }
+
+  /**
+   * Whether this node may have been removed without a word: who leads no longer speaks to it, and an observer or a
+   * witness does not ask for votes, by which a voter would be told.
+   */
+  #isForsaken(): boolean {
+    const { peer } = this.#node;
+    if (peer.leaderId !== 0) return false;
+    const kind = peer.memberKind();
+    return kind === "observer" || kind === "witness";
   }
 
   #leave(): void {

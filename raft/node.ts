@@ -35,6 +35,7 @@ import { NodeEvents } from "./node_events.ts";
 import { NodeSnapshots } from "./node_snapshots.ts";
 import type { SessionTable } from "./sessions.ts";
 import type { AnyStateMachine, Result } from "./state_machine.ts";
+import { witnessRefusal } from "./witness.ts";
 import type { Link, WireRecord } from "./transport/link_pool.ts";
 import type { Bootstrap, NodeLog, PeerIdentity } from "../storage/log_store.ts";
 
@@ -100,6 +101,7 @@ export class Node implements EngineNode {
   readonly #forwarding: Forwarding;
   readonly #greetings: Greetings;
   readonly #watch: MembershipWatch;
+  readonly #witnessRefusal: RaftError | undefined;
   #bootstrap: Bootstrap;
   #durableWriteId = 0;
   #promises: {
@@ -113,6 +115,9 @@ export class Node implements EngineNode {
     this.config = parts.config;
     this.clusterId = parts.config.clusterId;
     this.nodeId = parts.config.nodeId;
+    this.#witnessRefusal = parts.config.witness
+      ? witnessRefusal(this.clusterId, this.nodeId)
+      : undefined;
     this.peer = parts.peer;
     this.machine = parts.machine;
     this.log = parts.log;
@@ -168,7 +173,7 @@ export class Node implements EngineNode {
     answer: () => T,
     options: { signal: AbortSignal | undefined; timeoutMs: number },
   ): Promise<T> {
-    if (this.refusal !== undefined) return Promise.reject(this.refusal);
+    if (this.workRefusal !== undefined) return Promise.reject(this.workRefusal);
     if (this.#proposing.isOverloaded(0)) return this.#proposing.refuseBusy();
     this.host.counters.reads++;
     const deadline = this.deadline(options.timeoutMs);
@@ -185,6 +190,20 @@ export class Node implements EngineNode {
         read.isForgotten = true;
       };
     });
+  }
+
+  /** Answers once the node can do what its kind does: a witness then counts for its cluster, others may be read. */
+  ready(
+    options: { signal: AbortSignal | undefined; timeoutMs: number },
+  ): Promise<void> {
+    if (!this.config.witness) return this.read(() => undefined, options);
+    const { peer } = this;
+    if (peer.leaderId !== 0 && peer.memberKind() === "witness") {
+      return Promise.resolve();
+    }
+    return Promise.reject(
+      requestError("notReady", "Cannot count yet: the witness has no leader"),
+    );
   }
 
   /** Changes the membership; see `NodeHost.addNode`. */
@@ -535,6 +554,11 @@ export class Node implements EngineNode {
     return this.failure ?? this.#watch.leaving;
   }
 
+  /** Why callers who want something proposed, read or saved are refused: a witness can do none of it (rule C9). */
+  get workRefusal(): RaftError | undefined {
+    return this.refusal ?? this.#witnessRefusal;
+  }
+
   /** `batch` was applied: requests that had its place in the log in another term never will be (rule R1). */
   batchApplied(batch: EntryBatch): void {
     if (this.#proposals.hasForwarded) {
@@ -692,7 +716,8 @@ export class Node implements EngineNode {
     if (this.routes.isKnownRemoved(message.from)) {
       return this.#greetings.refuse(link, message.from, removedReason);
     }
-    if (message.type === "snapshot") return; // Comes over a connection of its own, never like this.
+    // Comes over a connection of its own, but for a witness, to which there is nothing to stream.
+    if (message.type === "snapshot" && !this.config.witness) return;
     if (
       message.type === "append" && message.batches.length > 0 &&
       this.host.log.isDiskFull

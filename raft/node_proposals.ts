@@ -35,8 +35,8 @@ export interface ProposalsOwner {
   readonly routes: Routes;
   /** Whether the engine knows that there is something to do. */
   readonly isDirty: boolean;
-  /** Why callers are refused, if they are. */
-  readonly refusal: RaftError | undefined;
+  /** Why callers who want work done are refused, if they are. */
+  readonly workRefusal: RaftError | undefined;
   /** Reads that wait: they count too. */
   readCount(): number;
   /** Ticks since the NodeHost opened. */
@@ -179,7 +179,7 @@ export class NodeProposals {
 
   /** Why a proposal of `bytes` cannot be taken now. */
   #refusalOf(bytes: number): RaftError | undefined {
-    const refusal = this.#node.refusal;
+    const refusal = this.#node.workRefusal;
     if (refusal !== undefined) return refusal;
     if (bytes > this.#node.host.maxPayloadBytes) {
       return new RaftError(

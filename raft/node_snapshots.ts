@@ -5,7 +5,7 @@
  */
 import type { Message, SnapshotMeta } from "./core/types.ts";
 import type { AnyApplier } from "./batch_applier.ts";
-import { memberOf } from "./core/members.ts";
+import { memberKindOf, memberOf } from "./core/members.ts";
 import type { Peer } from "./core/peer.ts";
 import { RaftError } from "./errors.ts";
 import type { HostContext } from "./host_context.ts";
@@ -13,10 +13,11 @@ import { beginSnapshot, type BegunSnapshot } from "./machine_snapshots.ts";
 import { recoverMachine } from "./machine_start.ts";
 import type { Timer } from "./ports.ts";
 import type { Routes } from "./routes.ts";
-import type { SessionTable } from "./sessions.ts";
+import { SessionTable } from "./sessions.ts";
 import type { SnapshotOffer } from "./snapshotter.ts";
 import { type AnyStateMachine, SnapshotAborted } from "./state_machine.ts";
 import type { Connection } from "./transport/transport.ts";
+import { witnessNoteEntries } from "./witness.ts";
 import type { HostIdentity } from "./transport/link_pool.ts";
 import type { Bootstrap, NodeLog } from "../storage/log_store.ts";
 import type { Membership } from "./core/types.ts";
@@ -35,6 +36,7 @@ export interface SnapshotsOwner {
     readonly compactionOverhead: number;
     readonly electionTimeoutTicks: number;
     readonly snapshotCompression: boolean;
+    readonly witness: boolean;
   };
   readonly host: HostContext;
   readonly peer: Peer;
@@ -44,8 +46,8 @@ export interface SnapshotsOwner {
   readonly routes: Routes;
   /** Why the node stopped; undefined while it runs. */
   readonly failure: RaftError | undefined;
-  /** Why callers are refused, if they are. */
-  readonly refusal: RaftError | undefined;
+  /** Why callers who want work done are refused, if they are. */
+  readonly workRefusal: RaftError | undefined;
   bootstrap(): Bootstrap;
   stageOther(
     write: { snapshot?: SnapshotMeta; compactTo: number },
@@ -100,6 +102,7 @@ export class NodeSnapshots {
   /** Saves a snapshot if enough was applied since the last one. */
   maybeSave(): void {
     const { config, applier, host } = this.#node;
+    if (config.witness) return this.#note();
     if (config.snapshotEntries === 0) return;
     if (applier.applied - this.#lastTried < config.snapshotEntries) return;
     // At full speed that many entries take milliseconds, and saving would take all of the disk's time.
@@ -145,8 +148,8 @@ export class NodeSnapshots {
    */
   compact(overhead: number): Promise<number> {
     const node = this.#node;
-    const { log, refusal } = node;
-    if (refusal !== undefined) return Promise.reject(refusal);
+    const { log, workRefusal } = node;
+    if (workRefusal !== undefined) return Promise.reject(workRefusal);
     const compactTo = (log.snapshot()?.index ?? 0) - overhead;
     if (compactTo < log.firstIndex()) return Promise.resolve(log.firstIndex());
     return new Promise((resolve, reject) =>
@@ -182,6 +185,9 @@ export class NodeSnapshots {
   send(message: Extract<Message, { type: "snapshot" }>): void {
     const { host, clusterId, nodeId, peer } = this.#node;
     const to = message.to;
+    if (memberKindOf(peer.membership(), to) === "witness") {
+      return this.#sendNote(message);
+    }
     if (this.#sending.has(to)) return;
     const address = memberOf(peer.membership(), to)?.address;
     if (address === undefined) return peer.reportSnapshot(to, false);
@@ -218,6 +224,28 @@ export class NodeSnapshots {
         this.#retryLater(to);
       },
     );
+  }
+
+  /** To a witness a snapshot is where it stands and who the members are there: a message like any other (rule C9). */
+  #sendNote(message: Extract<Message, { type: "snapshot" }>): void {
+    const { clusterId, peer, routes } = this.#node;
+    const record = { kind: "message", clusterId, message } as const;
+    peer.reportSnapshot(message.to, routes.send(message.to, record));
+    this.#node.schedule();
+  }
+
+  /** A witness notes in its log how far it has come, and forgets the headers before. */
+  #note(): void {
+    const { applier, host, failure, peer } = this.#node;
+    if (applier.applied - this.#lastTried < witnessNoteEntries) return;
+    if (this.isRestoring || host.log.isDiskFull) return;
+    if (failure !== undefined) return;
+    this.#lastTried = applier.applied;
+    this.#record({
+      index: applier.applied,
+      term: applier.appliedTerm,
+      membership: peer.membership(),
+    }).catch(() => {}); // The node ended, and so did its log.
   }
 
   /** Makes a connection for one snapshot to member `to`. */
@@ -288,6 +316,7 @@ export class NodeSnapshots {
     const node = this.#node;
     if (node.failure !== undefined) return "the node has stopped";
     if (offer.to !== node.nodeId) return `node ${offer.to} is not here`;
+    if (node.config.witness) return `node ${offer.to} is a witness`;
     const own = node.bootstrap();
     if (own.fingerprint !== "" && own.fingerprint !== offer.fingerprint) {
       return "the cluster began with other members";
@@ -494,8 +523,8 @@ export class NodeSnapshots {
 
   /** Why no snapshot can be made now. */
   get #refusal(): RaftError | undefined {
-    const { clusterId, applier, refusal } = this.#node;
-    if (refusal !== undefined) return refusal;
+    const { clusterId, applier, workRefusal } = this.#node;
+    if (workRefusal !== undefined) return workRefusal;
     if (this.isRestoring) return this.#restoringError();
     if (applier.applied > 0) return undefined;
     return new RaftError(
@@ -595,7 +624,8 @@ export class NodeSnapshots {
   }
 
   async #recover(meta: SnapshotMeta): Promise<SessionTable> {
-    const { host, clusterId, nodeId, machine } = this.#node;
+    const { host, clusterId, nodeId, machine, config } = this.#node;
+    if (config.witness) return new SessionTable(); // There is no file, and nothing to restore.
     const store = host.snapshotStore;
     const file = store.open(clusterId, nodeId, meta.index);
     // A node that stops ends the reading, and so the state machine's work.

@@ -211,7 +211,7 @@ export class NodeHost implements AsyncDisposable {
       const timeoutMs = Math.ceil(deadline - clock.now());
       if (timeoutMs <= 0) throw notReadyInTime(node, this.#runtime);
       try {
-        await node.read(() => undefined, { ...wait, timeoutMs });
+        await node.ready({ ...wait, timeoutMs });
         if (!node.isNewcomer()) return;
       } catch (error) {
         const isPassing = error instanceof RaftError &&
@@ -325,7 +325,8 @@ export class NodeHost implements AsyncDisposable {
     if (node === undefined) {
       return Promise.reject(this.#runtime.noNode(clusterId));
     }
-    if (node.refusal !== undefined) return Promise.reject(node.refusal);
+    const { workRefusal } = node;
+    if (workRefusal !== undefined) return Promise.reject(workRefusal);
     if (node.snapshots.isRestoring) {
       return Promise.reject(
         new RaftError(
@@ -370,6 +371,21 @@ export class NodeHost implements AsyncDisposable {
     options?: ChangeOptions,
   ): Promise<Membership> {
     return await this.#add("addObserver", clusterId, node, options);
+  }
+
+  /**
+   * Adds a witness: a member that votes, and stores which entries there are but nothing of what is in them, so that two
+   * voters survive the loss of one of them with little on a third machine. It never leads. Start it on its NodeHost with
+   * `join: true` and `witness: true`, and without a state machine.
+   *
+   * @throws {RaftError} as {@link addNode}.
+   */
+  async addWitness(
+    clusterId: number,
+    node: NodeToAdd,
+    options?: ChangeOptions,
+  ): Promise<Membership> {
+    return await this.#add("addWitness", clusterId, node, options);
   }
 
   /**
@@ -640,7 +656,7 @@ export class NodeHost implements AsyncDisposable {
   }
 
   async #add(
-    type: "addNode" | "addObserver",
+    type: "addNode" | "addObserver" | "addWitness",
     clusterId: number,
     node: NodeToAdd,
     options: ChangeOptions | undefined,
@@ -684,7 +700,9 @@ function notReadyInTime(node: Node, runtime: HostRuntime): RaftError {
     }`;
   };
   const why = members.length === 0
-    ? `no member has contacted node ${node.nodeId}: was it added by addNode or addObserver on one of them?`
+    ? `no member has contacted node ${node.nodeId}: was it added by addNode, addObserver or addWitness on one of them?`
+    : node.peer.isTakenForWitness()
+    ? `it was added as a witness: start it with witness: true and without a state machine`
     : missing.length > 0
     ? `its first start needs an answer of more members; none came from ${
       missing.map(describe).join(", ")

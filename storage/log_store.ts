@@ -13,6 +13,8 @@ export interface Bootstrap {
   /** Initial members, `[nodeId, address]` in ascending order; empty with `join`. */
   readonly initialMembers:
     readonly (readonly [nodeId: number, address: string])[];
+  /** The node is a witness: it stores no payloads and has no state machine (rule C9). */
+  readonly witness?: boolean;
   /** Which named factory of the NodeHost makes its state machine, or `""` for one given to `startCluster`. */
   readonly stateMachineName: string;
   /** First eight bytes, as hex, of a digest of the initial members; `""` while a joining node does not know it (rule I3). */

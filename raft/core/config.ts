@@ -23,6 +23,8 @@ export interface PeerConfig {
   readonly maxApplyBytes: number;
   /** Bytes of batches kept in memory for followers after they are persisted and applied. */
   readonly retainBytes: number;
+  /** Whether the node is a witness: it stores no payloads and never leads (rule C9). */
+  readonly isWitness: boolean;
   /** If false the node neither votes nor campaigns until `admit()` (rule I2). */
   readonly mayVote: boolean;
   /** Where election timeouts are drawn from. */

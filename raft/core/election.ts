@@ -37,6 +37,8 @@ export function tickElection(raft: Raft): void {
  */
 export function canCampaign(raft: Raft): boolean {
   if (!raft.isAdmitted || !raft.isVoter()) return false;
+  // Whatever the membership takes it for: it has nothing to lead with (rule C9).
+  if (raft.config.isWitness) return false;
   if (raft.log.isRestoring) return false;
   const changes = raft.log.unappliedChanges();
   const first = changes[0];

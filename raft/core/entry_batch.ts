@@ -7,7 +7,8 @@
  * ```text
  *  0      version (1B) = 1
  *  1      flags   (1B)   bit 0: the batch is one membership change; bit 1: some entry has session fields, which who
- *                        does not know sessions must not apply; other bits 0
+ *                        does not know sessions must not apply; bit 2, alone: the payloads were left out, for a witness,
+ *                        and nothing follows the header; other bits 0
  *  2      zero    (2B)
  *  4      length  (4B)   of header and entries
  *  8      term    (8B)
@@ -45,6 +46,7 @@ export const entryHasSession = 0x20;
 
 const flagConfigChange = 1;
 const flagSessions = 2;
+const flagBare = 4;
 const two32 = 0x1_0000_0000;
 
 /** Writes a safe integer as 64 bits. */
@@ -132,6 +134,25 @@ export function emptyBatch(
   }, crc32);
 }
 
+/**
+ * The same batch with its payloads left out, for a witness (rules B1, C9): its header says which entries there are, and
+ * in which term. A membership change stays in full, since a witness must know the members.
+ */
+export function withoutPayloads(batch: EntryBatch, crc32: Crc32): EntryBatch {
+  if (batch.isConfigChange || !hasPayloads(batch)) return batch;
+  const bytes = batch.bytes.slice(0, batchHeaderBytes);
+  const view = new DataView(bytes.buffer);
+  view.setUint8(1, flagBare);
+  view.setUint32(4, batchHeaderBytes, true);
+  view.setUint32(28, batchChecksum(bytes, crc32), true);
+  return { ...batch, bytes };
+}
+
+/** Whether a batch has its entries, and can be applied; false if it is a witness's. */
+export function hasPayloads(batch: EntryBatch): boolean {
+  return batch.bytes.length > batchHeaderBytes;
+}
+
 /** Why bytes are not a batch. */
 export type BatchDefect =
   | "short"
@@ -149,13 +170,18 @@ export function openBatch(
   bytes: Uint8Array,
   crc32: Crc32,
 ): EntryBatch | BatchDefect {
-  if (bytes.length < batchHeaderBytes + entryHeaderBytes) return "short";
+  if (bytes.length < batchHeaderBytes) return "short";
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (view.getUint8(0) !== batchFormatVersion) return "version";
   const flags = view.getUint8(1);
-  if (flags > flagSessions || view.getUint16(2, true) !== 0) {
+  const isBare = flags === flagBare;
+  if ((flags > flagSessions && !isBare) || view.getUint16(2, true) !== 0) {
     return "flags";
   }
+  if (!isBare && bytes.length < batchHeaderBytes + entryHeaderBytes) {
+    return "short";
+  }
+  if (isBare && bytes.length !== batchHeaderBytes) return "length";
   if (view.getUint32(4, true) !== bytes.length) return "length";
   const term = getUint64(view, 8);
   const firstIndex = getUint64(view, 16);

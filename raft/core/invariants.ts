@@ -25,6 +25,16 @@ export function checkState(raft: Raft): void {
     "those who vote come first",
   );
   assert(
+    raft.progress.every((progress, position) =>
+      (progress.kind === "voter") === (position < raft.holderCount)
+    ),
+    "of those who vote, witnesses come last",
+  );
+  assert(
+    raft.role === "follower" || !raft.config.isWitness,
+    "a witness never campaigns or leads (rule C9)",
+  );
+  assert(
     raft.role === "follower" || raft.isVoter(),
     "only a voter campaigns or leads",
   );

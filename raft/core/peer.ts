@@ -315,6 +315,11 @@ export class Peer {
     return this.#raft.self?.kind;
   }
 
+  /** Whether a leader sends this node what only a witness can follow. */
+  isTakenForWitness(): boolean {
+    return this.#raft.isTakenForWitness;
+  }
+
   /** On a leader: what it knows of each member, itself included; else nothing. */
   progress(): readonly MemberProgress[] {
     const raft = this.#raft;

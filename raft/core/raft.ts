@@ -116,6 +116,10 @@ export class Raft {
   progress: Progress[] = [];
   /** How many of `progress`, from the front, have a vote. */
   voterCount = 0;
+  /** How many of these, from the front, have the payloads too: the rest are witnesses (rule C9). */
+  holderCount = 0;
+  /** The leader takes this node for a witness, and it is none: it cannot follow what it gets. */
+  isTakenForWitness = false;
   /** This node's own entry in `progress`; undefined if it is not a member. */
   self: Progress | undefined = undefined;
   /** Whether it may vote and campaign (rule I2). */
@@ -518,6 +522,7 @@ export class Raft {
       return progress;
     });
     this.voterCount = voting.length;
+    this.holderCount = membership.members.length;
     this.self = this.progressOf(this.nodeId);
   }
 

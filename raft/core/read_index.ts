@@ -68,7 +68,10 @@ export function handleReadIndex(
   raft: Raft,
   message: MessageOf<"readIndex">,
 ): void {
-  if (raft.role !== "leader" || raft.progressOf(message.from) === undefined) {
+  const asker = raft.progressOf(message.from);
+  // A witness has nothing to read (rule C9).
+  const mayRead = asker !== undefined && asker.kind !== "witness";
+  if (raft.role !== "leader" || !mayRead) {
     answer(raft, message, 0);
     return;
   }

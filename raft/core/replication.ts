@@ -2,6 +2,7 @@
  * Log replication: append and heartbeat, conflict hints (paper 5.3), the commit rule (paper 5.4.2), and what is sent
  * to whom when (progress.ts keeps the states).
  */
+import { hasPayloads, withoutPayloads } from "./entry_batch.ts";
 import { maybeTimeoutNow } from "./election.ts";
 import type { BatchRun } from "./log.ts";
 import type { Progress } from "./progress.ts";
@@ -65,7 +66,7 @@ function sendTo(
       maybeSendSnapshot(raft, progress); // What it needs is compacted.
       return;
     }
-    const run = withPrevTerm(pass.run, progress);
+    const run = withPrevTerm(runFor(raft, progress, pass.run), progress);
     if (run === undefined) {
       if (progress.state !== "probe") progress.becomeProbe();
       break; // An empty append finds out first how far it matches.
@@ -79,6 +80,16 @@ function sendTo(
     }
   }
   sendEmptyIfDue(raft, progress, pass.mayTellCommit);
+}
+
+/** What a member gets of a run: a witness the headers alone (rule C9). */
+function runFor(raft: Raft, progress: Progress, run: BatchRun): BatchRun {
+  if (progress.kind !== "witness") return run;
+  const { crc32 } = raft.config;
+  const batches = run.batches.map((batch) => withoutPayloads(batch, crc32));
+  let byteCount = 0;
+  for (const batch of batches) byteCount += batch.bytes.length;
+  return { ...run, batches, byteCount };
 }
 
 function isInflightFull(raft: Raft, progress: Progress): boolean {
@@ -179,6 +190,12 @@ export function handleAppend(raft: Raft, message: MessageOf<"append">): void {
       ? !log.contradicts(lastIndex, batch.term)
       : log.holds(lastIndex, batch.term);
     if (isHere) continue;
+    if (!hasPayloads(batch) && !raft.config.isWitness) {
+      // Storing it would be to acknowledge what this node does not hold.
+      raft.isTakenForWitness = true;
+      raft.ignored.broken++;
+      return;
+    }
     if (lastIndex <= log.commit || !log.canAppend(batch)) {
       raft.ignored.broken++;
       return;
@@ -307,15 +324,18 @@ export function handleHeartbeatResponse(
 }
 
 /**
- * Commits what a majority holds, if it is of this term: entries of earlier terms are committed only with one of this
+ * Commits what a majority holds, and at least one that has the payloads and so could lead with it (rule C9), if it is of this term: entries of earlier terms are committed only with one of this
  * term after them (paper 5.4.2, figure 8). Tells whether the commit index moved.
  */
 export function maybeCommit(raft: Raft): boolean {
-  const { progress, voterCount } = raft;
+  const { progress, voterCount, holderCount } = raft;
+  let held = 0;
   for (let position = 0; position < voterCount; position++) {
-    matchIndexes[position] = (progress[position] as Progress).match;
+    const { match } = progress[position] as Progress;
+    matchIndexes[position] = match;
+    if (match > held && position < holderCount) held = match;
   }
-  const index = quorumValue(matchIndexes, voterCount);
+  const index = Math.min(quorumValue(matchIndexes, voterCount), held);
   // The log from here on is all of this term.
   if (index < raft.termStartIndex) return false;
   if (!raft.log.commitTo(index)) return false;

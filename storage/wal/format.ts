@@ -51,14 +51,14 @@
  *        bit 7  moved:      batches as before, but copied from an older segment: they cut off nothing
  *
  * profile    What changes seldom, always as a whole. Texts are UTF-8 with their length (4B) before them.
- *     0  version        (4B)  = 1, or 2 if one of the bits 2 to 4 of the bootstrap's flags is set
+ *     0  version        (4B)  = 1, or 2 if one of the bits 2 to 5 of the bootstrap's flags is set
  *     4  snapshot index (8B)  0 if there is none
  *    12  snapshot term  (8B)
  *    20  membership           length (4B) and as raft/core/membership_format.ts draws it; length 0 without a snapshot
  *    ..  bootstrap            length (4B) and, unless that is 0: flags (4B; bit 0 join, bit 1 admitted,
- *                             bit 2 concurrent and bit 3 on-disk state machine, bit 4 data removed for good), generation
- *                             (8B), state machine name, fingerprint, setting count (4B), settings (8B IEEE 754 each),
- *                             member count (4B), members: node id (8B), address
+ *                             bit 2 concurrent and bit 3 on-disk state machine, bit 4 data removed for good, bit 5 witness),
+ *                             generation (8B), state machine name, fingerprint, setting count (4B), settings (8B
+ *                             IEEE 754 each), member count (4B), members: node id (8B), address
  *    ..  peers                count (4B), each: node id (8B), incarnation (8B), nodeHostId
  * ```
  *

@@ -18,8 +18,10 @@ const flagAdmitted = 2;
 const flagConcurrent = 4;
 const flagOnDisk = 8;
 const flagRemoved = 16;
+const flagWitness = 32;
 /** What version 1 does not have. */
-const flagsOfVersion2 = flagConcurrent | flagOnDisk | flagRemoved;
+const flagsOfVersion2 = flagConcurrent | flagOnDisk | flagRemoved |
+  flagWitness;
 
 /** Snapshot record, bootstrap and peers of one node. */
 export interface NodeProfile {
@@ -120,11 +122,12 @@ export function snapshotPlace(
 }
 
 function flagsOf(bootstrap: Bootstrap): number {
-  const { join, admitted, machineKind, isRemoved } = bootstrap;
+  const { join, admitted, machineKind, isRemoved, witness } = bootstrap;
   return (join ? flagJoin : 0) | (admitted ? flagAdmitted : 0) |
     (machineKind === "concurrent" ? flagConcurrent : 0) |
     (machineKind === "onDisk" ? flagOnDisk : 0) |
-    (isRemoved === true ? flagRemoved : 0);
+    (isRemoved === true ? flagRemoved : 0) |
+    (witness === true ? flagWitness : 0);
 }
 
 function encodeBootstrap(bootstrap: Bootstrap): Uint8Array {
@@ -170,6 +173,7 @@ function decodeBootstrap(
     fingerprint,
     generation,
     admitted: (flags & flagAdmitted) !== 0,
+    ...((flags & flagWitness) === 0 ? {} : { witness: true }),
     settings,
     ...((flags & flagConcurrent) === 0 ? {} : { machineKind: "concurrent" }),
     ...((flags & flagOnDisk) === 0 ? {} : { machineKind: "onDisk" }),

@@ -41,6 +41,7 @@ export class MembershipChurn {
     const membership = asked?.info()?.clusters
       .find((one) => one.clusterId === clusterId)?.membership;
     if (asked === undefined || membership === undefined) return false;
+    if (membership.members.length === 0) return false; // It has just joined and knows nobody yet.
     const free = machines.filter((one) => !one.placements.has(clusterId));
     const mayRemove = membership.members.length >= minMembersToRemove;
     // An observer whose node was never started stays what it is.

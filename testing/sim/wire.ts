@@ -5,6 +5,7 @@
  */
 import { BatchKeeper } from "../../raft/codec/batch_keeper.ts";
 import { RecordReader } from "../../raft/codec/record.ts";
+import { hasPayloads } from "../../raft/core/entry_batch.ts";
 import type { EntryBatch, Message } from "../../raft/core/types.ts";
 import { removedReason } from "../../raft/routes.ts";
 import { frameKind } from "../../raft/transport/handshake.ts";
@@ -54,7 +55,7 @@ interface WireCluster {
   readonly votes: Map<string, number>;
   readonly batches: Map<
     number,
-    { lastIndex: number; digest: number; prevTerm: number }
+    { readonly lastIndex: number; digest: number; readonly prevTerm: number }
   >;
   readonly leaderships: Map<number, Leadership>;
   readonly nodes: Map<number, WireNode>;
@@ -240,9 +241,12 @@ export class WireWatch implements FrameWatcher {
         0,
       );
     }
+    // Who asked nobody for a vote is the only voter, and commits before an observer hears of its term.
+    const isOnlyVoter = !cluster.votes.has(`${term}/${message.from}`);
+    const isUnseen = leadership.firstOwnIndex === 0 && !isOnlyVoter;
     if (
       commit > leadership.commitAtFirst &&
-      (leadership.firstOwnIndex === 0 || commit < leadership.firstOwnIndex)
+      (isUnseen || commit < leadership.firstOwnIndex)
     ) {
       this.#failed(
         "commits its own term first",
@@ -293,7 +297,8 @@ export class WireWatch implements FrameWatcher {
   ): void {
     const key = keyOf(batch.firstIndex, batch.term);
     const view = new DataView(batch.bytes.buffer, batch.bytes.byteOffset, 32);
-    const digest = view.getUint32(28, true);
+    // What a witness gets has the same place and term, and nothing that could be compared (rule C9).
+    const digest = hasPayloads(batch) ? view.getUint32(28, true) : 0;
     const known = cluster.batches.get(key);
     if (known === undefined) {
       cluster.batches.set(key, {
@@ -302,8 +307,8 @@ export class WireWatch implements FrameWatcher {
         prevTerm,
       });
     } else if (
-      known.lastIndex !== batch.lastIndex || known.digest !== digest ||
-      known.prevTerm !== prevTerm
+      known.lastIndex !== batch.lastIndex || known.prevTerm !== prevTerm ||
+      (known.digest !== digest && known.digest !== 0 && digest !== 0)
     ) {
       this.#failed(
         "logs match",
@@ -311,7 +316,7 @@ export class WireWatch implements FrameWatcher {
           `${prevTerm}, they were sent before up to ${known.lastIndex} after term ${known.prevTerm}` +
           (known.digest === digest ? "" : ", with other contents"),
       );
-    }
+    } else if (known.digest === 0) known.digest = digest;
   }
 
   #cluster(clusterId: number): WireCluster {

@@ -105,6 +105,7 @@ Deno.test("configOf() starts a node again with the settings it had (rule I5)", (
   const node = { clusterId: 4, nodeId: 1 };
   assert.deepEqual(configOf(node, bootstrapFor(first, undefined)), {
     ...node,
+    witness: false,
     stateMachine: "counter",
     ...settings,
   });
@@ -118,6 +119,19 @@ Deno.test("configOf() has off what a record from before does not name (rule L8)"
   const record = bootstrapFor(config({ initialMembers: members }), undefined);
   const old = { ...record, settings: record.settings.slice(0, 5) };
   assert.equal(configOf({ clusterId: 4, nodeId: 1 }, old).quiesce, false);
+});
+
+Deno.test("A witness is recorded as one, and starts again as one by itself (rules C9, I5)", () => {
+  const witness = { ...config({ join: true }), witness: true };
+  const record = bootstrapFor(witness, undefined);
+  assert.equal(record.witness, true);
+  // A name is what says that it is to be started again.
+  assert.notEqual(record.stateMachineName, "");
+  assert.equal(configOf({ clusterId: 4, nodeId: 1 }, record).witness, true);
+  assert.throws(
+    () => bootstrapFor(config({ join: true }), record),
+    /it is a witness, start it with witness: true/,
+  );
 });
 
 Deno.test("fingerprintOf() differs by cluster, ids and addresses (rule I3)", () => {

@@ -225,6 +225,7 @@ Deno.test("The configurations fill in the documented defaults, also for fields t
     {
       ...cluster,
       join: false,
+      witness: false,
       electionTimeoutTicks: 10,
       heartbeatTicks: 1,
       quiesce: false,

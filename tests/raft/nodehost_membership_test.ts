@@ -2,7 +2,7 @@
 import { assert } from "../deps.ts";
 import { RaftError } from "../../raft/errors.ts";
 import type { RaftErrorCode } from "../../raft/errors.ts";
-import { Hosts } from "../support/hosts.ts";
+import { Hosts, until } from "../support/hosts.ts";
 
 function isRaftError(code: RaftErrorCode, message?: RegExp) {
   return (error: unknown): boolean => {
@@ -90,6 +90,10 @@ Deno.test("An observer that was removed learns of it, and its id never comes bac
   await observer.startCluster(hosts.cluster(4, 0, { join: true }));
   await observer.waitReady(1);
   await hosts.host(1).removeNode(1, { nodeId: 4 });
+  await until(
+    "it learns of it, though nobody asks it for anything",
+    () => /removed/.test(observer.info().clusters[0]!.failure ?? ""),
+  );
   await assert.rejects(
     observer.waitReady(1, { timeoutMs: 4_000 }),
     isRaftError("nodeRemoved"),

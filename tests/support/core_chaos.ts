@@ -240,11 +240,16 @@ class Chaos {
       !ids.includes(id) && !leader.membership.removed.includes(id)
     );
     if (waiting.length === 0) {
-      this.cluster.join(this.#nextNodeId);
+      const isWitness = this.#prng.chance(1, 3);
+      this.cluster.join(this.#nextNodeId, { isWitness });
       waiting.push(this.#nextNodeId++);
     }
     const added = this.#prng.pick(waiting);
-    const type = this.#prng.chance(1, 2) ? "addNode" : "addObserver";
+    const type = this.cluster.node(added).isWitness
+      ? "addWitness"
+      : this.#prng.chance(1, 2)
+      ? "addNode"
+      : "addObserver";
     this.cluster.proposeChange(leader.nodeId, change(type, added));
   }
 

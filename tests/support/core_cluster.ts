@@ -7,7 +7,7 @@ import { assert } from "../../raft/core/assert.ts";
 import { checkStep } from "../../raft/core/invariants.ts";
 import { decideChange } from "../../raft/core/membership.ts";
 import { decodeConfigChange } from "../../raft/core/membership_format.ts";
-import { entryKind } from "../../raft/core/entry_batch.ts";
+import { entryKind, hasPayloads } from "../../raft/core/entry_batch.ts";
 import { Peer, type PeerConfig, type Refusal } from "../../raft/core/peer.ts";
 import { Prng } from "../../raft/core/prng.ts";
 import type {
@@ -27,7 +27,7 @@ import { MemoryLog } from "./memory_log.ts";
 
 /** Settings that tests may change. */
 export type CoreSettings = Partial<
-  Omit<PeerConfig, "nodeId" | "prng" | "crc32" | "mayVote">
+  Omit<PeerConfig, "nodeId" | "prng" | "crc32" | "mayVote" | "isWitness">
 >;
 
 /** A write that was handed out and is not durable yet. */
@@ -59,6 +59,8 @@ export class CoreNode {
   /** Changes that took effect or were refused, as they were applied. */
   decisions: { index: number; accepted: boolean; reason: string }[] = [];
   incarnation = 0;
+  /** Stores no payloads (rule C9). */
+  isWitness = false;
 
   constructor(nodeId: number, initialMembership: Membership) {
     this.nodeId = nodeId;
@@ -104,7 +106,7 @@ export function change(
 export class CoreCluster {
   readonly nodes = new Map<number, CoreNode>();
   readonly prng: Prng;
-  readonly checks = new ClusterChecks();
+  readonly checks = new ClusterChecks(this.nodes);
   /** Messages on their way, in the order they were sent. */
   queue: Message[] = [];
   /** If set, decides which messages get lost when they arrive. */
@@ -168,8 +170,10 @@ export class CoreCluster {
   }
 
   /** A node that is not a member and waits to be added. It was told how the cluster began. */
-  join(nodeId: number): void {
-    this.nodes.set(nodeId, new CoreNode(nodeId, this.initialMembership));
+  join(nodeId: number, options: { isWitness?: boolean } = {}): void {
+    const node = new CoreNode(nodeId, this.initialMembership);
+    node.isWitness = options.isWitness === true;
+    this.nodes.set(nodeId, node);
     this.start(nodeId);
   }
 
@@ -193,6 +197,7 @@ export class CoreCluster {
         retainBytes: 1_024,
         ...this.#settings,
         mayVote: options.mayVote ?? true,
+        isWitness: node.isWitness,
         prng: this.prng.fork(),
         crc32,
       },
@@ -426,6 +431,10 @@ export class CoreCluster {
       if (update.records !== undefined) {
         node.writes.push({ update });
         this.checks.appended(update.records.batches);
+        assert(
+          node.isWitness || update.records.batches.every(hasPayloads),
+          "nobody but a witness stores headers alone",
+        );
       }
       assert(
         update.snapshot === undefined || update.records !== undefined,
@@ -476,12 +485,21 @@ export class CoreCluster {
   #applyRange(node: CoreNode, range: CommittedRange): void {
     let next = range.firstIndex;
     for (const batch of range.batches) {
+      if (!hasPayloads(batch)) {
+        assert(node.isWitness, "only a witness holds headers alone");
+        next = Math.min(batch.lastIndex, range.lastIndex) + 1;
+        continue;
+      }
       for (const entry of decodeEntries(batch)) {
         if (entry.index < range.firstIndex) continue;
         if (entry.index > range.lastIndex) break;
         assert(entry.index === next, "entries must be applied in order");
         next++;
         this.checks.applied(entry.index, entry.command);
+        assert(
+          !node.isWitness || entry.kind === entryKind.configChange,
+          "a witness gets nothing but membership changes in full",
+        );
         if (entry.kind !== entryKind.configChange) continue;
         this.#applyChange(node, entry.index, entry.command);
       }

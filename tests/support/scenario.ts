@@ -17,7 +17,7 @@
  * disk N term=T vote=V commit=C log=T,T,...   writes the disk of a node that is down
  * lose-commit N                the commit index on the disk of a node that is down becomes 0
  * start N... | crash N...      crash loses what is not synced
- * join N                       a node that waits to be added
+ * join N [witness]             a node that waits to be added
  * tick N [count] | run count   run ticks everybody and settles after each tick
  * elect N                      ticks until N leads
  * settle                       disks, state machines and messages run until all is quiet
@@ -33,6 +33,7 @@
  * ```
  */
 import { assert } from "../../raft/core/assert.ts";
+import { hasPayloads } from "../../raft/core/entry_batch.ts";
 import type { ConfigChange, Member, Message } from "../../raft/core/types.ts";
 import {
   change,
@@ -128,7 +129,7 @@ class Scenario {
       case "crash":
         return ids.forEach((id) => cluster.crash(id));
       case "join":
-        return cluster.join(nodeId);
+        return cluster.join(nodeId, { isWitness: words[1] === "witness" });
       case "tick":
         return cluster.tick(nodeId, second ?? 1);
       case "run":
@@ -269,7 +270,7 @@ class Scenario {
   #sayLog(nodeId: number): void {
     const batches = this.#cluster.node(nodeId).disk.batches().map((batch) =>
       `${batch.firstIndex}..${batch.lastIndex}@${batch.term}${
-        batch.isConfigChange ? " change" : ""
+        batch.isConfigChange ? " change" : hasPayloads(batch) ? "" : " bare"
       }`
     );
     this.#said.push(`disk of ${nodeId}: ${batches.join(", ") || "no batches"}`);

@@ -1,8 +1,11 @@
 import { assert } from "../../deps.ts";
 import {
+  batchHeaderBytes,
   emptyBatch,
+  hasPayloads,
   openBatch,
   sealBatch,
+  withoutPayloads,
 } from "../../../raft/core/entry_batch.ts";
 import { crc32, encodeEntries, makeBatch } from "../../support/entries.ts";
 
@@ -68,4 +71,45 @@ Deno.test("sealBatch() refuses what is no batch", () => {
     () => sealBatch(bytes, { ...seal, firstIndex: 0 }, crc32),
     /index 1/,
   );
+});
+
+Deno.test("withoutPayloads() leaves the header, which openBatch() reads and an older reader refuses (rules B1, C9)", () => {
+  const batch = makeBatch({ term: 3, firstIndex: 7, commands: ["a", "b"] });
+  const bare = withoutPayloads(batch, crc32);
+  assert.equal(bare.bytes.length, batchHeaderBytes);
+  assert.deepEqual(
+    [bare.firstIndex, bare.lastIndex, bare.term, hasPayloads(bare)],
+    [7, 8, 3, false],
+  );
+  assert.deepEqual(openBatch(bare.bytes, crc32), bare);
+  assert.equal(bare.bytes[1], 4);
+  assert.equal(withoutPayloads(bare, crc32), bare);
+  // Nothing may follow it, and nothing else may be without entries.
+  const longer = new Uint8Array(batchHeaderBytes + 5);
+  longer.set(bare.bytes);
+  assert.equal(openBatch(longer, crc32), "length");
+  for (const flags of [0, 1, 2]) {
+    const unflagged = bare.bytes.slice();
+    unflagged[1] = flags;
+    assert.equal(openBatch(unflagged, crc32), "short");
+  }
+  for (const flags of [3, 5, 6, 8]) {
+    const wrong = bare.bytes.slice();
+    wrong[1] = flags;
+    assert.equal(openBatch(wrong, crc32), "flags");
+  }
+  const damaged = bare.bytes.slice();
+  damaged[24] = 3;
+  assert.equal(openBatch(damaged, crc32), "crc");
+});
+
+Deno.test("withoutPayloads() keeps a membership change whole (rule B1)", () => {
+  const bytes = encodeEntries(["change"]);
+  const change = sealBatch(bytes, {
+    term: 1,
+    firstIndex: 1,
+    entryCount: 1,
+    isConfigChange: true,
+  }, crc32);
+  assert.equal(withoutPayloads(change, crc32), change);
 });

@@ -1,7 +1,8 @@
 import { assert } from "../../deps.ts";
 import type { Message } from "../../../raft/core/types.ts";
 import { CoreCluster, initialMembership } from "../../support/core_cluster.ts";
-import { encodeEntries, makeBatch } from "../../support/entries.ts";
+import { withoutPayloads } from "../../../raft/core/entry_batch.ts";
+import { crc32, encodeEntries, makeBatch } from "../../support/entries.ts";
 import { only, SingleNode } from "../../support/single_node.ts";
 
 function appendsTo(messages: readonly Message[], to: number) {
@@ -288,4 +289,22 @@ Deno.test("A slow follower catches up from disk while the others go on", () => {
   cluster.start(3);
   cluster.run(5);
   assert.equal(cluster.core(3).appliedIndex, cluster.core(1).commit);
+});
+
+Deno.test("A node that is no witness does not store headers alone, and says that it is taken for one (rule C9)", () => {
+  const node = new SingleNode();
+  const batch = withoutPayloads(
+    makeBatch({ term: 1, firstIndex: 1, commands: ["a"] }),
+    crc32,
+  );
+  const sent = node.step("append", 2, 1, {
+    prevLogIndex: 0,
+    prevLogTerm: 0,
+    commit: 1,
+    batches: [batch],
+  });
+  assert.deepEqual(only(sent, "appendResponse"), []);
+  assert.equal(node.core.lastIndex, 0);
+  assert.equal(node.core.isTakenForWitness(), true);
+  assert.equal(node.core.ignoredMessages().broken, 1);
 });

@@ -1,7 +1,15 @@
 /** The logs whose bytes lie in `tests/golden`. */
 import { MemoryFileSystem } from "../../../storage/memory_file_system.ts";
 import type { NodeWrite } from "../../../storage/log_store.ts";
-import { batch, bootstrap, openLog, settle, snapshot } from "./fixture.ts";
+import { withoutPayloads } from "../../../raft/core/entry_batch.ts";
+import {
+  batch,
+  bootstrap,
+  crc32,
+  openLog,
+  settle,
+  snapshot,
+} from "./fixture.ts";
 
 /**
  * Writes the log of `wal_v1`, and ends the process: several segments, with a record, a section and a part of every kind.
@@ -51,6 +59,51 @@ export async function writeGoldenLog(): Promise<MemoryFileSystem> {
   await log.idle();
   await settle(200);
   disk.halt();
+  return disk;
+}
+
+/** Writes the log of `wal_witness` and closes it: a witness, and a node that knows of an observer and a witness. */
+export async function writeWitnessGoldenLog(): Promise<MemoryFileSystem> {
+  const disk = new MemoryFileSystem();
+  const log = await openLog(disk, { segmentBytes: 8192, seed: 7 });
+  const { members } = snapshot(3).membership;
+  const meta = {
+    index: 3,
+    term: 1,
+    membership: {
+      configChangeIndex: 3,
+      members,
+      observers: [{ nodeId: 4, address: "10.0.0.4:7001", nodeHostId: "höst" }],
+      witnesses: [{ nodeId: 5, address: "10.0.0.5:7001", nodeHostId: "" }],
+      removed: [9],
+    },
+  };
+  const witness = {
+    ...bootstrap,
+    join: true,
+    initialMembers: [],
+    stateMachineName: "witness",
+    witness: true,
+  };
+  const groups: NodeWrite[][] = [
+    [{ clusterId: 5, nodeId: 5, bootstrap: witness }],
+    [{
+      clusterId: 5,
+      nodeId: 5,
+      hardState: { term: 2, votedFor: 1, commit: 2 },
+      batches: [
+        withoutPayloads(batch(1, 3), crc32),
+        withoutPayloads(batch(4, 2, 2), crc32),
+      ],
+    }],
+    [
+      { clusterId: 5, nodeId: 5, snapshot: meta, compactTo: 3 },
+      { clusterId: 6, nodeId: 1, snapshot: meta },
+    ],
+  ];
+  for (const group of groups) await log.commitGroup(group, { sync: true });
+  await log.idle();
+  await log.close();
   return disk;
 }
 

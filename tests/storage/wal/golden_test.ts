@@ -1,7 +1,7 @@
 import { MemoryFileSystem } from "../../../storage/memory_file_system.ts";
 import { assert } from "../../deps.ts";
 import { contentsOf, dir, openLog, readFile, writeFile } from "./fixture.ts";
-import { writeSmallGoldenLog } from "./golden.ts";
+import { writeSmallGoldenLog, writeWitnessGoldenLog } from "./golden.ts";
 
 const golden = new URL("../../golden/", import.meta.url);
 
@@ -34,4 +34,28 @@ Deno.test("What the log writes is format version 1 to the byte (rule L8)", async
     readFile(disk, `${dir}/00000001.log`),
     Deno.readFileSync(new URL("wal_v1_small/00000001.bin", golden)),
   );
+});
+
+Deno.test("What the log holds of witnesses and observers is written to the byte, and read for ever (rules L8, C9)", async () => {
+  const file = new URL("wal_witness/00000001.bin", golden);
+  const written = await writeWitnessGoldenLog();
+  const bytes = Deno.readFileSync(file);
+  assert.deepEqual(readFile(written, `${dir}/00000001.log`), bytes);
+  const disk = new MemoryFileSystem();
+  await writeFile(disk, `${dir}/00000001.log`, bytes);
+  const log = await openLog(disk, { segmentBytes: 8192 });
+  const node = log.node(5, 5);
+  assert.equal(node.bootstrap()?.witness, true);
+  assert.deepEqual(
+    node.snapshot()?.membership.witnesses.map(({ nodeId }) => nodeId),
+    [5],
+  );
+  assert.deepEqual(
+    node.snapshot()?.membership.observers.map(({ nodeId }) => nodeId),
+    [4],
+  );
+  const bare = node.batchAt(4);
+  assert.deepEqual([bare?.lastIndex, bare?.term], [5, 2]);
+  assert.equal(bare?.bytes.length, 32);
+  await log.close();
 });
