@@ -144,5 +144,8 @@ export type {
   ConnectionHandlers,
   Listener,
   Network,
+  SecureNetwork,
+  TurnedAway,
 } from "./raft/transport/transport.ts";
+export type { TlsSettings } from "./raft/transport/tls_settings.ts";
 export type { Clock, Logger, Ports, Random, Timer } from "./raft/ports.ts";

@@ -107,11 +107,12 @@ const handlers: {
     request: Calls[K]["request"],
   ) => Promise<Calls[K]["reply"]> | Calls[K]["reply"];
 } = {
-  async open({ dir, raftAddress, tickMs }) {
+  async open({ dir, raftAddress, tickMs, tls }) {
     openHost = await NodeHost.open({
       dir,
       raftAddress,
       ...(tickMs === undefined ? {} : { tickMs }),
+      ...(tls === undefined ? {} : { tls }),
     });
     return null;
   },

@@ -35,6 +35,8 @@ export interface BenchOptions {
   readonly snapshotEntries: number | undefined;
   /** Folder in which the benchmark makes a folder of its own; undefined for the system's temporary one. */
   readonly dir: string | undefined;
+  /** Mutual TLS between the NodeHosts. */
+  readonly isSecure: boolean;
   /** Print the table of ratios to the raw pipeline. */
   readonly isSuite: boolean;
   /** Print the usage and stop. */
@@ -48,6 +50,7 @@ const throughputFlags = [
   "seconds",
   "repeat",
   "snapshot-entries",
+  "tls",
 ];
 
 /** What may be chosen for each mode, and for the suite, which is none; the rest would be read and ignored. */
@@ -85,6 +88,7 @@ Three NodeHosts as three processes on loopback, every write synced to disk. Prin
   --count N              entries written before the restart (5000000)
   --repeat N             measurements, of which the median is printed (1); recovery: restarts; failover: kills (20)
   --snapshot-entries N   entries between snapshots, 0 for none (the library's default; recovery: 0)
+  --tls                  mutual TLS between the NodeHosts; openssl makes the certificates
   --dir DIR              where to write; not on a tmpfs (the system's temporary folder)
   --suite                a table with ratios to the raw pipeline instead; --repeat is the number of pairs (5)
   --help                 this text
@@ -159,6 +163,7 @@ function parseFlags(args: string[]) {
         repeat: { type: "string" },
         "snapshot-entries": { type: "string" },
         dir: { type: "string" },
+        tls: { type: "boolean", default: false },
         suite: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
       },
@@ -248,6 +253,7 @@ export function parseOptions(args: string[], from: string): BenchOptions {
       : isAbsolute(flags.dir)
       ? flags.dir
       : resolve(from, flags.dir),
+    isSecure: flags.tls,
     isSuite: flags.suite,
     isHelp: flags.help,
   };

@@ -1,4 +1,5 @@
 /** What the benchmark and its three NodeHost processes say to each other: one line of JSON each way. */
+import type { CertificatePaths } from "./certificates.ts";
 import type { MachineState } from "./machine.ts";
 
 /** Acknowledged commands of one cluster. */
@@ -85,6 +86,8 @@ export interface OpenRequest {
   readonly raftAddress: string;
   /** Length of a tick; undefined for the default. */
   readonly tickMs: number | undefined;
+  /** Paths of certificates; undefined for no TLS. */
+  readonly tls?: CertificatePaths | undefined;
 }
 
 /** Starts the node of each cluster and waits until it is ready. */

@@ -50,6 +50,7 @@ export function makeResult(
     ...(options.snapshotEntries === undefined
       ? {}
       : { snapshot_entries: options.snapshotEntries }),
+    ...(options.isSecure ? { tls: true } : {}),
     ...more,
   };
 }

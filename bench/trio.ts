@@ -1,5 +1,6 @@
 /** Three NodeHosts with a number of clusters, and the check that nothing acknowledged was lost (rule F2). */
 import { join } from "./deps.ts";
+import { type CertificatePaths, makeCertificates } from "./certificates.ts";
 import { HostProcess } from "./host_process.ts";
 import type { MachineState } from "./machine.ts";
 import type { Acknowledged, LoadReport, Usage } from "./protocol.ts";
@@ -18,6 +19,8 @@ export interface TrioOptions {
   readonly tickMs?: number;
   /** Whether the processes may force garbage collections. */
   readonly canCollect?: boolean;
+  /** Whether they talk over mutual TLS. */
+  readonly isSecure?: boolean;
 }
 
 /** Three NodeHost processes. */
@@ -28,6 +31,7 @@ export class Trio {
   readonly #hosts = new Map<number, HostProcess>();
   readonly #acknowledged = new Map<number, Acknowledged>();
   #unknown = 0;
+  #certificates: CertificatePaths | undefined;
 
   private constructor(dir: string, options: TrioOptions) {
     this.#dir = dir;
@@ -39,6 +43,9 @@ export class Trio {
   /** Starts the processes, opens the NodeHosts in `dir` and starts the clusters. */
   static async start(dir: string, options: TrioOptions): Promise<Trio> {
     const trio = new Trio(dir, options);
+    if (options.isSecure === true) {
+      trio.#certificates = await makeCertificates(dir);
+    }
     try {
       await trio.#startAll();
     } catch (error) {
@@ -222,6 +229,7 @@ export class Trio {
       dir: this.dirOf(nodeId),
       raftAddress: this.#members[nodeId]!,
       tickMs: this.#options.tickMs,
+      tls: this.#certificates,
     });
   }
 

@@ -4,6 +4,7 @@ import type { FileSystem } from "../storage/file_system.ts";
 import type { Logger } from "./ports.ts";
 import { defaultMaxSessions, sessionCountLimit } from "./sessions.ts";
 import type { StateMachineFactory } from "./state_machine.ts";
+import type { TlsSettings } from "./transport/tls_settings.ts";
 
 /** How long a call may wait. */
 export interface WaitOptions {
@@ -69,6 +70,13 @@ export interface NodeHostConfig {
   maxSnapshotReceiveBytesPerSecond?: number;
   /** Files in memory instead of a disk, for tests: `memoryStorage()`. */
   storage?: FileSystem;
+  /**
+   * Connections of other NodeHosts, and of strangers, that may be open at a time, 16 to 65,536; 1,024 by default. One
+   * address may have a quarter of them. A NodeHost needs one, and one for each snapshot under way.
+   */
+  maxConnections?: number;
+  /** Mutual TLS between NodeHosts; without it they talk in the clear. All NodeHosts of a deployment need it, or none. */
+  tls?: TlsSettings;
 }
 
 /** A NodeHost's configuration with every default filled in. */
@@ -79,6 +87,7 @@ export interface ResolvedNodeHostConfig extends
       | "masterClientFactory"
       | "logger"
       | "storage"
+      | "tls"
       | "maxSnapshotSendBytesPerSecond"
       | "maxSnapshotReceiveBytesPerSecond"
     >
@@ -93,6 +102,8 @@ export interface ResolvedNodeHostConfig extends
   logger: Logger | undefined;
   /** See {@link NodeHostConfig.storage}. */
   storage: FileSystem | undefined;
+  /** See {@link NodeHostConfig.tls}. */
+  tls: TlsSettings | undefined;
 }
 
 /** Configuration of one cluster's node on a NodeHost. */
@@ -243,6 +254,7 @@ const nodeHostDefaults = {
   stateMachines: {},
   segmentBytes: 64 * 1024 * 1024,
   maxPayloadBytes: 8 * 1024 * 1024,
+  maxConnections: 1_024,
 };
 
 const nodeHostFields: ReadonlySet<string> = new Set([
@@ -255,6 +267,7 @@ const nodeHostFields: ReadonlySet<string> = new Set([
   "storage",
   "maxSnapshotSendBytesPerSecond",
   "maxSnapshotReceiveBytesPerSecond",
+  "tls",
 ]);
 
 /**
@@ -285,6 +298,7 @@ export function resolveNodeHostConfig(
     storage: undefined,
     maxSnapshotSendBytesPerSecond: undefined,
     maxSnapshotReceiveBytesPerSecond: undefined,
+    tls: undefined,
     ...withoutUndefined(config),
   };
   requireType("dir", resolved.dir, "string");
@@ -327,6 +341,7 @@ export function resolveNodeHostConfig(
       requireInteger(name, resolved[name], 256 * 1024);
     }
   }
+  requireInteger("maxConnections", resolved.maxConnections, 16, 65_536);
   validateMasters(resolved);
   validateStateMachines(resolved.stateMachines);
   if (resolved.logger !== undefined) validateLogger(resolved.logger);
@@ -338,7 +353,22 @@ export function resolveNodeHostConfig(
       "Cannot use storage: it must be what memoryStorage() returns",
     );
   }
+  if (resolved.tls !== undefined) validateTls(resolved.tls);
   return resolved;
+}
+
+function validateTls(tls: unknown): void {
+  if (!isObject(tls)) {
+    throw new TypeError("Cannot use tls: it must be an object");
+  }
+  const parts = new Set(["ca", "cert", "key"]);
+  requireKnownFields("tls", tls, parts);
+  for (const part of parts) {
+    requireType(`tls.${part}`, tls[part], "string");
+    if (tls[part] === "") {
+      throw new RangeError(`Cannot use tls.${part}: it is empty`);
+    }
+  }
 }
 
 function validateMasters(config: ResolvedNodeHostConfig): void {

@@ -13,6 +13,7 @@ import {
   requireOwnAddress,
   withMachineKind,
 } from "./bootstrap.ts";
+import { type CertificateWatch, openNetwork } from "./certificate_watch.ts";
 import { validateId } from "./config.ts";
 import type {
   ResolvedClusterConfig,
@@ -86,6 +87,7 @@ export class HostRuntime {
   #engine: Engine | undefined;
   #snapshots: SnapshotStore | undefined;
   #links: LinkPool | undefined;
+  #certificates: CertificateWatch | undefined;
   #wal: Wal | undefined;
   #masterClient: IMasterClient | undefined;
   #reporter: Reporter | undefined;
@@ -144,6 +146,11 @@ export class HostRuntime {
   /** The log; only while open. */
   get log(): Wal {
     return this.#wal!;
+  }
+
+  /** The certificates, if there are any. */
+  get certificates(): CertificateWatch | undefined {
+    return this.#certificates;
   }
 
   /** The connections; only while open. */
@@ -235,14 +242,19 @@ export class HostRuntime {
   }
 
   async #listen(): Promise<void> {
-    const { network, clock, random } = this.ports;
+    const { clock, random } = this.ports;
+    const opened = await openNetwork(this.ports.network, this.config, {
+      clock,
+      logger: this.#logger,
+    });
+    this.#certificates = opened.certificates;
     const self = {
       nodeHostId: this.#identity!.nodeHostId,
       incarnation: this.#identity!.incarnation,
       raftAddress: this.config.raftAddress,
     };
     const links = new LinkPool({
-      network,
+      network: opened.network,
       clock,
       random,
       logger: this.#logger,
@@ -251,6 +263,7 @@ export class HostRuntime {
       listenAddress: this.config.listenAddress,
       maxFrameBytes: Math.floor(this.config.segmentBytes / 4),
       maxQueuedBytes,
+      maxConnections: this.config.maxConnections,
       counters: this.counters.transport,
       handlers: {
         onRecord: (link, record) => this.#receive(link, record),
@@ -394,6 +407,7 @@ export class HostRuntime {
     await this.#stopMasterClient();
     this.#eachNode((node) => node.stop(failure));
     this.#links?.close();
+    this.#certificates?.close();
     this.#engine?.close();
     if (this.#wal?.failure === undefined) await this.#engine?.idle();
     this.#engine?.abandon(); // What the full disk had no room for.

@@ -96,9 +96,12 @@ export type {
   ConnectionHandlers,
   Listener,
   Network,
+  SecureNetwork,
+  TurnedAway,
 } from "./transport/transport.ts";
 export type { Compression } from "../storage/compression.ts";
 export type { SnapshotExternalFile } from "../storage/snapshot_files.ts";
+export type { TlsSettings } from "./transport/tls_settings.ts";
 export type {
   FileLock,
   FileStat,

@@ -168,6 +168,22 @@ export class NodeHost implements AsyncDisposable {
   }
 
   /**
+   * Reads the certificates of `tls` again if their files have changed; true if there were new ones. New connections use
+   * them; those that stand stay as they are. A NodeHost looks by itself every ten seconds.
+   *
+   * @throws {RaftError} `rejected`, with what is wrong with the new ones, or because there is no `tls`.
+   */
+  async reloadCertificates(): Promise<boolean> {
+    this.#runtime.requireOpen();
+    const { certificates } = this.#runtime;
+    if (certificates !== undefined) return await certificates.reload();
+    throw new RaftError(
+      "rejected",
+      "Cannot reload certificates: this NodeHost was opened without tls",
+    );
+  }
+
+  /**
    * Starts a node: of a new cluster (`initialMembers`, the same on every member), one added by `addNode` (`join`), or
    * one with data here (neither is needed). Resolves when its state is restored; {@link waitReady} waits for a leader.
    *

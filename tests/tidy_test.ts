@@ -328,8 +328,11 @@ Deno.test("Modules name what they export one by one", () => {
 const adapters: ReadonlySet<string> = new Set([
   "raft/deno_ports.ts",
   "raft/logger.ts",
+  "raft/transport/certificates.ts",
   "raft/transport/loop_watch.ts",
+  "raft/transport/stream_connection.ts",
   "raft/transport/tcp.ts",
+  "raft/transport/tls.ts",
   "storage/deno_file_system.ts",
 ]);
 

@@ -1,9 +1,11 @@
 import { closedByOtherEnd } from "./transport.ts";
+import { hostOf } from "./address.ts";
 import {
   decodeHello,
   encodeHello,
   encodeRefusal,
   findMisfit,
+  findPretence,
   type Greeting,
   type Handshaken,
   type Hello,
@@ -15,11 +17,17 @@ import type { Connection } from "./transport.ts";
 
 /** Connections that have not said who they are; one more ends the oldest. */
 const maxStrangers = 64;
+/** Those of one address, so that nobody can have others' ended before they could speak. */
+const maxStrangersOfOne = 16;
+/** One address may have this part of all connections that came in. */
+const partOfOne = 4;
 
 /** What a greeter needs. */
 export interface GreeterOptions {
   /** Who we are. */
   readonly greeting: Greeting;
+  /** Connections that may be open of those that came in; of one address a quarter of that. */
+  readonly maxConnections: number;
   /** Ticks after which a stranger that was not welcomed is turned away. */
   readonly maxTicks: number;
   /** Says why a NodeHost is not wanted. */
@@ -40,6 +48,9 @@ export class Greeter {
   readonly #options: GreeterOptions;
   /** In order of arrival. */
   readonly #strangers = new Set<Stranger>();
+  /** Connections that came in and are open, by address. */
+  readonly #open = new Map<string, number>();
+  #openCount = 0;
 
   /** Makes a greeter that has met nobody. */
   constructor(options: GreeterOptions) {
@@ -53,13 +64,22 @@ export class Greeter {
 
   /** Takes a new connection. */
   greet(connection: Connection): void {
-    if (this.#strangers.size >= maxStrangers) {
-      const [oldest] = this.#strangers;
-      if (oldest !== undefined) {
-        this.#turnAway(oldest, "busy", "too many others came after it");
-      }
+    const { remoteAddress } = connection;
+    const host = hostOf(remoteAddress);
+    const excess = this.#findExcess(host);
+    if (excess !== undefined) {
+      connection.close();
+      return this.#options.onRefused(remoteAddress, {
+        code: "busy",
+        reason: excess,
+      });
     }
-    const pending = new PendingConnection(connection);
+    this.#makeRoom(host);
+    this.#count(host, 1);
+    const pending = new PendingConnection(
+      connection,
+      () => this.#count(host, -1),
+    );
     const { greeting } = this.#options;
     const stranger = new Stranger(pending, greeting, this.#strangers);
     this.#strangers.add(stranger);
@@ -67,6 +87,39 @@ export class Greeter {
       onFrame: (frame) => this.#onFrame(stranger, frame),
       onClose: (reason) => this.#onClose(stranger, reason),
     });
+  }
+
+  /** Why there is no room for another connection of `host`. */
+  #findExcess(host: string): string | undefined {
+    const { maxConnections } = this.#options;
+    const most = Math.max(1, Math.floor(maxConnections / partOfOne));
+    const count = this.#open.get(host) ?? 0;
+    if (count >= most) {
+      return `${count} connections from its address are open, and no more are allowed`;
+    }
+    if (this.#openCount < maxConnections) return undefined;
+    return `${this.#openCount} connections are open, which are \`maxConnections\``;
+  }
+
+  #count(host: string, change: 1 | -1): void {
+    this.#openCount += change;
+    const count = (this.#open.get(host) ?? 0) + change;
+    if (count === 0) this.#open.delete(host);
+    else this.#open.set(host, count);
+  }
+
+  /** Ends the oldest stranger if there are too many, one of the same address if it has too many itself. */
+  #makeRoom(host: string): void {
+    const ofOne = [...this.#strangers].filter((stranger) =>
+      hostOf(stranger.remoteAddress) === host
+    );
+    const [oldest] = ofOne.length >= maxStrangersOfOne
+      ? ofOne
+      : this.#strangers.size >= maxStrangers
+      ? this.#strangers
+      : [];
+    if (oldest === undefined) return;
+    this.#turnAway(oldest, "busy", "too many others came after it");
   }
 
   /** Counts time. */
@@ -93,7 +146,8 @@ export class Greeter {
     const hello = decodeHello("hello", frame);
     const refusal = hello === undefined
       ? malformed
-      : findMisfit(hello, this.#options.greeting) ?? this.#judge(hello);
+      : findMisfit(hello, this.#options.greeting) ??
+        stranger.findPretence(hello) ?? this.#judge(hello);
     if (hello === undefined || refusal !== undefined) {
       stranger.refuse(refusal ?? malformed);
       return this.#tell(stranger, refusal ?? malformed);
@@ -170,6 +224,11 @@ export class Stranger {
   /** Who it says it is. */
   get remote(): HostIdentity {
     return this.#remote;
+  }
+
+  /** Why its certificate does not fit what it says. */
+  findPretence(hello: Hello): RefusalNotice | undefined {
+    return findPretence(this.#connection, hello);
   }
 
   /** Whether it has said so. */

@@ -29,7 +29,7 @@
 import { ByteReader, ByteWriter } from "../codec/bytes.ts";
 import { splitAddress } from "./address.ts";
 import { PendingConnection } from "./pending_connection.ts";
-import type { Network } from "./transport.ts";
+import { type Network, PeerRefusedError } from "./transport.ts";
 
 /** The wire versions that this library speaks. The one before the newest stays (rule I6). */
 export const wireVersions: VersionRange = { lowest: 1, highest: 1 };
@@ -83,6 +83,8 @@ export type RefusalCode =
   | "address"
   /** The owner of the link pool does not want it. */
   | "identity"
+  /** Its certificate is not one of ours, or does not name the host that it says it is. */
+  | "tls"
   /** There is a connection between the two already, and it wins. Not an error. */
   | "duplicate"
   /** The connection could not be made, or ended. */
@@ -278,14 +280,15 @@ export async function dial(options: DialOptions): Promise<Handshaken> {
   } catch (error) {
     signal.throwIfAborted();
     const reason = error instanceof Error ? error.message : String(error);
-    throw new HandshakeError({ code: "unreachable", reason });
+    const code = error instanceof PeerRefusedError ? "tls" : "unreachable";
+    throw new HandshakeError({ code, reason });
   }
   const hello = encodeHello("hello", greeting, purpose);
   const answer = await exchange(connection, hello, options);
   const welcome = decodeHello("welcome", answer);
   const misfit = welcome === undefined
     ? malformed
-    : findMisfit(welcome, greeting);
+    : findMisfit(welcome, greeting) ?? findPretence(connection, welcome);
   if (welcome !== undefined && misfit === undefined) {
     return { remote: welcome.remote, connection };
   }
@@ -300,6 +303,15 @@ const malformed: RefusalNotice = {
   code: "malformed",
   reason: "the answer is no handshake",
 };
+
+/** Why the other's certificate does not fit what it says it is. */
+export function findPretence(
+  connection: PendingConnection,
+  { remote }: Hello,
+): RefusalNotice | undefined {
+  const reason = connection.refusePeer(remote.raftAddress);
+  return reason === undefined ? undefined : { code: "tls", reason };
+}
 
 /** Sends one frame and waits for the first one back. */
 function exchange(
@@ -346,6 +358,7 @@ const refusalCodes: ReadonlySet<string> = new Set<RefusalCode>([
   "incarnation",
   "address",
   "identity",
+  "tls",
   "duplicate",
   "unreachable",
 ]);

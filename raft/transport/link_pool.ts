@@ -41,6 +41,7 @@ const maxSilentTicks = 10;
 const handshakeTicks = 10;
 const handshakeMs = handshakeTicks * tickMs;
 const defaultMaxQueuedBytes = 64 * 1024 * 1024;
+const defaultMaxConnections = 1_024;
 const minFrameBytes = 64 * 1024;
 
 /** Somebody who was turned away. */
@@ -91,6 +92,8 @@ export interface LinkPoolOptions {
   readonly maxFrameBytes: number;
   /** Bytes that may wait on one link, 64 MiB by default; beyond it what carries entries is dropped and counted. */
   readonly maxQueuedBytes?: number;
+  /** Connections that may come in, 1,024 by default; of one address a quarter of that. */
+  readonly maxConnections?: number;
   /** Who is told. */
   readonly handlers: LinkHandlers;
   /** Says why a NodeHost is not wanted, or undefined (rule I1: hosts persist whom they saw). */
@@ -168,6 +171,7 @@ export class LinkPool {
       greeting: this.#greeting,
       onRefused: (stranger, refusal) => this.#tellRefused(stranger, refusal),
       maxTicks: handshakeTicks,
+      maxConnections: options.maxConnections ?? defaultMaxConnections,
       judge: (remote) => options.judge?.(remote),
       onLink: (stranger) => this.#onHello(stranger),
       onSnapshot: (handshaken) => this.#onSnapshot(handshaken),
@@ -186,12 +190,20 @@ export class LinkPool {
    */
   async listen(): Promise<void> {
     const { network, listenAddress } = this.#options;
-    const listener = await network.listen(listenAddress, (connection) => {
-      if (this.#isClosed) return connection.close();
-      this.#counters.accepted++;
-      this.#greeter.greet(connection);
-      this.#keepTicking();
-    });
+    const listener = await network.listen(
+      listenAddress,
+      (connection) => {
+        if (this.#isClosed) return connection.close();
+        this.#counters.accepted++;
+        this.#greeter.greet(connection);
+        this.#keepTicking();
+      },
+      (stranger) => {
+        if (!this.#isClosed) {
+          this.#tellRefused(stranger.remoteAddress, stranger);
+        }
+      },
+    );
     if (this.#isClosed) listener.close();
     else this.#listener = listener;
   }

@@ -13,10 +13,12 @@ export class PendingConnection implements Connection {
   #isStarted = false;
   #held: Uint8Array[] = [];
   #endReason: string | undefined;
+  readonly #onEnd: () => void;
 
-  /** Wraps a connection that was not started. */
-  constructor(connection: Connection) {
+  /** Wraps a connection that was not started. `onEnd` is called when a started one has ended, whoever owned it. */
+  constructor(connection: Connection, onEnd: () => void = () => {}) {
     this.#connection = connection;
+    this.#onEnd = onEnd;
   }
 
   /** The other end, for logs. */
@@ -27,6 +29,11 @@ export class PendingConnection implements Connection {
   /** Bytes given to `send` that have not left yet. */
   get bufferedBytes(): number {
     return this.#connection.bufferedBytes;
+  }
+
+  /** Says why the other end may not call itself `raftAddress`; undefined if it may, or proved nothing. */
+  refusePeer(raftAddress: string): string | undefined {
+    return this.#connection.refusePeer?.(raftAddress);
   }
 
   /** Whether nobody owns it now. */
@@ -90,6 +97,7 @@ export class PendingConnection implements Connection {
 
   #onClose(reason: string): void {
     this.#endReason = reason;
+    this.#onEnd();
     if (this.#handlers !== undefined) this.#tellEnd(reason);
   }
 

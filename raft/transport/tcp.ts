@@ -1,27 +1,20 @@
-/**
- * The network port over TCP. Frames as in `framing.ts`; no part of a frame is copied before the socket's own buffer.
- *
- * Writes are at most 64,000 bytes, because a bigger one exceeds a segment of the loopback interface and halves the
- * rate; small parts are joined first, because each system call costs more than copying them.
- */
+/** The network port over TCP; `stream_connection.ts` makes frames of it. */
 import type {
   Connection,
-  ConnectionHandlers,
   Listener,
   Network,
+  SecureNetwork,
 } from "./transport.ts";
-import { closedByOtherEnd } from "./transport.ts";
 import { joinAddress, splitAddress } from "./address.ts";
 import { LoopWatch } from "./loop_watch.ts";
-import { crc32, setImmediate } from "./deps.ts";
-import { frameHeaderBytes, FrameHeaders, FrameReader } from "./framing.ts";
+import {
+  type ByteStream,
+  StreamConnection,
+  type StreamLimits,
+} from "./stream_connection.ts";
+import type { TlsSettings } from "./tls_settings.ts";
+import { TlsNetwork } from "./tls.ts";
 
-const maxWriteBytes = 64_000;
-/**
- * Reads and writes that need not wait complete without a turn of the event loop, so a fast peer could keep timers and
- * disk waiting for ever. After this many bytes the loop gets a turn.
- */
-const bytesPerTurn = 512 * 1024;
 const defaultMaxFrameBytes = 64 * 1024 * 1024;
 /** Accepting fails while the process has too many files open; it is tried again after this long. */
 const acceptPauseMs = 100;
@@ -36,7 +29,7 @@ export interface TcpNetworkOptions {
 
 /** Frames over TCP. */
 export class TcpNetwork implements Network {
-  readonly #limits: { maxFrameBytes: number; loop: LoopWatch };
+  readonly #limits: StreamLimits;
 
   /** Makes a network; nothing is opened yet. */
   constructor(options: TcpNetworkOptions = {}) {
@@ -59,7 +52,7 @@ export class TcpNetwork implements Network {
     await Promise.all(closing);
     const listener = Deno.listen({ hostname, port });
     return new TcpListener(listener, hostname, (socket) => {
-      onConnection(new TcpConnection(socket, this.#limits));
+      onConnection(new StreamConnection(streamOf(socket), this.#limits));
     });
   }
 
@@ -72,8 +65,27 @@ export class TcpNetwork implements Network {
       socket.close();
       signal.throwIfAborted();
     }
-    return new TcpConnection(socket, this.#limits);
+    return new StreamConnection(streamOf(socket), this.#limits);
   }
+
+  /** The same network with mutual TLS. */
+  secure(settings: TlsSettings): SecureNetwork {
+    return new TlsNetwork(settings, this.#limits);
+  }
+}
+
+function streamOf(socket: Deno.TcpConn): ByteStream {
+  try {
+    socket.setNoDelay(true);
+  } catch {
+    // The other end is gone already; reading will say so.
+  }
+  return {
+    remoteAddress: joinAddress(socket.remoteAddr),
+    read: (target) => socket.read(target),
+    write: (bytes) => socket.write(bytes),
+    close: () => socket.close(),
+  };
 }
 
 /**
@@ -135,195 +147,4 @@ class TcpListener implements Listener {
       this.#pause = { cancel: () => clearTimeout(timer), end };
     });
   }
-}
-
-interface DrainWaiter {
-  readonly bytes: number;
-  readonly resolve: () => void;
-}
-
-class TcpConnection implements Connection {
-  readonly remoteAddress: string;
-  readonly #socket: Deno.TcpConn;
-  readonly #maxFrameBytes: number;
-  readonly #loop: LoopWatch;
-  readonly #headers = new FrameHeaders(crc32);
-  #handlers: ConnectionHandlers | undefined;
-  #isClosed = false;
-
-  /** What waits to be written, from `#first`; bytes of the first part before `#offset` are gone. */
-  #parts: Uint8Array[] = [];
-  #first = 0;
-  #offset = 0;
-  #bufferedBytes = 0;
-  #isWriting = false;
-  #scratch: Uint8Array | undefined;
-  #waiters: DrainWaiter[] = [];
-
-  constructor(
-    socket: Deno.TcpConn,
-    limits: { maxFrameBytes: number; loop: LoopWatch },
-  ) {
-    this.#socket = socket;
-    this.#maxFrameBytes = limits.maxFrameBytes;
-    this.#loop = limits.loop;
-    this.#loop.opened();
-    this.remoteAddress = joinAddress(socket.remoteAddr);
-    try {
-      socket.setNoDelay(true);
-    } catch {
-      // The other end is gone already; reading will say so.
-    }
-  }
-
-  get bufferedBytes(): number {
-    return this.#bufferedBytes;
-  }
-
-  start(handlers: ConnectionHandlers): void {
-    this.#handlers = handlers;
-    this.#read();
-  }
-
-  send(parts: readonly Uint8Array[]): void {
-    if (this.#isClosed) return;
-    let length = 0;
-    for (const part of parts) length += part.length;
-    this.#parts.push(this.#headers.make(parts, length));
-    for (const part of parts) this.#parts.push(part);
-    this.#bufferedBytes += frameHeaderBytes + length;
-    if (!this.#isWriting) this.#write();
-  }
-
-  drained(bytes: number): Promise<void> {
-    if (this.#isClosed || this.#bufferedBytes <= bytes) {
-      return Promise.resolve();
-    }
-    return new Promise((resolve) => this.#waiters.push({ bytes, resolve }));
-  }
-
-  close(): void {
-    this.#end("closed here");
-  }
-
-  #end(reason: string): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.#loop.closed();
-    this.#socket.close();
-    this.#parts = [];
-    this.#bufferedBytes = 0;
-    this.#settleWaiters();
-    this.#handlers?.onClose(reason);
-  }
-
-  async #read(): Promise<void> {
-    const reader = new FrameReader(this.#maxFrameBytes, crc32);
-    let bytesInTurn = 0;
-    while (!this.#isClosed) {
-      let count: number | null;
-      try {
-        count = await this.#socket.read(reader.space());
-      } catch (error) {
-        return this.#end(describe(error));
-      }
-      if (count === null) return this.#end(closedByOtherEnd);
-      this.#loop.hadNews();
-      reader.filled(count);
-      this.#deliver(reader);
-      bytesInTurn += count;
-      if (bytesInTurn < bytesPerTurn) continue;
-      bytesInTurn = 0;
-      await turn();
-    }
-  }
-
-  #deliver(reader: FrameReader): void {
-    while (!this.#isClosed) {
-      const frame = reader.next();
-      if (frame === undefined) return;
-      if (typeof frame === "string") return this.#end(frame);
-      this.#handlers?.onFrame(frame);
-    }
-  }
-
-  /** Writes until nothing is left. The first write begins before this returns. */
-  async #write(): Promise<void> {
-    this.#isWriting = true;
-    let bytesInTurn = 0;
-    while (this.#bufferedBytes > 0) {
-      const bytes = this.#nextWrite();
-      for (let done = 0; done < bytes.length;) {
-        try {
-          const rest = done === 0 ? bytes : bytes.subarray(done);
-          done += await this.#socket.write(rest);
-        } catch (error) {
-          this.#end(describe(error));
-        }
-        if (this.#isClosed) return;
-      }
-      this.#bufferedBytes -= bytes.length;
-      bytesInTurn += bytes.length;
-      if (this.#waiters.length > 0) this.#settleWaiters();
-      if (bytesInTurn < bytesPerTurn) continue;
-      bytesInTurn = 0;
-      await turn();
-    }
-    this.#isWriting = false;
-  }
-
-  /** Takes the next bytes to write off the queue: one long part as it is, or short ones joined. */
-  #nextWrite(): Uint8Array {
-    const first = this.#parts[this.#first]!;
-    if (first.length - this.#offset >= maxWriteBytes) {
-      const end = this.#offset + maxWriteBytes;
-      const bytes = first.subarray(this.#offset, end);
-      this.#skipTo(end);
-      return bytes;
-    }
-    const scratch = this.#scratch ??= new Uint8Array(maxWriteBytes);
-    let used = 0;
-    while (used < maxWriteBytes && this.#first < this.#parts.length) {
-      const part = this.#parts[this.#first]!;
-      const end = Math.min(part.length, this.#offset + maxWriteBytes - used);
-      const isWhole = this.#offset === 0 && end === part.length;
-      const piece = isWhole ? part : part.subarray(this.#offset, end);
-      scratch.set(piece, used);
-      used += piece.length;
-      this.#skipTo(end);
-    }
-    return scratch.subarray(0, used);
-  }
-
-  /** Moves on in the first part, or behind it. */
-  #skipTo(offset: number): void {
-    this.#offset = offset;
-    if (offset < this.#parts[this.#first]!.length) return;
-    this.#offset = 0;
-    this.#first++;
-    // Parts that are gone must not be held; shifting one by one would cost the length of the queue each time.
-    if (this.#first < this.#parts.length && this.#first < 1024) return;
-    this.#parts.splice(0, this.#first);
-    this.#first = 0;
-  }
-
-  #settleWaiters(): void {
-    const waiters = this.#waiters;
-    this.#waiters = [];
-    for (const waiter of waiters) {
-      if (this.#isClosed || this.#bufferedBytes <= waiter.bytes) {
-        waiter.resolve();
-      } else {
-        this.#waiters.push(waiter);
-      }
-    }
-  }
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -12,6 +12,7 @@ Deno.test("parseOptions() has the documented defaults", () => {
     repeat: 1,
     snapshotEntries: undefined,
     dir: undefined,
+    isSecure: false,
     isSuite: false,
     isHelp: false,
   });

@@ -9,12 +9,14 @@ import {
   type Greeting,
   wireVersions,
 } from "../../../raft/transport/handshake.ts";
+import { LinkPool } from "../../../raft/transport/link_pool.ts";
 import { MemoryNetwork } from "../../../raft/transport/memory.ts";
 import { Notices } from "../../../raft/transport/notices.ts";
 import type { Connection } from "../../../raft/transport/transport.ts";
 import {
   heartbeat,
   RecordingLogger,
+  seededRandom,
   TestHost,
   VirtualClock,
   WatchedNetwork,
@@ -201,12 +203,22 @@ Deno.test("LinkPool turns a stranger away that says nothing for five seconds", a
   await clock.settle();
 });
 
-Deno.test("LinkPool keeps at most 64 strangers, and still lets a NodeHost in", async () => {
+Deno.test("LinkPool keeps at most 64 strangers, 16 of one machine, and still lets a NodeHost in", async () => {
   const scene = await makeScene();
   const { clock, network, a } = scene;
-  for (let i = 0; i < 200; i++) await visit(scene, []);
-  assert.equal(network.open.size, 2 * 64);
+  network.from = "10.9.9.1:1000";
+  const early = await visit(scene, []);
+  network.from = undefined;
+  for (let i = 0; i < 100; i++) await visit(scene, []);
+  assert.equal(network.open.size, 2 * 17);
   assert.equal(a.logger.lines.length, 1, "one line for one machine");
+  assert.deepEqual(early.heard, [], "others go on");
+  for (let i = 0; i < 200; i++) {
+    network.from = `10.9.${i % 50}.2:${1000 + i}`;
+    await visit(scene, []);
+  }
+  network.from = undefined;
+  assert.equal(network.open.size, 2 * 64);
   const b = new TestHost("b", "10.0.0.2:7000", { network, clock });
   b.send(addressA, heartbeat(1));
   await clock.settle();
@@ -215,6 +227,61 @@ Deno.test("LinkPool keeps at most 64 strangers, and still lets a NodeHost in", a
   a.close();
   await clock.settle();
   assert.equal(network.open.size, 0);
+  assert.equal(clock.timerCount, 0);
+});
+
+Deno.test("LinkPool bounds the connections that come in, in all and of one machine, and says so", async () => {
+  const scene = await makeScene();
+  const { clock, network } = scene;
+  scene.a.close();
+  const refused: string[] = [];
+  const logger = new RecordingLogger();
+  const pool = new LinkPool({
+    network,
+    clock,
+    random: seededRandom(1),
+    logger,
+    self: { nodeHostId: "a", incarnation: 1, raftAddress: addressA },
+    deploymentId: 1n,
+    listenAddress: addressA,
+    maxFrameBytes: 1024 * 1024,
+    maxConnections: 16,
+    handlers: {
+      onRecord: () => {},
+      onFrameEnd: () => {},
+      onLinkUp: () => {},
+      onLinkDown: () => {},
+      onSnapshotConnection: (_remote, connection) =>
+        connection.start({ onFrame: () => {}, onClose: () => {} }),
+      onRefused: ({ code, reason }) => refused.push(`${code}: ${reason}`),
+    },
+  });
+  await pool.listen();
+  // Known NodeHosts, too, may open only so many.
+  const hello = encodeHello("hello", greeting, "snapshot");
+  const visits: { connection: Connection; heard: string[] }[] = [];
+  const come = async (host: number) => {
+    network.from = `10.1.1.${host}:${2000 + visits.length}`;
+    visits.push(await visit(scene, [hello]));
+    network.from = undefined;
+    return visits.at(-1)!.heard;
+  };
+  const ended = "closed by the other end";
+  for (let i = 0; i < 4; i++) assert.deepEqual(await come(1), ["welcome"]);
+  assert.deepEqual(await come(1), [ended]);
+  assert.match(refused.pop()!, /^busy: 4 connections from its address/);
+  for (let i = 0; i < 12; i++) {
+    assert.deepEqual(await come(2 + i % 4), ["welcome"]);
+  }
+  assert.deepEqual(await come(9), [ended]);
+  assert.match(refused.pop()!, /^busy: 16 connections are open/);
+  visits[0]!.connection.close();
+  await clock.settle();
+  assert.deepEqual(await come(9), ["welcome"], "one that ended makes room");
+  pool.close();
+  assert.equal(logger.lines.length, 2);
+  for (const { connection } of visits) connection.close();
+  await clock.settle();
   assert.equal(clock.timerCount, 0);
 });
 

@@ -140,6 +140,8 @@ export class WatchedNetwork implements Network {
   isMute = false;
   /** Nobody hears that a connection was closed, as when a machine dies. */
   isDeaf = false;
+  /** Where the next connection seems to come from. */
+  from: string | undefined;
   /** Other names of addresses. */
   readonly aliases = new Map<string, string>();
   readonly #network: Network;
@@ -154,7 +156,7 @@ export class WatchedNetwork implements Network {
   ): ReturnType<Network["listen"]> {
     return this.#network.listen(
       address,
-      (connection) => onConnection(this.#watch(connection)),
+      (connection) => onConnection(this.#watch(connection, this.from)),
     );
   }
 
@@ -170,14 +172,14 @@ export class WatchedNetwork implements Network {
     for (const connection of [...this.open]) connection.close();
   }
 
-  #watch(connection: Connection): Connection {
+  #watch(connection: Connection, from?: string): Connection {
     const { open, frames } = this;
     const isMute = () => this.isMute;
     const isDeaf = () => this.isDeaf;
     open.add(connection);
     return {
       get remoteAddress() {
-        return connection.remoteAddress;
+        return from ?? connection.remoteAddress;
       },
       get bufferedBytes() {
         return connection.bufferedBytes;

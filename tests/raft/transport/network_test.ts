@@ -12,6 +12,7 @@ import type {
 } from "../../../raft/transport/transport.ts";
 import { crc32, setImmediate } from "./deps.ts";
 import { randomFrom, VirtualClock } from "./harness.ts";
+import { Authority } from "../../support/certificates.ts";
 
 const never = new AbortController().signal;
 
@@ -80,14 +81,23 @@ function bytesOf(length: number, seed: number): Uint8Array {
   return bytes;
 }
 
-const networks: Record<string, () => Network> = {
+const authority = new Authority("the authority");
+const pair = authority.issue({ name: "one", hosts: ["127.0.0.1"] });
+
+const networks: Record<string, () => Network | Promise<Network>> = {
   TcpNetwork: () => new TcpNetwork({ maxFrameBytes: 8_000_000 }),
+  TlsNetwork: async () => {
+    const network = new TcpNetwork({ maxFrameBytes: 8_000_000 })
+      .secure({ ca: authority.cert, ...pair });
+    await network.open("127.0.0.1:1");
+    return network;
+  },
   MemoryNetwork: () => new MemoryNetwork({ maxFrameBytes: 8_000_000 }),
 };
 
 for (const [name, make] of Object.entries(networks)) {
   Deno.test(`${name} carries frames of parts, whole and in order, both ways`, async () => {
-    const joined = await join(make());
+    const joined = await join(await make());
     const { dialled, accepted, listener } = joined;
     assert.notEqual(splitAddress(listener.address).port, 0);
     assert.notEqual(dialled.connection.remoteAddress, "");
@@ -113,7 +123,7 @@ for (const [name, make] of Object.entries(networks)) {
   });
 
   Deno.test(`${name} tells both sides that a connection ended, once, and drains what waits for it`, async () => {
-    const joined = await join(make());
+    const joined = await join(await make());
     const { dialled, accepted } = joined;
     dialled.connection.send([bytesOf(10, 1)]);
     dialled.connection.send([bytesOf(7_000_000, 1)]);
@@ -130,7 +140,7 @@ for (const [name, make] of Object.entries(networks)) {
   });
 
   Deno.test(`${name} gives a frame's bytes away for good (rule B4)`, async () => {
-    const joined = await join(make());
+    const joined = await join(await make());
     const { dialled, accepted } = joined;
     for (let i = 0; i < 2000; i++) {
       dialled.connection.send([bytesOf(1 + i % 700, i)]);
@@ -143,7 +153,7 @@ for (const [name, make] of Object.entries(networks)) {
   });
 
   Deno.test(`${name} ends a connection on a frame that is too long`, async () => {
-    const joined = await join(make());
+    const joined = await join(await make());
     joined.dialled.connection.send([bytesOf(10, 1)]);
     joined.dialled.connection.send([new Uint8Array(8_000_001)]);
     await joined.accepted.ended();
@@ -152,7 +162,7 @@ for (const [name, make] of Object.entries(networks)) {
   });
 
   Deno.test(`${name} refuses to connect where nobody listens, and to listen twice`, async () => {
-    const network = make();
+    const network = await make();
     const listener = await network.listen("127.0.0.1:0", () => {});
     const { address } = listener;
     await assert.rejects(
@@ -163,7 +173,7 @@ for (const [name, make] of Object.entries(networks)) {
     listener.close();
     for (let i = 0; i < 20; i++) {
       // At once, and with another network, as a NodeHost that is opened again does.
-      const next = name === "TcpNetwork" ? make() : network;
+      const next = name === "MemoryNetwork" ? network : await make();
       (await next.listen(address, () => {})).close();
     }
     await assert.rejects(
@@ -175,7 +185,7 @@ for (const [name, make] of Object.entries(networks)) {
   });
 
   Deno.test(`${name}.connect() ends with its signal`, async () => {
-    const network = make();
+    const network = await make();
     const listener = await network.listen("127.0.0.1:0", (connection) => {
       new End(connection);
     });
