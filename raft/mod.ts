@@ -13,6 +13,15 @@ export type {
 } from "./membership_calls.ts";
 export type { NodeReplacement } from "./replacement.ts";
 export { Session } from "./session.ts";
+export { inspectDirectory } from "./inspect.ts";
+export type {
+  DirectoryDamage,
+  DirectoryReport,
+  InspectOptions,
+  NodeReport,
+  SegmentReport,
+  SnapshotReport,
+} from "./inspect.ts";
 export { importSnapshot } from "./import_snapshot.ts";
 export type {
   ImportedOver,
