@@ -38,6 +38,15 @@ export type {
   NodeToRemove,
 } from "./raft/membership_calls.ts";
 export type { NodeReplacement } from "./raft/replacement.ts";
+export { jsonCodec, typed } from "./raft/typed.ts";
+export type {
+  Codec,
+  TypedBatchMachine,
+  TypedCluster,
+  TypedEntry,
+  TypedFactory,
+  TypedStateMachine,
+} from "./raft/typed.ts";
 export { Session } from "./raft/session.ts";
 export { importSnapshot } from "./raft/import_snapshot.ts";
 export type {

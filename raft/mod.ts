@@ -12,6 +12,15 @@ export type {
   NodeToRemove,
 } from "./membership_calls.ts";
 export type { NodeReplacement } from "./replacement.ts";
+export { jsonCodec, typed } from "./typed.ts";
+export type {
+  Codec,
+  TypedBatchMachine,
+  TypedCluster,
+  TypedEntry,
+  TypedFactory,
+  TypedStateMachine,
+} from "./typed.ts";
 export { Session } from "./session.ts";
 export { inspectDirectory } from "./inspect.ts";
 export type {

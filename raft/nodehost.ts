@@ -45,6 +45,8 @@ import {
 import type { NodeReplacement } from "./replacement.ts";
 import { abortable, settleError } from "./requests.ts";
 import type { Result } from "./state_machine.ts";
+import { typedCluster } from "./typed.ts";
+import type { TypedCluster, TypedFactory } from "./typed.ts";
 
 /** How a snapshot is taken on request. */
 export interface SnapshotOptions extends WaitOptions {
@@ -356,6 +358,18 @@ export class NodeHost implements AsyncDisposable {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /**
+   * A cluster in the types of its commands, queries and answers; `factory` is what {@link typed} returned, and what the
+   * cluster was started with.
+   */
+  cluster<Command, Query, Answer>(
+    clusterId: number,
+    factory: TypedFactory<Command, Query, Answer>,
+  ): TypedCluster<Command, Query, Answer> {
+    validateId("clusterId", clusterId);
+    return typedCluster(this, clusterId, factory);
   }
 
   /**

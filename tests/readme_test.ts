@@ -1,5 +1,10 @@
 /** Runs the programs of the README as they stand there, but for addresses, which must differ on another machine. */
-import { type NodeHost, RaftError, type StateMachine } from "../mod.ts";
+import {
+  type NodeHost,
+  RaftError,
+  type StateMachine,
+  type StateMachineFactory,
+} from "../mod.ts";
 import { assert } from "./deps.ts";
 import { Counter, Hosts } from "./support/hosts.ts";
 
@@ -212,6 +217,19 @@ Deno.test("README: a proposal is made again until it is known what became of it"
       proposeAgain(host, new Uint8Array(1_001)),
       (error) => error instanceof RaftError && error.code === "payloadTooBig",
     );
+  }));
+
+Deno.test("README: typed commands", () =>
+  withFolder(async (dir) => {
+    const name = "typed.ts";
+    Deno.writeTextFileSync(`${dir}/${name}`, programs.get(name)!);
+    const { bank, deposit }: {
+      bank: StateMachineFactory;
+      deposit(host: NodeHost): Promise<number>;
+    } = await import(`file://${dir}/${name}`);
+    await using hosts = await Hosts.started(1, { stateMachine: bank });
+    assert.equal(await deposit(hosts.host(1)), 5);
+    assert.equal(await deposit(hosts.host(1)), 10);
   }));
 
 Deno.test("README: exactly once in a session", () =>
