@@ -58,6 +58,9 @@ export type {
 export type {
   CompactionOptions,
   ExportedSnapshot,
+  LogEntry,
+  LogQuery,
+  LogQueryResult,
   SnapshotOptions,
 } from "./raft/nodehost.ts";
 export type { ClusterStatus, HostInfo, LinkStatus } from "./raft/host_info.ts";

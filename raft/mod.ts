@@ -22,6 +22,7 @@ export type {
   TypedStateMachine,
 } from "./typed.ts";
 export { Session } from "./session.ts";
+export type { LogEntry, LogQuery, LogQueryResult } from "./log_query.ts";
 export { inspectDirectory } from "./inspect.ts";
 export type {
   DirectoryDamage,

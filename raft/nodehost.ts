@@ -1,6 +1,8 @@
 /** The public class: checks arguments and delegates; what stands behind it is `host_runtime.ts`. */
 import { allMembers, memberKindOf } from "./core/members.ts";
 import type { Membership } from "./core/types.ts";
+import { queryLog, validateQuery } from "./log_query.ts";
+import type { LogQuery, LogQueryResult } from "./log_query.ts";
 import {
   defaultTimeoutMs,
   resolveClusterConfig,
@@ -591,6 +593,22 @@ export class NodeHost implements AsyncDisposable {
     wait.signal?.throwIfAborted();
     const compacted = node.snapshots.compact(keep);
     return await this.#within(wait, "compact the log", compacted);
+  }
+
+  /**
+   * Reads applied entries back from the log of this NodeHost's node: all that is not compacted yet. `maxBytes` bounds what
+   * comes at once; whoever wants more asks again from behind the last entry.
+   *
+   * @throws {RangeError} if the log does not hold an entry that was asked for; the message tells what it holds.
+   * @throws {RaftError} `clusterNotFound`, `clusterClosed`, `rejected` on a witness, `corruption`.
+   */
+  queryLog(clusterId: number, query: LogQuery): LogQueryResult {
+    validateId("clusterId", clusterId);
+    validateQuery(query);
+    this.#runtime.requireOpen();
+    const node = this.#runtime.node(clusterId);
+    if (node.workRefusal !== undefined) throw node.workRefusal;
+    return queryLog(node.log, node.applier.applied, query);
   }
 
   /**
