@@ -55,12 +55,10 @@ export type {
   ImportPorts,
   ImportReport,
 } from "./raft/import_snapshot.ts";
+export type { LogEntry, LogQuery, LogQueryResult } from "./raft/log_query.ts";
 export type {
   CompactionOptions,
   ExportedSnapshot,
-  LogEntry,
-  LogQuery,
-  LogQueryResult,
   SnapshotOptions,
 } from "./raft/nodehost.ts";
 export type { ClusterStatus, HostInfo, LinkStatus } from "./raft/host_info.ts";
