@@ -9,6 +9,14 @@ const programs: Readonly<Record<string, string>> = {
   master: "master/main.ts",
 };
 
+const wrongValues: readonly [task: string, args: string[], text: string][] = [
+  ["sim", ["--seeds", "5"], '"5" is no range'],
+  ["sim", ["--seeds", "9..5"], '"9..5" has no seed in it'],
+  ["sim", ["--seed", "x"], '"x" is not a whole number'],
+  ["mutate", ["--only", "nothing"], '"nothing" is none of applies_before'],
+  ["mutate", ["--seeds", "0"], '"0" is not a positive whole number'],
+];
+
 async function run(
   program: string,
   ...args: string[]
@@ -52,3 +60,16 @@ for (const [task, program] of Object.entries(programs)) {
     assert.ok(first.includes("--no-such-flag"), first);
   });
 }
+
+Deno.test("A command line that cannot be used is refused with status 2, and says what is wrong with it", async () => {
+  const answers = await Promise.all(
+    wrongValues.map(([task, args]) => run(programs[task]!, ...args)),
+  );
+  for (const [i, { code, err }] of answers.entries()) {
+    const [, args, text] = wrongValues[i]!;
+    assert.equal(code, 2);
+    const first = err.split("\n")[0]!;
+    assert.ok(first.startsWith(`Cannot use ${args[0]}: `), first);
+    assert.ok(first.includes(text), first);
+  }
+});

@@ -68,6 +68,21 @@ function wholeNumber(name: string, text: string | undefined): number {
   return value;
 }
 
+function rangeOf(name: string, text: string): { first: number; last: number } {
+  const [first, last, ...more] = text.split("..");
+  if (last === undefined || more.length > 0) {
+    throw new UsageError(
+      `Cannot use ${name}: "${text}" is no range such as 1..100`,
+    );
+  }
+  const range = {
+    first: wholeNumber(name, first),
+    last: wholeNumber(name, last),
+  };
+  if (range.first <= range.last) return range;
+  throw new UsageError(`Cannot use ${name}: "${text}" has no seed in it`);
+}
+
 function parse(args: readonly string[]): Arguments {
   const flags = new Set<string>();
   const parsed: Arguments = {
@@ -83,11 +98,7 @@ function parse(args: readonly string[]): Arguments {
     if (flagNames.includes(name)) flags.add(name);
     else if (name === "--seed") parsed.seed = wholeNumber(name, args[++i]);
     else if (name === "--seeds") {
-      const [first, last] = (args[++i] ?? "").split("..");
-      parsed.seeds = {
-        first: wholeNumber(name, first),
-        last: wholeNumber(name, last),
-      };
+      parsed.seeds = rangeOf(name, args[++i] ?? "");
     } else if (name === "--minutes") {
       parsed.minutes = Number(args[++i]);
       if (!(parsed.minutes > 0)) {
