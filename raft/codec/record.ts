@@ -149,12 +149,13 @@ const headBytes = 25;
 const maxInitialMembers = 63;
 const fixedBytes = headBytes + maxMessageBodyBytes;
 
-/** Whether a record may wait: those that carry entries do, so that heartbeats and replies never wait for them (rule C6). */
+/**
+ * Whether a record may wait: those that carry entries do, so that heartbeats and replies never wait for them (rule C6).
+ * So do appends without entries: one that asks whether those before it arrived must not overtake them, or their receiver
+ * refuses it, and all of them are sent again.
+ */
 export function isBulk(record: WireRecord): boolean {
-  if (record.kind === "message") {
-    return record.message.type === "append" &&
-      record.message.batches.length > 0;
-  }
+  if (record.kind === "message") return record.message.type === "append";
   return record.kind === "forward";
 }
 
