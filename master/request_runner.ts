@@ -204,7 +204,8 @@ export class RequestRunner {
 
   /** What became of requests, for the next report. Call {@link told} when it arrived. */
   acknowledgements(): Acknowledgement[] {
-    return [...this.#untold.values()];
+    return [...this.#untold.values()]
+      .sort((a, b) => a.clusterId - b.clusterId);
   }
 
   /** A report with these arrived. */

@@ -242,6 +242,7 @@ async function amendClock(
   if (isOwnTick) {
     next.silent = after.silent;
     next.sweep = after.sweep;
+    if (after.balanceAt !== undefined) next.balanceAt = after.balanceAt;
     if (after.brake !== undefined && now.brake?.isReleased !== true) {
       next.brake = after.brake;
     }
@@ -258,6 +259,6 @@ async function amendClock(
 
 function isSame(a: ClockRecord, b: ClockRecord): boolean {
   return a.busy === b.busy && a.sweep === b.sweep &&
-    a.movedAt === b.movedAt && a.silent.join() === b.silent.join() &&
+    a.balanceAt === b.balanceAt && a.silent.join() === b.silent.join() &&
     JSON.stringify(a.brake) === JSON.stringify(b.brake);
 }

@@ -21,28 +21,42 @@ import type { ClusterImage } from "./cluster_image.ts";
 /** Ticks between two moves: what the last one did must have been reported. */
 const pauseTicks = 3;
 
+/** Ticks until it is tried again when nothing could be moved: looking costs reads. */
+const vainTicks = 30;
+
 /** So many clusters are looked at for one that can be moved. */
 const triesMax = 20;
 
 /** Moves one node or one leader, if that makes things more even. */
 export async function balance(state: RoundState): Promise<void> {
-  const { tick, movedAt } = state.clock;
-  if (movedAt !== undefined && tick - movedAt < pauseTicks) return;
+  const { tick, balanceAt = 0 } = state.clock;
   const view = viewOf(state, 1);
-  if (!isCalm(view)) return;
+  if (tick < balanceAt || !isCalm(view)) return;
   const nodes = nodeImbalance(view);
-  if (nodes !== undefined) {
-    const ids = await clustersOn(state, nodes.from);
-    if (await moveOne(state, { view, ids, from: nodes, move: moveNode })) {
-      return;
-    }
-  }
   const leaders = leaderImbalance(view);
-  if (leaders === undefined) return;
-  const rows = await rowsOfHost(state, leaders.from);
-  const led = [...rows.values()].filter((row) => row.isLeader)
+  if (nodes === undefined && leaders === undefined) return;
+  const isMoved = (nodes !== undefined && await balanceNodes(state, nodes)) ||
+    (leaders !== undefined && await balanceLeaders(state, leaders));
+  const next = tick + (isMoved ? pauseTicks : vainTicks);
+  state.clock = { ...state.clock, balanceAt: next };
+}
+
+async function balanceNodes(
+  state: RoundState,
+  from: Imbalance,
+): Promise<boolean> {
+  const ids = await clustersOn(state, from.from);
+  return await moveOne(state, { ids, from, move: moveNode });
+}
+
+async function balanceLeaders(
+  state: RoundState,
+  from: Imbalance,
+): Promise<boolean> {
+  const rows = await rowsOfHost(state, from.from);
+  const ids = [...rows.values()].filter((row) => row.isLeader)
     .map((row) => row.clusterId);
-  await moveOne(state, { view, ids: led, from: leaders, move: moveLeader });
+  return await moveOne(state, { ids, from, move: moveLeader });
 }
 
 async function clustersOn(
@@ -58,26 +72,23 @@ async function clustersOn(
 async function moveOne(
   state: RoundState,
   parts: {
-    view: View;
     ids: readonly number[];
     from: Imbalance;
     move: (view: View, image: ClusterImage, from: Imbalance) => Decision;
   },
 ): Promise<boolean> {
-  const { view, ids, from, move } = parts;
+  const { ids, from, move } = parts;
   const tried = ids.slice(0, triesMax);
   const entries = await state.context.access.getMany(tried.map(clusterKey));
   for (const [i, entry] of entries.entries()) {
     const image = readCluster(entry.value);
     if (image === undefined) continue;
-    const decision = move(view, image, from);
+    // A new id for each: the last commit may have happened although it was said to have failed.
+    const decision = move(viewOf(state, 1), image, from);
     if (decision.do !== "change") continue;
     const clusterId = tried[i]!;
     const one = { clusterId, entry, attention: undefined, image };
-    if (await carryOut(state, one, decision)) {
-      state.clock = { ...state.clock, movedAt: state.clock.tick };
-      return true;
-    }
+    if (await carryOut(state, one, decision)) return true;
   }
   return false;
 }

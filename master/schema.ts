@@ -72,8 +72,8 @@ export interface ClockRecord extends StoredRecord {
   paused: boolean;
   /** The cluster id after which the next round looks for lost index entries. */
   sweep: number;
-  /** Tick at which something was last moved for balance. */
-  movedAt?: number;
+  /** Tick before which nothing is moved for balance. */
+  balanceAt?: number;
   /** NodeHosts that are silent and whom others are asked about. */
   silent: string[];
 }

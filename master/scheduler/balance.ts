@@ -150,7 +150,9 @@ export function moveLeader(
   if (!isIdle(view, image) || node === undefined || target === undefined) {
     return nothing("it has no node on both");
   }
-  if (image.members[target]?.role !== "voter") return nothing("it cannot lead");
+  if ([node, target].some((id) => image.members[id]?.role !== "voter")) {
+    return nothing("it cannot lead");
+  }
   const step = {
     kind: "transfer" as const,
     node: target,
@@ -165,7 +167,7 @@ export function moveLeader(
 
 /** Nothing is being done about the cluster, and all its voters run. */
 function isIdle(view: View, image: ClusterImage): boolean {
-  return image.life === "ok" && image.isPaused !== true &&
+  return !view.isBraked && image.life === "ok" && image.isPaused !== true &&
     image.plan === undefined && image.step === undefined &&
     votersOf(image).length === image.def?.size &&
     votersOf(image).every((id) => isRunning(view, image.members[id]));

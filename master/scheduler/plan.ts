@@ -165,6 +165,7 @@ function slotsFor(
 /** One voter too many goes, dead ones first, then from where the most nodes are. */
 function shrink(view: View, image: ClusterImage, dead?: number): Decision {
   const out = dead ?? leastNeeded(view, image);
+  if (out === undefined) return nothing("only witnesses are left");
   const after = votersOf(image).filter((id) => id !== out);
   if (!keepsQuorum(view, image, after)) {
     return nothing("too few voters run to remove one");
@@ -186,7 +187,7 @@ function shrink(view: View, image: ClusterImage, dead?: number): Decision {
   });
 }
 
-function leastNeeded(view: View, image: ClusterImage): number {
+function leastNeeded(view: View, image: ClusterImage): number | undefined {
   const rank = (id: number): number => {
     const hostId = image.members[id]?.host ?? "";
     const host = view.hosts.get(hostId);
@@ -202,7 +203,11 @@ function leastNeeded(view: View, image: ClusterImage): number {
   const voters = votersOf(image).filter((id) =>
     image.members[id]?.role === "voter"
   );
-  return voters.reduce((worst, id) => rank(id) > rank(worst) ? id : worst);
+  let worst = voters[0];
+  for (const id of voters) {
+    if (worst === undefined || rank(id) > rank(worst)) worst = id;
+  }
+  return worst;
 }
 
 function countIn(view: View, image: ClusterImage, region: string): number {
@@ -246,6 +251,7 @@ export function continuePlan(view: View, image: ClusterImage): Decision {
     const given = { ...image, plan: { ...plan, isAbandoned: true } };
     return change(given, { hosts: [], what: "abandon", why });
   }
+  if (!isAlive(view, plan.host)) return nothing(`${plan.host} is silent`);
   if (member === undefined) {
     return memberStep(view, image, {
       kind: "addObserver",
@@ -318,9 +324,9 @@ function bringUp(
       why: `observer ${node} is to start`,
     });
   }
-  if (plan.kind === "drain" && plan.isHandedOver !== true) {
-    return handOver(view, image, plan);
-  }
+  const isLeaderToGo = plan.kind === "drain" && plan.isHandedOver !== true &&
+    isRunning(view, image.members[plan.out!]);
+  if (isLeaderToGo) return handOver(view, image, plan);
   if (!isRunning(view, member)) return nothing(`node ${node} does not run`);
   if (member.isReady !== true) return nothing(`node ${node} catches up`);
   if (!keepsQuorum(view, image, [...votersOf(image), node])) {

@@ -36,6 +36,8 @@ export class FakeHost implements RequestTarget {
   /** Nodes that its disk knows, by cluster. */
   readonly disk = new Map<number, FakeNode>();
   runner: RequestRunner;
+  /** It is asked to start nodes, and cannot. */
+  cannotStart = false;
   /** Milliseconds that a node needs to catch up. */
   catchUpMs = 300;
   readonly #world: FakeWorld;
@@ -145,6 +147,7 @@ export class FakeHost implements RequestTarget {
   /** See {@link RequestTarget}. */
   start(request: StartRequest): Promise<void> {
     this.#requireUp();
+    if (this.cannotStart) throw new RaftError("diskFull", "Cannot: no space");
     const { clusterId, nodeId, initialMembers, join = false } = request;
     const known = this.disk.get(clusterId);
     const { clusters } = this.#world;

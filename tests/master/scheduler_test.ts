@@ -1,0 +1,530 @@
+import { assert } from "../deps.ts";
+import type { ClusterImage } from "../../master/cluster_image.ts";
+import type { StepRecord } from "../../master/schema.ts";
+import { decide } from "../../master/scheduler/decide.ts";
+import type { Decision, View } from "../../master/scheduler/view.ts";
+import { hasQuorum, slotText } from "../../master/scheduler/view.ts";
+import {
+  deadHost,
+  fourHosts,
+  host,
+  image,
+  member,
+  now,
+  view,
+} from "./scheduler_fixtures.ts";
+
+function changeOf(decision: Decision): Extract<Decision, { do: "change" }> {
+  assert.equal(decision.do, "change", JSON.stringify(decision));
+  return decision as Extract<Decision, { do: "change" }>;
+}
+
+function stepOf(decision: Decision): StepRecord {
+  const { step } = changeOf(decision).next;
+  assert.ok(step !== undefined, JSON.stringify(decision));
+  return step;
+}
+
+/** The step of a decision in short: kind, node, and who is asked for which node. */
+function brief(decision: Decision): [string, number, Record<string, number>] {
+  const { kind, node, hosts } = stepOf(decision);
+  return [kind, node, hosts];
+}
+
+function whyNot(decision: Decision): string {
+  assert.equal(decision.do, "nothing", JSON.stringify(decision));
+  return (decision as Extract<Decision, { do: "nothing" }>).why;
+}
+
+/** The record after the step was seen to be done. */
+function without(next: ClusterImage): ClusterImage {
+  const { step: _, ...rest } = next;
+  return rest;
+}
+
+const oneDead = () => [host(1), host(2), deadHost(3), host(4)];
+
+// ---- What Drummer's tests have (master-reference, section 12) ----
+
+Deno.test("Scheduler launches a cluster in three regions, and leaves the fourth NodeHost alone (master-reference 12)", () => {
+  const regions = [1, 2, 3].map((n) => ({ region: `region-${n}`, count: 1 }));
+  const def = { gen: 1, app: "kv", size: 3, regions, config: {} };
+  const defined = image({
+    life: "defined",
+    def,
+    members: {},
+    cci: 0,
+    steps: 0,
+  });
+  const { next, hosts } = changeOf(decide(view(fourHosts()), defined));
+  assert.equal(next.life, "launching");
+  assert.deepEqual(hosts, ["h1", "h2", "h3"]);
+  assert.deepEqual(
+    Object.values(next.members).map((one) => one.address),
+    ["a1", "a2", "a3"],
+  );
+  assert.equal(next.step!.kind, "launch");
+  assert.deepEqual(next.step!.hosts, { h1: 1001, h2: 1002, h3: 1003 });
+});
+
+Deno.test("Scheduler adds a node for a dead one on the spare NodeHost, as an observer, by a member that runs (master-reference 12)", () => {
+  const decision = decide(view(oneDead()), image());
+  const [kind, node, hosts] = brief(decision);
+  assert.deepEqual([kind, node], ["addObserver", 1001]);
+  assert.ok("h1" in hosts || "h2" in hosts);
+  const { next } = changeOf(decision);
+  assert.deepEqual([next.plan!.out, next.plan!.in, next.plan!.host], [
+    3,
+    1001,
+    "h4",
+  ]);
+  assert.equal(next.step!.expectCci, 30);
+  assert.deepEqual([...changeOf(decision).hosts].sort(), ["h3", "h4"]);
+});
+
+function repairing(
+  rest: Partial<ClusterImage["members"][number]> | undefined,
+): ClusterImage {
+  const { next } = changeOf(decide(view(oneDead()), image()));
+  if (rest === undefined) return without(next);
+  const added = { address: "a4", host: "h4", role: "observer" as const };
+  return {
+    ...without(next),
+    cci: 33,
+    members: { ...next.members, 1001: { ...added, ...rest } },
+  };
+}
+
+Deno.test("Scheduler starts an added node where it belongs (master-reference 12)", () => {
+  const decision = decide(view(oneDead()), repairing({}));
+  assert.deepEqual(brief(decision), ["join", 1001, { h4: 1001 }]);
+});
+
+Deno.test("Scheduler promotes an observer that runs and has caught up, not sooner (M1)", () => {
+  assert.match(
+    whyNot(decide(view(oneDead()), repairing({ since: now }))),
+    /catches up/,
+  );
+  const ready = repairing({ since: now, isReady: true });
+  const [kind, node, hosts] = brief(decide(view(oneDead()), ready));
+  assert.deepEqual([kind, node], ["promote", 1001]);
+  assert.ok(!("h4" in hosts), "a voter is asked");
+});
+
+Deno.test("Scheduler removes the dead node when its replacement votes (master-reference 12)", () => {
+  const promoted = repairing({ since: now, role: "voter" });
+  const [kind, node, hosts] = brief(decide(view(oneDead()), promoted));
+  assert.deepEqual([kind, node], ["remove", 3]);
+  assert.ok(!("h3" in hosts));
+  const { 3: _, ...members } = promoted.members;
+  const removed = { ...promoted, members, cci: 36 };
+  const { next } = changeOf(decide(view(oneDead()), removed));
+  assert.equal(next.plan, undefined);
+  assert.equal(decide(view(oneDead()), next).do, "settle");
+});
+
+Deno.test("Scheduler restarts the nodes of NodeHosts that are back, all at once when the majority is lost (master-reference 12)", () => {
+  const missing = { missingSince: now - 2 };
+  const lost = image({
+    members: { 1: member(1), 2: member(2, missing), 3: member(3, missing) },
+  });
+  assert.deepEqual(
+    brief(decide(view(fourHosts()), lost)),
+    ["restore", 0, { h2: 2, h3: 3 }],
+  );
+});
+
+Deno.test("Scheduler restarts one node of a cluster that has its majority (master-reference 12)", () => {
+  const members = {
+    1: member(1),
+    2: member(2),
+    3: member(3, { missingSince: now - 2 }),
+  };
+  const decision = decide(view(fourHosts()), image({ members }));
+  assert.deepEqual(brief(decision), ["restore", 0, { h3: 3 }]);
+});
+
+Deno.test("Scheduler leaves a NodeHost that was just opened two ticks to restart its nodes by itself (I5, M6)", () => {
+  const members = {
+    1: member(1),
+    2: member(2),
+    3: member(3, { missingSince: now - 1 }),
+  };
+  assert.equal(decide(view(fourHosts()), image({ members })).do, "nothing");
+});
+
+Deno.test("Scheduler kills a zombie where it runs (master-reference 12)", () => {
+  const zombies = { 9: "h4" };
+  const decision = decide(view(fourHosts()), image({ zombies }));
+  assert.deepEqual(brief(decision), ["kill", 9, { h4: 9 }]);
+});
+
+Deno.test("Scheduler decides about 10,000 clusters on 100 NodeHosts in a second (master-reference 12)", () => {
+  const hosts = Array.from({ length: 100 }, (_, i) => host(i + 1, { n: 300 }));
+  hosts[0] = deadHost(1);
+  const known = view(hosts);
+  const images = Array.from({ length: 10_000 }, (_, i) => {
+    const ids = [0, 1, 2].map((k) => (i + k * 33) % 100 + 1);
+    const members = Object.fromEntries(ids.map((id) => [id, member(id)]));
+    return image({ members });
+  });
+  let best = Infinity;
+  for (let run = 0; run < 3; run++) {
+    const counts = { change: 0, settle: 0, nothing: 0 };
+    const before = performance.now();
+    for (const one of images) counts[decide(known, one).do]++;
+    best = Math.min(best, performance.now() - before);
+    assert.deepEqual(counts, { change: 300, settle: 9_700, nothing: 0 });
+  }
+  // The best of three, since anything may hold a machine up once.
+  assert.ok(best < 1_000, `${Math.round(best)} ms`);
+});
+
+Deno.test("Scheduler reports too few NodeHosts as what is waited for, and never places two nodes on one (master-reference 12)", () => {
+  const defined = image({ life: "defined", members: {}, cci: 0 });
+  assert.match(
+    whyNot(decide(view([host(1), host(2)]), defined)),
+    /another NodeHost/,
+  );
+  const other = [host(1), host(2), host(3, { apps: ["other"] })];
+  assert.match(whyNot(decide(view(other), defined)), /app "kv"/);
+});
+
+Deno.test("Scheduler does not place on NodeHosts that are silent, cordoned, drained, revoked or full (M7, M16, M18)", () => {
+  const defined = image({ life: "defined", members: {}, cci: 0 });
+  const unfit = [
+    { tick: now - 3 },
+    { state: "failed" as const },
+    { cordon: true },
+    { drain: true },
+    { revoked: true },
+    { isDiskLow: true },
+    { conflict: "h9" },
+    { apps: [] },
+  ];
+  for (const rest of unfit) {
+    const hosts = [host(1), host(2), host(3, rest)];
+    assert.equal(
+      decide(view(hosts), defined).do,
+      "nothing",
+      JSON.stringify(rest),
+    );
+  }
+});
+
+// ---- Beyond it ----
+
+Deno.test("A launch is decided once: its members stay, whatever happens to their NodeHosts (M8)", () => {
+  const members = Object.fromEntries(
+    [1, 2, 3].map((
+      n,
+    ) => [n, { role: "voter" as const, address: `a${n}`, host: `h${n}` }]),
+  );
+  const launching = image({
+    life: "launching",
+    members,
+    cci: 0,
+    confirmedBy: [],
+  });
+  const hosts = [host(1), deadHost(2), deadHost(3), host(4), host(5)];
+  const decision = decide(view(hosts), launching);
+  assert.deepEqual(brief(decision), ["launch", 0, { h1: 1 }]);
+  assert.deepEqual(changeOf(decision).next.members, members);
+  const stuck = { ...launching, members: { ...members, 1: member(1) } };
+  assert.match(whyNot(decide(view(hosts), stuck)), /stuck/);
+});
+
+Deno.test("A launch is over when a majority runs and told the same members (M8)", () => {
+  const launching = image({ life: "launching", cci: 0 });
+  const { next } = changeOf(decide(view(fourHosts()), launching));
+  assert.equal(next.life, "ok");
+  const unconfirmed = { ...launching, confirmedBy: ["h1"] };
+  assert.equal(decide(view(fourHosts()), unconfirmed).do, "nothing");
+});
+
+Deno.test("A dead NodeHost without a spare one is a plan that waits, and no vote is given away", () => {
+  const hosts = [host(1), host(2), deadHost(3)];
+  const { next, what } = changeOf(decide(view(hosts), image()));
+  assert.deepEqual([what, next.step, next.plan!.slots], [
+    "plan",
+    undefined,
+    [],
+  ]);
+  assert.match(whyNot(decide(view(hosts), next)), /another NodeHost/);
+  // Then one comes.
+  assert.equal(
+    brief(decide(view([...hosts, host(4)]), next))[0],
+    "addObserver",
+  );
+});
+
+Deno.test("Repairs beyond the limits are plans that wait for their turn (M14)", () => {
+  const slots = new Set(
+    Array.from({ length: 16 }, (_, i) => slotText(["repair", "all", i])),
+  );
+  const { next } = changeOf(decide(view(oneDead(), { slots }), image()));
+  assert.deepEqual([next.step, next.plan!.slots], [undefined, []]);
+  const free = changeOf(decide(view(oneDead()), next)).next;
+  assert.deepEqual(free.plan!.slots, [["repair", "all", 0], [
+    "repair",
+    "to h4",
+    0,
+  ]]);
+});
+
+Deno.test("Silence that the masters have not judged yet changes nothing", () => {
+  const hosts = [host(1), host(2), host(3, { tick: now - 10 }), host(4)];
+  assert.equal(decide(view(hosts), image()).do, "nothing");
+});
+
+Deno.test("A cluster that lost its majority is left to its nodes and to operators (M15)", () => {
+  const hosts = [host(1), deadHost(2), deadHost(3), host(4)];
+  assert.match(whyNot(decide(view(hosts), image())), /lost its majority/);
+});
+
+Deno.test("While the brake is on nothing is added, removed or killed, but nodes are restarted (M5)", () => {
+  const braked = (hosts = oneDead()) => view(hosts, { isBraked: true });
+  assert.match(whyNot(decide(braked(), image())), /brake/);
+  assert.equal(
+    decide(braked(fourHosts()), image({ zombies: { 9: "h4" } })).do,
+    "nothing",
+  );
+  const missing = {
+    1: member(1),
+    2: member(2),
+    3: member(3, { missingSince: 1 }),
+  };
+  assert.equal(
+    brief(decide(braked(fourHosts()), image({ members: missing })))[0],
+    "restore",
+  );
+});
+
+Deno.test("A dead node that returns before its replacement votes ends the repair, and the observer goes (M1)", () => {
+  const { next } = changeOf(
+    decide(view(fourHosts()), repairing({ since: now })),
+  );
+  assert.equal(next.plan!.isAbandoned, true);
+  assert.deepEqual(brief(decide(view(fourHosts()), next)).slice(0, 2), [
+    "remove",
+    1001,
+  ]);
+  const { 1001: _, ...members } = next.members;
+  const gone = changeOf(decide(view(fourHosts()), { ...next, members }));
+  assert.equal(gone.next.plan, undefined);
+});
+
+Deno.test("An observer that never starts is given up without touching the voters (M1)", () => {
+  const late = view(oneDead(), { tick: now + 13 });
+  for (const one of late.hosts.values()) {
+    if (one.state === "ok") one.tick = now + 13;
+  }
+  const { next } = changeOf(decide(late, repairing({})));
+  assert.equal(next.plan!.isAbandoned, true);
+  const [kind, node] = brief(decide(late, next));
+  assert.deepEqual([kind, node], ["remove", 1001]);
+});
+
+Deno.test("A node whose NodeHost has no data of it is replaced (I1)", () => {
+  const members = {
+    1: member(1),
+    2: member(2),
+    3: member(3, { isLost: true }),
+  };
+  const [kind] = brief(decide(view(fourHosts()), image({ members })));
+  assert.equal(kind, "addObserver");
+});
+
+Deno.test("A step is closed when its effect was seen, or after three ticks; its number never returns", () => {
+  const open = changeOf(decide(view(oneDead()), image())).next;
+  assert.match(whyNot(decide(view(oneDead()), open)), /under way/);
+  const later = view(oneDead(), { tick: now + 3 });
+  for (const one of later.hosts.values()) {
+    if (one.state === "ok") one.tick = now + 3;
+  }
+  const again = changeOf(decide(later, open)).next;
+  assert.equal(again.step!.n, open.step!.n + 1);
+  assert.equal(
+    again.step!.node,
+    open.step!.node,
+    "the same node, under the same index",
+  );
+  assert.equal(again.plan!.failures, 1);
+});
+
+Deno.test("A drained NodeHost hands over leadership first, and is left without ever having fewer voters (M16)", () => {
+  const drained = [host(1), host(2), host(3, { drain: true }), host(4)];
+  const begun = changeOf(decide(view(drained), image())).next;
+  assert.deepEqual([begun.plan!.kind, begun.plan!.out], ["drain", 3]);
+  const running = {
+    ...without(begun),
+    members: {
+      ...begun.members,
+      1001: {
+        role: "observer" as const,
+        address: "a4",
+        host: "h4",
+        since: now,
+        isReady: true,
+      },
+    },
+  };
+  const handed = changeOf(decide(view(drained), running)).next;
+  assert.equal(handed.step!.kind, "transfer");
+  assert.deepEqual(handed.step!.hosts, { h3: 3 });
+  const [kind, node] = brief(decide(view(drained), without(handed)));
+  assert.deepEqual([kind, node], ["promote", 1001]);
+  const back = decide(view(fourHosts()), without(handed)); // Uncordoned.
+  assert.equal(changeOf(back).next.plan!.isAbandoned, true);
+});
+
+Deno.test("A cluster grows by way of observers and shrinks one voter at a time", () => {
+  const sized = (size: number) => image({ def: { ...image().def!, size } });
+  const grown = changeOf(decide(view(fourHosts()), sized(4))).next;
+  assert.deepEqual([grown.plan!.kind, grown.step!.kind], [
+    "grow",
+    "addObserver",
+  ]);
+  const shrunk = changeOf(decide(view(fourHosts()), sized(1))).next;
+  assert.deepEqual([shrunk.plan!.kind, shrunk.step!.kind], [
+    "shrink",
+    "remove",
+  ]);
+  const weak = [host(1), host(2, { tick: now - 10 }), host(3), host(4)];
+  assert.equal(
+    brief(decide(view(weak), sized(2)))[1],
+    2,
+    "the one that does not run",
+  );
+});
+
+Deno.test("Regions that are required are waited for; preferred ones are moved to later (M18)", () => {
+  const wish = (isRequired: boolean) => {
+    const regions = ["region-1", "region-2", "region-9"]
+      .map((region) => ({ region, count: 1, isRequired }));
+    return { gen: 1, app: "kv", size: 3, regions, config: {} };
+  };
+  const defined = (isRequired: boolean) =>
+    image({ life: "defined", def: wish(isRequired), members: {}, cci: 0 });
+  assert.match(whyNot(decide(view(fourHosts()), defined(true))), /region-9/);
+  assert.equal(brief(decide(view(fourHosts()), defined(false)))[0], "launch");
+  const settled = image({ def: wish(false) });
+  assert.equal(decide(view(fourHosts()), settled).do, "settle");
+  const hosts = [...fourHosts(), host(9)];
+  const moved = changeOf(decide(view(hosts), settled)).next;
+  assert.deepEqual([moved.plan!.kind, moved.plan!.out, moved.plan!.host], [
+    "move",
+    3,
+    "h9",
+  ]);
+});
+
+Deno.test("Nodes of one cluster are spread over failure domains, then over load and capacity (M18)", () => {
+  const at = (n: number, domain: string, rest = {}) =>
+    host(n, { region: "one", domain, ...rest });
+  const hosts = [at(1, "r1"), at(2, "r1"), at(3, "r2"), at(4, "r3")];
+  const def = { gen: 1, app: "kv", size: 3, regions: [], config: {} };
+  const defined = image({ life: "defined", def, members: {}, cci: 0 });
+  const chosen = (known: View) =>
+    [...changeOf(decide(known, defined)).hosts].sort();
+  assert.deepEqual(chosen(view(hosts)), ["h1", "h3", "h4"]);
+  const loaded = [at(1, "r1", { n: 5 }), at(2, "r1"), at(3, "r2"), at(4, "r3")];
+  assert.deepEqual(chosen(view(loaded)), ["h2", "h3", "h4"]);
+  const big = [
+    at(1, "r1", { n: 5, capacity: 10 }),
+    at(2, "r1", { n: 1 }),
+    at(3, "r2"),
+    at(4, "r3"),
+  ];
+  assert.deepEqual(chosen(view(big)), ["h1", "h3", "h4"]);
+});
+
+Deno.test("A cluster that is deleted is killed everywhere, and then is no more", () => {
+  const deleting = image({ life: "deleting" });
+  assert.deepEqual(
+    brief(decide(view(oneDead()), deleting)),
+    ["kill", 0, { h1: 1, h2: 2 }],
+  );
+  const members = { 3: member(3) };
+  assert.equal(decide(view(oneDead()), { ...deleting, members }).do, "settle");
+});
+
+Deno.test("A cluster being recovered is touched by nobody, but condemned nodes are stopped (M15)", () => {
+  const recovering = image({ life: "recovering", condemned: [2, 3] });
+  assert.equal(decide(view(fourHosts()), recovering).do, "nothing");
+  const back = { ...recovering, zombies: { 2: "h2" } };
+  assert.deepEqual(brief(decide(view(fourHosts()), back)), ["kill", 2, {
+    h2: 2,
+  }]);
+  const imported = { ...recovering, members: { 1: member(1) } };
+  assert.equal(changeOf(decide(view(fourHosts()), imported)).next.life, "ok");
+});
+
+Deno.test("Paused, unmanaged and quarantined clusters, and copies that nobody confirmed, are left alone", () => {
+  const quiet = [
+    { isPaused: true },
+    { life: "unmanaged" as const },
+    { life: "quarantine" as const },
+    { isImported: true, confirmedBy: ["h1"] },
+  ];
+  for (const rest of quiet) {
+    assert.equal(
+      decide(view(oneDead()), image(rest)).do,
+      "nothing",
+      JSON.stringify(rest),
+    );
+  }
+  const trusted =
+    changeOf(decide(view(oneDead()), image({ isImported: true }))).next;
+  assert.equal(trusted.isImported, undefined);
+});
+
+Deno.test("Drummer's order kills a cluster whose new node never starts; ours keeps its majority at every step (M1)", () => {
+  // Drummer adds the new node as a voter, before it runs: of four voters, two run, and nothing commits any more.
+  const staked = image({
+    members: {
+      1: member(1),
+      2: member(2),
+      3: member(3),
+      4: { role: "voter", address: "a4", host: "h4" },
+    },
+  });
+  assert.equal(hasQuorum(view(oneDead()), image()), true);
+  assert.equal(hasQuorum(view(oneDead()), staked), false);
+
+  let known = view(oneDead());
+  let record = image();
+  const kinds: string[] = [];
+  for (let tick = now; tick < now + 40; tick++) {
+    known = view(oneDead(), { tick, newIds: [tick] });
+    for (const one of known.hosts.values()) {
+      if (one.state === "ok") one.tick = tick;
+    }
+    const decision = decide(known, record);
+    if (decision.do !== "change") continue;
+    record = decision.next;
+    assert.equal(hasQuorum(known, record), true);
+    const { step } = record;
+    if (step === undefined) continue;
+    kinds.push(step.kind);
+    const { [step.node]: gone, ...others } = record.members;
+    if (step.kind === "addObserver") {
+      const added = { role: "observer" as const, address: "a4", host: "h4" };
+      record = {
+        ...record,
+        cci: record.cci + 3,
+        members: { ...record.members, [step.node]: added },
+      };
+    }
+    if (step.kind === "remove") {
+      assert.equal(gone?.role, "observer");
+      record = { ...record, cci: record.cci + 3, members: others };
+    }
+  }
+  assert.ok(kinds.includes("join") && kinds.includes("remove"));
+  assert.ok(!kinds.includes("promote"));
+  assert.ok(
+    kinds.filter((kind) => kind === "addObserver").length >= 2,
+    "it tries again",
+  );
+});
