@@ -16,6 +16,8 @@ const settingNames = [
   "maxSessions",
   "quiesce",
   "snapshotCompression",
+  "leaseReads",
+  "maxClockDriftPpm",
 ] as const;
 
 function settingsOf(config: ResolvedClusterConfig): number[] {

@@ -56,6 +56,12 @@ export interface NodeHostConfig {
   masterClientFactory?: MasterClientFactory;
   /** Milliseconds between reports, 20,000 by default. */
   reportPeriodMs?: number;
+  /**
+   * Whether NodeHosts spread leadership among themselves: one that leads at least two clusters more than another, of
+   * those that both carry, hands some over, a few in a second. On by default; a NodeHost with `masterServers` leaves it
+   * to its master.
+   */
+  spreadLeaders?: boolean;
   /** State machines by name, so that a restarted NodeHost starts its nodes again by itself (rule I5). */
   stateMachines?: Record<string, StateMachineFactory>;
   /** Where to log; warnings and errors go to the console by default. */
@@ -130,6 +136,14 @@ export interface ClusterConfig {
    * Off by default.
    */
   quiesce?: boolean;
+  /**
+   * Whether the leader answers linearizable reads by its lease, without asking the others; off by default. This rests on
+   * clocks: no two NodeHosts' monotonic clocks may differ in speed by more than `maxClockDriftPpm`, and `leaseReads`,
+   * `tickMs` and `electionTimeoutTicks` (5 at least) must be the same on every member.
+   */
+  leaseReads?: boolean;
+  /** With `leaseReads`: how many parts in a million two clocks may differ, 1 to 100,000; 1,000 (0.1 %) by default. */
+  maxClockDriftPpm?: number;
   /** Applied entries between automatic snapshots, 10,000 by default; 0 for none. They are also a second apart at least. */
   snapshotEntries?: number;
   /** Entries kept behind a snapshot for slow followers, 5,000 by default. */
@@ -251,6 +265,7 @@ const nodeHostDefaults = {
   apiAddress: "",
   masterServers: [] as string[],
   reportPeriodMs: 20_000,
+  spreadLeaders: true,
   stateMachines: {},
   segmentBytes: 64 * 1024 * 1024,
   maxPayloadBytes: 8 * 1024 * 1024,
@@ -307,6 +322,7 @@ export function resolveNodeHostConfig(
   validateAddress("listenAddress", resolved.listenAddress);
   requireType("raftAddressChanged", resolved.raftAddressChanged, "boolean");
   requireType("adoptCopiedDir", resolved.adoptCopiedDir, "boolean");
+  requireType("spreadLeaders", resolved.spreadLeaders, "boolean");
   requireInteger("tickMs", resolved.tickMs, 1, 60_000);
   requireType("deploymentId", resolved.deploymentId, "bigint");
   if (resolved.deploymentId < 1n || resolved.deploymentId >= 1n << 64n) {
@@ -420,6 +436,8 @@ export const clusterDefaults = {
   electionTimeoutTicks: 10,
   heartbeatTicks: 1,
   quiesce: false,
+  leaseReads: false,
+  maxClockDriftPpm: 1_000,
   snapshotEntries: 10_000,
   compactionOverhead: 5_000,
   maxInMemLogBytes: 64 * 1024 * 1024,
@@ -474,6 +492,13 @@ export function resolveClusterConfig(
     Math.floor(resolved.electionTimeoutTicks / 2),
   );
   requireType("quiesce", resolved.quiesce, "boolean");
+  requireType("leaseReads", resolved.leaseReads, "boolean");
+  requireInteger("maxClockDriftPpm", resolved.maxClockDriftPpm, 1, 100_000);
+  if (resolved.leaseReads && resolved.electionTimeoutTicks < 5) {
+    throw new RangeError(
+      `Cannot use leaseReads: electionTimeoutTicks ${resolved.electionTimeoutTicks} leaves no time for a lease; 5 at least`,
+    );
+  }
   requireInteger("snapshotEntries", resolved.snapshotEntries, 0);
   requireInteger("compactionOverhead", resolved.compactionOverhead, 0);
   requireInteger("maxInMemLogBytes", resolved.maxInMemLogBytes, 64 * 1024);

@@ -106,6 +106,7 @@ export class Engine {
   readonly #health: HealthWatch | undefined;
   readonly #tickMs: number;
   readonly #onDiskFailure: (error: unknown) => void;
+  readonly #onTick: ((now: number) => void) | undefined;
   readonly #openedAt: number;
   readonly #nodes = new Map<number, EngineNode>();
   /** Those of them that are not quiet: idle clusters cost nothing, not even a look (rule C10). */
@@ -115,6 +116,7 @@ export class Engine {
   #applying: EngineNode[] = [];
   #isTurnDue = false;
   #isWriting = false;
+  #writingTicks = 0;
   #group = emptyGroup();
   #timer: Timer | undefined;
   #lastWriteTick = 0;
@@ -138,6 +140,8 @@ export class Engine {
     /** Told how long writes, ticks and state machines take. */
     health?: HealthWatch;
     onDiskFailure: (error: unknown) => void;
+    /** Called once in each tick, with the ticks since the NodeHost opened. */
+    onTick?: ((now: number) => void) | undefined;
   }) {
     this.#clock = options.clock;
     this.#log = options.log;
@@ -146,7 +150,13 @@ export class Engine {
     this.#health = options.health;
     this.#tickMs = options.tickMs;
     this.#onDiskFailure = options.onDiskFailure;
+    this.#onTick = options.onTick;
     this.#openedAt = this.#clock.now();
+  }
+
+  /** Ticks that came while the write under way has not ended. */
+  get writingTicks(): number {
+    return this.#isWriting ? this.#writingTicks : 0;
   }
 
   /** Begins to tick. */
@@ -399,6 +409,7 @@ export class Engine {
 
   #beginWriting(): void {
     this.#isWriting = true;
+    this.#writingTicks = 0;
     this.#lastWriteTick = this.tickNow;
     this.#isProven = false;
     this.#health?.writeBegan();
@@ -476,6 +487,8 @@ export class Engine {
     const elapsed = this.#clock.now() - this.#openedAt;
     this.#health?.tick(elapsed - due, this.#log.isDiskFull);
     this.tickNow = Math.floor(elapsed / this.#tickMs);
+    this.#writingTicks++;
+    this.#onTick?.(this.tickNow);
     for (const node of this.#ticking) {
       try {
         node.tick();
@@ -505,6 +518,7 @@ export class Engine {
       return;
     }
     this.#isWriting = true;
+    this.#writingTicks = 0;
     this.#isProven = true;
     this.#health?.writeBegan();
     this.#log.idle().then(

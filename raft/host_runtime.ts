@@ -3,6 +3,7 @@
  * everything down again.
  */
 import { Peer } from "./core/peer.ts";
+import { leaseFor } from "./core/lease.ts";
 import { Prng } from "./core/prng.ts";
 import { getUint64 } from "./core/entry_batch.ts";
 import { initialMembership } from "./admission.ts";
@@ -30,7 +31,8 @@ import { HealthWatch } from "./health.ts";
 import type { HostContext } from "./host_context.ts";
 import { openIdentity } from "./identity.ts";
 import type { OpenedIdentity } from "./identity.ts";
-import { handOver } from "./leaders.ts";
+import { handOver, makeSpread } from "./leaders.ts";
+import type { LeaderSpread } from "./leaders.ts";
 import { consoleLogger, harmless } from "./logger.ts";
 import { Counters } from "./metrics/counters.ts";
 import { addIgnored, gatherGauges, noIgnored } from "./metrics/gauges.ts";
@@ -85,6 +87,7 @@ export class HostRuntime {
   #identity: OpenedIdentity | undefined;
   #context: HostContext | undefined;
   #engine: Engine | undefined;
+  readonly #spread: LeaderSpread | undefined;
   #snapshots: SnapshotStore | undefined;
   #links: LinkPool | undefined;
   #certificates: CertificateWatch | undefined;
@@ -136,6 +139,7 @@ export class HostRuntime {
       counters: this.counters,
       tickMs: config.tickMs,
     });
+    this.#spread = makeSpread(config, this.#logger, () => this.sortedNodes());
   }
 
   /** The folder's identity, once it is open. */
@@ -270,6 +274,7 @@ export class HostRuntime {
         onFrameEnd: () => this.#engine?.requestTurn(),
         onLinkUp: (link) => {
           this.#connections.up(link.address);
+          this.#spread?.linkUp(link.address);
           this.#eachNode((node) => node.linkUp());
         },
         onLinkDown: (link, reason) => {
@@ -299,6 +304,7 @@ export class HostRuntime {
       tickMs: this.config.tickMs,
       health: this.#health,
       onDiskFailure: (error) => this.#diskFailed(error),
+      onTick: (now) => this.#spread?.tick(now),
     });
     this.#context = {
       self,
@@ -337,6 +343,7 @@ export class HostRuntime {
   }
 
   #linkDown(address: string): void {
+    this.#spread?.linkDown(address);
     const nodes = this.sortedNodes();
     const quiet = nodes.filter((node) => node.isQuietUnder(address));
     const withinTicks = Math.ceil(quiet.length / wokenPerTick);
@@ -584,6 +591,9 @@ export class HostRuntime {
         nodeId: config.nodeId,
         electionTimeoutTicks: config.electionTimeoutTicks,
         heartbeatTicks: config.heartbeatTicks,
+        ...(config.leaseReads
+          ? { lease: leaseFor(config, this.config.tickMs) }
+          : {}),
         quiesceTicks: config.quiesce
           ? quiesceElections * config.electionTimeoutTicks
           : 0,

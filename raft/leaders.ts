@@ -1,5 +1,130 @@
-/** Where leaders are: a NodeHost that closes hands them over. */
+/** Where leaders are: NodeHosts spread them among themselves, and one that closes hands over its own. */
+import type { ResolvedNodeHostConfig } from "./config.ts";
 import type { Node } from "./node.ts";
+import type { Logger } from "./ports.ts";
+import { planSpread, SpreadMemory } from "./spread.ts";
+import type { SpreadCluster } from "./spread.ts";
+
+/** Milliseconds between two looks while there is something to move, and while there is not. */
+const busyMs = 1_000;
+const restMs = 5_000;
+/** A NodeHost that was linked for less time than this, in election timeouts, is given nothing. */
+const steadyElections = 3;
+
+/** What a {@link LeaderSpread} looks at. */
+export interface SpreadSurroundings {
+  /** This NodeHost's address. */
+  readonly self: string;
+  /** Length of a tick. */
+  readonly tickMs: number;
+  readonly logger: Logger;
+  /** Every node, by cluster id. */
+  nodes(): readonly Node[];
+}
+
+/** Moves leaders from here to NodeHosts that have fewer, a few in a second at most. */
+export class LeaderSpread {
+  readonly #surroundings: SpreadSurroundings;
+  readonly #memory = new SpreadMemory();
+  /** Since which tick each address has been linked. */
+  readonly #linkedSince = new Map<string, number>();
+  #nextLook: number;
+  #now = 0;
+
+  /** Looks for the first time when links had time to come up. */
+  constructor(surroundings: SpreadSurroundings) {
+    this.#surroundings = surroundings;
+    this.#nextLook = this.#ticks(restMs);
+  }
+
+  /** The link to an address is up. */
+  linkUp(address: string): void {
+    this.#linkedSince.set(address, this.#now);
+  }
+
+  /** It is down. */
+  linkDown(address: string): void {
+    this.#linkedSince.delete(address);
+  }
+
+  /** So many ticks have passed since the NodeHost opened. */
+  tick(now: number): void {
+    this.#now = now;
+    if (now < this.#nextLook) return;
+    const count = this.#spread();
+    this.#nextLook = now + this.#ticks(count > 0 ? busyMs : restMs);
+  }
+
+  #ticks(ms: number): number {
+    return Math.max(1, Math.ceil(ms / this.#surroundings.tickMs));
+  }
+
+  /** Hands over what is too much here; returns how much that is. */
+  #spread(): number {
+    const { self, logger } = this.#surroundings;
+    const nodes = this.#surroundings.nodes().filter((node) =>
+      node.refusal === undefined
+    );
+    const byCluster = new Map(nodes.map((node) => [node.clusterId, node]));
+    this.#memory.nextRound();
+    const moves = planSpread(
+      self,
+      nodes.map((node) => describe(self, node)),
+      (clusterId, to) =>
+        this.#memory.mayMove(clusterId) &&
+        this.#targetIn(byCluster.get(clusterId)!, to) !== undefined,
+    );
+    for (const { clusterId, to } of moves) {
+      const node = byCluster.get(clusterId)!;
+      const target = this.#targetIn(node, to)!;
+      if (node.peer.transferLeadership(target) !== "started") continue;
+      this.#memory.moved(clusterId);
+      node.schedule();
+      logger.debug("leadership is spread", { clusterId, to });
+    }
+    return moves.length;
+  }
+
+  /** The voter at an address, if it holds the whole log and has been in touch for a while. */
+  #targetIn(node: Node, address: string): number | undefined {
+    const since = this.#linkedSince.get(address);
+    const steadyTicks = steadyElections * node.config.electionTimeoutTicks;
+    if (since === undefined || this.#now - since < steadyTicks) {
+      return undefined;
+    }
+    const { lastIndex } = node.peer;
+    const [nodeId] = node.routes.membersAt(address);
+    const member = node.peer.progress().find((one) => one.nodeId === nodeId);
+    const isFit = member?.kind === "voter" && member.isActive &&
+      member.state === "replicate" && member.match === lastIndex &&
+      node.routes.isReachable(member.nodeId);
+    return isFit ? member.nodeId : undefined;
+  }
+}
+
+/** What spreads leaders, unless it is turned off; with a master, where they are is its matter (rule M14). */
+export function makeSpread(
+  config: ResolvedNodeHostConfig,
+  logger: Logger,
+  nodes: () => readonly Node[],
+): LeaderSpread | undefined {
+  const { spreadLeaders, masterServers, raftAddress, tickMs } = config;
+  if (!spreadLeaders || masterServers.length > 0) return undefined;
+  return new LeaderSpread({ self: raftAddress, tickMs, logger, nodes });
+}
+
+function describe(self: string, node: Node): SpreadCluster {
+  const { clusterId, nodeId, peer } = node;
+  const { leaderId } = peer;
+  const others: string[] = [];
+  let leader = leaderId === nodeId ? self : "";
+  for (const member of peer.membership().members) {
+    if (member.nodeId === nodeId) continue;
+    others.push(member.address);
+    if (member.nodeId === leaderId) leader = member.address;
+  }
+  return { clusterId, leader, others };
+}
 
 /** Gives leadership to members that are up to date, and waits at most an election timeout for them to take it. */
 export async function handOver(

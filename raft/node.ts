@@ -104,6 +104,7 @@ export class Node implements EngineNode {
   readonly #witnessRefusal: RaftError | undefined;
   #bootstrap: Bootstrap;
   #durableWriteId = 0;
+  #tickedAt = 0;
   #promises: {
     readonly after: number;
     readonly messages: readonly Message[];
@@ -251,9 +252,12 @@ export class Node implements EngineNode {
 
   /** One tick has passed. */
   tick(): void {
-    if (this.#isBusy) this.peer.stir();
-    this.peer.tick();
     const now = this.#engine.tickNow;
+    const { electionTimeoutTicks } = this.config;
+    if (this.config.leaseReads) this.#readClocks(now);
+    if (this.#isBusy) this.peer.stir();
+    this.peer.setDiskStalled(this.#engine.writingTicks >= electionTimeoutTicks);
+    this.peer.tick();
     this.#proposing.tick(now);
     this.host.counters.proposalsTimedOut += this.#proposals.tick(now);
     if (this.#reads.count > 0) {
@@ -274,6 +278,22 @@ export class Node implements EngineNode {
     ) this.#engine.schedule(this);
   }
 
+  /** Leases are as good as these readings. A process that missed half an election timeout was paused (rule C8). */
+  #readClocks(tickNow: number): void {
+    const { clock } = this.host;
+    this.peer.readClocks(
+      Math.floor(clock.now() * 1_000),
+      clock.wallTime() * 1_000,
+    );
+    if (!this.isTicking) this.#tickedAt = 0; // It was quiet: that is no pause.
+    if (tickNow === 0) return;
+    const missed = tickNow - this.#tickedAt;
+    if (this.#tickedAt > 0 && 2 * missed > this.config.electionTimeoutTicks) {
+      this.peer.paused();
+    }
+    this.#tickedAt = tickNow;
+  }
+
   /** Whether something here waits for time to pass, so that the cluster must not fall quiet. */
   get #isBusy(): boolean {
     return this.#proposals.isWaiting || this.#reads.count > 0 ||
@@ -285,6 +305,7 @@ export class Node implements EngineNode {
   /** Hands on what came in since the last turn. */
   turn(): void {
     if (this.failure !== undefined) return;
+    if (this.config.leaseReads) this.#readClocks(0);
     if (this.#proposals.hasWork) {
       this.seal();
       this.#proposing.forward();

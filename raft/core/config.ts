@@ -1,5 +1,6 @@
 /** What the driver of a node decides about its core. */
 import type { CoreCounters } from "./counters.ts";
+import type { LeaseConfig } from "./lease.ts";
 import type { Prng } from "./prng.ts";
 import type { Crc32 } from "./types.ts";
 
@@ -13,6 +14,8 @@ export interface PeerConfig {
   readonly heartbeatTicks: number;
   /** Ticks without activity after which the cluster may fall quiet (rule C10); 0 or undefined: never. */
   readonly quiesceTicks?: number;
+  /** How leases for reads are counted (rule C8); undefined: there are none. */
+  readonly lease?: LeaseConfig;
   /** Most bytes of batches in one append message; a bigger batch travels alone. */
   readonly maxAppendBytes: number;
   /** Most append messages on the way to one follower. */

@@ -18,6 +18,15 @@ export function hasLease(raft: Raft): boolean {
     raft.electionElapsed < raft.config.electionTimeoutTicks;
 }
 
+/**
+ * Whether this node may be asked for a vote. With leases for reads it also keeps faith with a leader that it heard lately
+ * in whatever term, and votes for nobody if it does not know any more (rule C8). `isTransfer`: the leader wants it so.
+ */
+export function mayBeAsked(raft: Raft, isTransfer: boolean): boolean {
+  if (!raft.isAdmitted || raft.voteBlockTicks > 0) return false;
+  return isTransfer || (!hasLease(raft) && raft.heardTicksLeft === 0);
+}
+
 /** A tick of anybody but a leader. */
 export function tickElection(raft: Raft): void {
   raft.electionElapsed++;
@@ -36,7 +45,7 @@ export function tickElection(raft: Raft): void {
  * by more than one change (rule C4).
  */
 export function canCampaign(raft: Raft): boolean {
-  if (!raft.isAdmitted || !raft.isVoter()) return false;
+  if (!raft.isAdmitted || !raft.isVoter() || raft.isDiskStalled) return false;
   // Whatever the membership takes it for: it has nothing to lead with (rule C9).
   if (raft.config.isWitness) return false;
   if (raft.log.isRestoring) return false;
@@ -89,7 +98,9 @@ function campaignInNewTerm(raft: Raft, isTransfer: boolean): void {
 
 /** Answers a candidate (paper, figure 2, RequestVote). */
 export function handleVote(raft: Raft, message: MessageOf<"vote">): void {
-  if (!raft.isAdmitted) {
+  const isBound = raft.voteBlockTicks > 0 ||
+    (raft.heardTicksLeft > 0 && !message.transfer); // Of a leader that may hold a lease (rule C8).
+  if (!raft.isAdmitted || isBound) {
     raft.ignored.leased++;
     return;
   }
@@ -110,7 +121,7 @@ export function handleVote(raft: Raft, message: MessageOf<"vote">): void {
 
 /** Answers who asks whether it could win. Changes no state (rule C5). */
 export function handlePreVote(raft: Raft, message: MessageOf<"preVote">): void {
-  if (!raft.isAdmitted || hasLease(raft)) {
+  if (!mayBeAsked(raft, false)) {
     raft.ignored.leased++;
     return;
   }
@@ -207,12 +218,36 @@ export function tickLeader(raft: Raft): void {
       raft.transferTarget = 0; // Did not happen; proposals are taken again (thesis 3.10).
     }
   }
+  if (raft.isDiskStalled && raft.voterCount > 1 && !isHandedOver(raft)) return;
   raft.heartbeatElapsed++;
   if (tickQuiesce(raft)) return;
   if (raft.heartbeatElapsed >= raft.config.heartbeatTicks) {
     raft.heartbeatElapsed = 0;
     raft.broadcastHeartbeat(raft.progress.length);
   }
+}
+
+/**
+ * A leader whose disk stalls holds up everybody, though the others could do without it: it hands leadership to the member
+ * that holds most, or steps down if that does not take it in time. False if it has stepped down.
+ */
+function isHandedOver(raft: Raft): boolean {
+  if (raft.transferTarget !== 0) return true;
+  let best: Progress | undefined;
+  for (const progress of raft.progress) {
+    if (progress === raft.self || progress.kind !== "voter") continue;
+    if (!raft.isActive(progress)) continue;
+    if (best === undefined || progress.match > best.match) best = progress;
+  }
+  if (
+    best !== undefined && !raft.hasTriedHandOver &&
+    transferLeadership(raft, best.nodeId) === "started"
+  ) {
+    raft.hasTriedHandOver = true;
+    return true;
+  }
+  raft.becomeFollower(raft.term, 0);
+  return false;
 }
 
 /** Whether a quorum was heard within an election timeout, or had no time to be heard yet. */
@@ -242,6 +277,7 @@ export function transferLeadership(
   if (raft.transferTarget === target) return "started";
   if (raft.transferTarget !== 0) return "transferring";
   raft.counters.transfersStarted++;
+  raft.lease.forbid(); // Whoever is told to campaign need not wait for it to end.
   raft.transferTarget = target;
   raft.transferElapsed = 0;
   raft.isSendDue = true;

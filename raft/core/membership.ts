@@ -208,6 +208,7 @@ export function proposeChange(
     entryCount: 1,
     isConfigChange: true,
   }, raft.config.crc32);
+  raft.lease.end(); // Its quorum may be another one from here on (rule C8).
   raft.appendOwn(batch);
   raft.pendingChangeIndex = batch.firstIndex;
   if (change.type === "removeNode" && change.nodeId === raft.nodeId) {

@@ -160,6 +160,29 @@ export class Peer {
     }));
   }
 
+  /**
+   * Reads the driver's clocks: monotonic and wall, in whole microseconds. With leases it comes before each tick and each
+   * update, and leases are as good as these readings (rule C8).
+   */
+  readClocks(monotonicUs: number, wallUs: number): void {
+    const { lease } = this.#raft;
+    lease.nowUs = monotonicUs;
+    lease.wallUs = wallUs;
+  }
+
+  /** The process may have been stopped for a while: with leases, it is not known any more whom this node heard (C8). */
+  paused(): void {
+    this.#raft.forgetHeard();
+  }
+
+  /**
+   * Whether a write has not ended for an election timeout. While it is so, this node does not campaign, and hands over
+   * what it leads, unless it is the only voter.
+   */
+  setDiskStalled(isStalled: boolean): void {
+    this.#raft.isDiskStalled = isStalled;
+  }
+
   /** One tick of the driver's clock passed. */
   tick(): void {
     this.#raft.tick();
@@ -270,7 +293,11 @@ export class Peer {
 
   /** This node may vote and campaign from now on (rule I2). */
   admit(): void {
-    this.#raft.isAdmitted = true;
+    const raft = this.#raft;
+    raft.isAdmitted = true;
+    if (raft.term !== 0 || raft.leaderId !== 0) return;
+    raft.isNew = true;
+    raft.resetElectionTimer(); // The others are being admitted too: who campaigned at once would not be heard.
   }
 
   /** Messages to `nodeId` were lost. */

@@ -70,6 +70,7 @@ export function tickQuiesce(raft: Raft): boolean {
   // Followers miss heartbeats meanwhile, and must not miss so many that they campaign.
   const patience = Math.floor(electionTimeoutTicks / 2) - heartbeatTicks;
   raft.quietOfferTicks = Math.max(1, patience) + 1;
+  raft.lease.end();
   for (const progress of raft.progress) {
     progress.isQuiet = false;
     if (progress === raft.self || !raft.isActive(progress)) continue;
@@ -186,6 +187,7 @@ export function leaderSilent(raft: Raft, withinTicks: number): void {
 export function drawEarlyTimeout(raft: Raft, withinTicks: number): void {
   const { electionTimeoutTicks, prng } = raft.config;
   raft.electionElapsed = 0;
+  raft.heardTicksLeft = 0; // A leader gives its lease up before it is quiet, so nobody holds one.
   raft.electionTimeout = 1 +
     prng.below(Math.max(electionTimeoutTicks, withinTicks));
 }

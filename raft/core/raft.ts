@@ -12,12 +12,13 @@ import {
   handleTimeoutNow,
   handleVote,
   handleVoteResponse,
-  hasLease,
+  mayBeAsked,
   tickElection,
   tickLeader,
 } from "./election.ts";
 import { emptyBatch } from "./entry_batch.ts";
 import { memberKindOf, votingMembers } from "./members.ts";
+import { Lease } from "./lease.ts";
 import { RaftLog } from "./log.ts";
 import { Outbox } from "./outbox.ts";
 import { Progress } from "./progress.ts";
@@ -124,6 +125,8 @@ export class Raft {
   self: Progress | undefined = undefined;
   /** Whether it may vote and campaign (rule I2). */
   isAdmitted: boolean;
+  /** Whether it was admitted in this life, in term 0: nobody has led yet, as far as it knows. */
+  isNew = false;
 
   /** Ticks since a leader was heard, a vote was granted or a campaign began. */
   electionElapsed = 0;
@@ -163,6 +166,17 @@ export class Raft {
   /** The commit index moved since the last update. Followers hear of it with the next entries, or in one update more. */
   isCommitFresh = false;
 
+  /** A leader's right to answer reads by itself (rule C8). */
+  readonly lease = new Lease();
+  /** With leases: ticks left in which a leader that was heard may hold one, so that votes are refused. */
+  heardTicksLeft = 0;
+  /** With leases: ticks left in which this node votes for nobody, since it forgot whom it heard before. */
+  voteBlockTicks = 0;
+  /** The disk has not ended a write for an election timeout: this node is no leader to have. */
+  isDiskStalled = false;
+  /** This leader has tried to hand over because of that. */
+  hasTriedHandOver = false;
+
   /** What the driver is to do. */
   readonly outbox: Outbox;
 
@@ -190,6 +204,8 @@ export class Raft {
     this.votedFor = state.votedFor;
     this.outbox = new Outbox(state);
     this.isAdmitted = config.mayVote;
+    // It may have answered a leader's heartbeat a moment before it was restarted (rule C8).
+    if (storage.hardState() !== undefined) this.forgetHeard();
     this.membership = start.membership;
     this.setMembership(start.membership);
     this.resetElectionTimer();
@@ -231,6 +247,8 @@ export class Raft {
   /** Time passes. */
   tick(): void {
     if (this.isQuiet) return;
+    if (this.heardTicksLeft > 0) this.heardTicksLeft--;
+    if (this.voteBlockTicks > 0) this.voteBlockTicks--;
     this.idleTicks++;
     expireForwardedReads(this);
     if (this.role === "leader") tickLeader(this);
@@ -262,7 +280,7 @@ export class Raft {
     switch (message.type) {
       case "vote":
         // Whoever hears a leader keeps it (paper, section 6); a transfer is the leader's own wish.
-        if (!this.isAdmitted || (hasLease(this) && !message.transfer)) {
+        if (!mayBeAsked(this, message.transfer)) {
           this.ignored.leased++;
           return false;
         }
@@ -393,6 +411,9 @@ export class Raft {
       return false;
     }
     this.electionElapsed = 0;
+    if (this.config.lease !== undefined) {
+      this.heardTicksLeft = this.config.electionTimeoutTicks;
+    }
     return true;
   }
 
@@ -455,6 +476,8 @@ export class Raft {
     this.ownRemovalIndex = 0;
     this.idleTicks = 0;
     this.quietOfferTicks = 0;
+    this.lease.reset();
+    this.hasTriedHandOver = false;
     this.termStartIndex = lastIndex + 1;
     this.appendOwn(emptyBatch(this.term, lastIndex + 1, this.config.crc32));
   }
@@ -473,6 +496,7 @@ export class Raft {
    */
   broadcastHeartbeat(count: number): void {
     this.round++;
+    if (this.config.lease !== undefined) this.lease.sent(this.round);
     for (let position = 0; position < count; position++) {
       const progress = this.progress[position] as Progress;
       if (progress === this.self) continue;
@@ -488,11 +512,22 @@ export class Raft {
     }
   }
 
-  /** Draws how long this node waits before it campaigns: once to twice the election timeout (paper 5.2). */
+  /**
+   * Draws how long this node waits before it campaigns: once to twice the election timeout (paper 5.2). Right after the
+   * admission to a new cluster nobody leads whom it could disturb: once at most, and that soon has a leader.
+   */
   resetElectionTimer(): void {
     const ticks = this.config.electionTimeoutTicks;
+    const drawn = this.config.prng.below(ticks);
     this.electionElapsed = 0;
-    this.electionTimeout = ticks + this.config.prng.below(ticks);
+    const isFirst = this.isNew && this.term === 0;
+    this.electionTimeout = isFirst ? 1 + drawn : ticks + drawn;
+  }
+
+  /** With leases: whom this node heard is not known any more, so it votes for nobody for an election timeout (C8). */
+  forgetHeard(): void {
+    if (this.config.lease === undefined) return;
+    this.voteBlockTicks = this.config.electionTimeoutTicks;
   }
 
   #setLeader(leaderId: number): void {
@@ -546,6 +581,7 @@ export class Raft {
   /** A membership change was applied. */
   applyMembership(membership: Membership): void {
     this.setMembership(membership);
+    this.lease.end();
     if (this.role === "follower") return;
     if (!this.isMember()) {
       // A leader manages the cluster without being in it until its removal is committed (paper, section 6).

@@ -3,6 +3,7 @@
  * quorum has confirmed, by a heartbeat round that began after the read arrived, that it still leads. All reads of a
  * turn share a round, and a round also confirms those before it. A follower asks its leader.
  */
+import { hasReadLease } from "./lease.ts";
 import type { Progress } from "./progress.ts";
 import { quorumValue } from "./quorum.ts";
 import type { Raft } from "./raft.ts";
@@ -88,6 +89,12 @@ export function isRoundDue(raft: Raft): boolean {
 export function startReadRound(raft: Raft): void {
   if (!isRoundDue(raft)) return;
   const { reads } = raft;
+  if (hasReadLease(raft)) {
+    const index = raft.log.commit;
+    for (const read of reads.waiting) confirm(raft, read, index);
+    reads.waiting = [];
+    return;
+  }
   raft.broadcastHeartbeat(raft.voterCount); // Nobody counts what observers say.
   reads.rounds.push({
     round: raft.round,
@@ -114,15 +121,17 @@ export function confirmReads(raft: Raft): void {
   for (; count < rounds.length; count++) {
     const round = rounds[count] as ReadRound;
     if (round.round > confirmed) break;
-    for (const read of round.reads) {
-      if (read.from === raft.nodeId) {
-        raft.outbox.confirmRead({ context: read.context, index: round.index });
-      } else {
-        answer(raft, read, round.index);
-      }
-    }
+    for (const read of round.reads) confirm(raft, read, round.index);
   }
   if (count > 0) rounds.splice(0, count);
+}
+
+function confirm(raft: Raft, read: Read, index: number): void {
+  if (read.from === raft.nodeId) {
+    raft.outbox.confirmRead({ context: read.context, index });
+  } else {
+    answer(raft, read, index);
+  }
 }
 
 /** The leader has answered a forwarded read. */

@@ -4,6 +4,7 @@
  */
 import { hasPayloads, withoutPayloads } from "./entry_batch.ts";
 import { maybeTimeoutNow } from "./election.ts";
+import { renewLease } from "./lease.ts";
 import type { BatchRun } from "./log.ts";
 import type { Progress } from "./progress.ts";
 import { quorumValue } from "./quorum.ts";
@@ -320,6 +321,7 @@ export function handleHeartbeatResponse(
   if (progress.heartbeatAnswered()) raft.isSendDue = true;
   if (message.round <= progress.ackedRound) return;
   progress.ackedRound = message.round;
+  renewLease(raft);
   confirmReads(raft);
 }
 

@@ -2,6 +2,7 @@
  * What can go wrong, one entry per kind. A fault either happens at once or lasts until its `undo` is called; the injector
  * (`faults.ts`) decides when, and counts.
  */
+import { eventKind } from "./clock.ts";
 import type { FaultName } from "./fault_names.ts";
 import type { Machine } from "./machine.ts";
 import type { SimRandom } from "./random.ts";
@@ -235,6 +236,48 @@ export const faultKinds: readonly FaultKind[] = [
       };
       slow(1);
       return () => slow(-1);
+    },
+  },
+  {
+    name: "lateAnswers",
+    weight: 3,
+    followsElection: true,
+    start(world, random, target) {
+      const led = world.plan.clusters.find(({ clusterId, leaseReads }) =>
+        leaseReads && world.machineOf(
+            clusterId,
+            world.checks.record(clusterId).latestLeader().nodeId,
+          ) === target
+      );
+      if (led === undefined) return "notNow";
+      // Later than that, and the leader would miss its quorum.
+      const timeoutUs = led.electionTimeoutTicks * world.plan.tickMs * 1_000;
+      const deltaUs = Math.floor(timeoutUs * random.between(50, 90) / 100);
+      const rest = others(world, target);
+      for (const { index } of rest) {
+        world.network.slow(index, target.index, deltaUs);
+      }
+      let mend = () => {};
+      let isOver = false;
+      world.timeline.schedule(
+        world.timeline.world,
+        deltaUs + random.below(2 * timeoutUs),
+        eventKind.world,
+        () => {
+          if (isOver) return;
+          mend = cutAll(
+            world,
+            rest.map(({ index }) => [target.index, index] as const),
+          );
+        },
+      );
+      return () => {
+        isOver = true;
+        for (const { index } of rest) {
+          world.network.slow(index, target.index, -deltaUs);
+        }
+        mend();
+      };
     },
   },
   {

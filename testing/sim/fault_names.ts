@@ -28,6 +28,8 @@ export const faultNames = [
   "slowLink",
   /** All directions to and from a machine are slow. */
   "slowMachine",
+  /** A leader with a lease hears answers late, and then is heard no more, while it goes on hearing. */
+  "lateAnswers",
   /** Connections are reset, what is under way is lost. */
   "breakConnections",
   /** Connections are refused for a while. */

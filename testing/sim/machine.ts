@@ -260,6 +260,8 @@ export class Machine {
       heartbeatTicks: cluster.heartbeatTicks,
       snapshotEntries: cluster.snapshotEntries,
       quiesce: cluster.quiesce,
+      leaseReads: cluster.leaseReads,
+      maxClockDriftPpm: 45_000, // Clocks differ by 4 % at most, see `plan.ts`.
       compactionOverhead: cluster.compactionOverhead,
       maxSessions: cluster.maxSessions,
       maxInMemLogBytes: cluster.maxInMemLogBytes,

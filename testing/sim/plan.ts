@@ -19,6 +19,8 @@ export interface ClusterPlan {
   readonly quiesce: boolean;
   readonly maxSessions: number;
   readonly maxInMemLogBytes: number;
+  /** Whether its leader answers reads by its lease. */
+  readonly leaseReads: boolean;
 }
 
 /** What clients do. */
@@ -143,6 +145,7 @@ function drawClusters(
       quiesce: options.chance(0.4),
       maxSessions: sessions.pick([2, 3, 4_096, 4_096]),
       maxInMemLogBytes: sessions.pick([256 * 1024, 64 * 1024 * 1024]),
+      leaseReads: options.chance(0.5),
     };
   });
 }

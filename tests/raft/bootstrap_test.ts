@@ -95,6 +95,8 @@ Deno.test("configOf() starts a node again with the settings it had (rule I5)", (
     maxInMemLogBytes: 123_456,
     maxSessions: 17,
     quiesce: true,
+    leaseReads: true,
+    maxClockDriftPpm: 2_000,
     snapshotCompression: true,
   };
   const first = config({

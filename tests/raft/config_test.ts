@@ -209,6 +209,7 @@ Deno.test("The configurations fill in the documented defaults, also for fields t
     masterServers: [],
     masterClientFactory: undefined,
     reportPeriodMs: 20_000,
+    spreadLeaders: true,
     stateMachines: {},
     logger: undefined,
     segmentBytes: 64 * 1024 * 1024,
@@ -231,6 +232,8 @@ Deno.test("The configurations fill in the documented defaults, also for fields t
       electionTimeoutTicks: 10,
       heartbeatTicks: 1,
       quiesce: false,
+      leaseReads: false,
+      maxClockDriftPpm: 1_000,
       snapshotEntries: 10_000,
       compactionOverhead: 5_000,
       maxInMemLogBytes: 64 * 1024 * 1024,
@@ -261,5 +264,19 @@ Deno.test("validateWaitOptions() takes what WaitOptions allows, and nothing else
 Deno.test("validateAddress() takes names, IPv4 and bracketed IPv6", () => {
   for (const address of ["localhost:1", "10.0.0.1:65535", "[::1]:7000"]) {
     validateAddress("address", address);
+  }
+});
+
+Deno.test("leaseReads needs an election timeout that leaves time for a lease, and a drift that is one (rule C8)", () => {
+  const leased = { ...cluster, leaseReads: true };
+  assert.throws(
+    () => resolveClusterConfig({ ...leased, electionTimeoutTicks: 4 }),
+    /5 at least/,
+  );
+  for (const maxClockDriftPpm of [0, 100_001, 0.5]) {
+    assert.throws(
+      () => resolveClusterConfig({ ...leased, maxClockDriftPpm }),
+      RangeError,
+    );
   }
 });

@@ -115,3 +115,19 @@ Deno.test("A vote request during a lease changes nothing, not even the term (rul
   assert.equal(node.core.isLeader(), true);
   assert.equal(node.core.ignoredMessages().leased, 1);
 });
+
+Deno.test("A node that was admitted to a new cluster campaigns within one election timeout, not twice that (rule I2)", () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const cluster = new CoreCluster({
+      nodeIds: [1, 2, 3],
+      seed,
+      isDown: true,
+    });
+    cluster.start(1, { mayVote: false });
+    cluster.tick(1, 100);
+    assert.equal(cluster.core(1).role, "follower");
+    cluster.act(1, (core) => core.admit());
+    cluster.tick(1, 10);
+    assert.equal(cluster.core(1).role, "preCandidate", `seed ${seed}`);
+  }
+});
