@@ -106,6 +106,21 @@ export class Applier {
     return this.#pauses > 0;
   }
 
+  /** Such a state machine begins with nothing. */
+  get isAhead(): boolean {
+    return false;
+  }
+
+  /** Of no use to such a state machine. */
+  get given(): number {
+    return 0;
+  }
+
+  /** Whether the state machine holds what is applied, and nothing else. */
+  get isSettled(): boolean {
+    return true;
+  }
+
   /** Takes the next range; the core hands out one at a time. */
   take(range: CommittedRange): void {
     assert(this.#range === undefined, "one committed range at a time");

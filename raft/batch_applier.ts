@@ -12,7 +12,7 @@ import { EntryCursor, type SessionFields } from "./entries.ts";
 import type { Counters } from "./metrics/counters.ts";
 import type { Clock } from "./ports.ts";
 import type { ProposalTable } from "./proposals.ts";
-import type { ProposalGroup } from "./requests.ts";
+import type { Settle } from "./requests.ts";
 import type { SessionOutcome, SessionTable } from "./sessions.ts";
 import { notAResult } from "./state_machine.ts";
 import type {
@@ -26,12 +26,21 @@ import type {
 const maxEntries = 1_024;
 const maxBytes = 1024 * 1024;
 
-/** Who waits for the result of an entry. */
+/** Where an entry that the state machine is given stands, and who proposed it. */
 interface Receiver {
-  readonly group: ProposalGroup | undefined;
   readonly index: number;
   readonly proposer: number;
   readonly counter: number;
+}
+
+/** A batch, or the part of one, in a step. */
+interface Part {
+  readonly batch: EntryBatch;
+  readonly receivers: Receiver[];
+  /** Index of its last entry in the step. */
+  lastIndex: number;
+  /** Whether the step comes to the end of it, or as far as it is committed. */
+  isEnd: boolean;
 }
 
 /**
@@ -40,16 +49,9 @@ interface Receiver {
  */
 interface Step {
   readonly entries: Entry[];
-  readonly receivers: Receiver[];
+  readonly parts: Part[];
   /** Of the only entry. */
   session: SessionFields | undefined;
-  /** Batches that end with this step. */
-  readonly ended: {
-    readonly batch: EntryBatch;
-    readonly group: ProposalGroup | undefined;
-  }[];
-  /** Batches whose rest is not committed yet. */
-  readonly cut: EntryBatch[];
   change:
     | {
       readonly command: Uint8Array;
@@ -58,8 +60,6 @@ interface Step {
       readonly counter: number;
     }
     | undefined;
-  lastIndex: number;
-  term: number;
 }
 
 /** What a {@link BatchApplier} needs of its node, beside what every applier does. */
@@ -88,6 +88,8 @@ export class BatchApplier {
   readonly #owner: BatchApplierOwner;
   /** Entries up to here are in the state machine already. */
   #opened: number;
+  /** The last entry that the state machine was given. */
+  given: number;
   #range: CommittedRange | undefined;
   #position = 0;
   #cursor: EntryCursor | undefined;
@@ -123,6 +125,7 @@ export class BatchApplier {
     this.#counters = options.counters;
     this.sessions = options.sessions;
     this.#opened = options.opened;
+    this.given = options.opened;
     this.applied = options.start.index;
     this.appliedTerm = options.start.term;
     this.#taken = this.applied;
@@ -137,6 +140,16 @@ export class BatchApplier {
   /** Whether applying is held up by a snapshot. */
   get isPaused(): boolean {
     return this.#pauses > 0;
+  }
+
+  /** Whether the state machine has applied entries that the log has not replayed yet: it is on disk, and was started again. */
+  get isAhead(): boolean {
+    return this.applied < this.#opened;
+  }
+
+  /** Whether the state machine holds what is applied, and nothing else. */
+  get isSettled(): boolean {
+    return this.#updating === undefined && !this.isAhead;
   }
 
   /** Takes the next range; the core hands out one at a time. */
@@ -158,8 +171,9 @@ export class BatchApplier {
     while (this.hasWork && !this.#isStopped) {
       const step = this.#nextStep(this.#range!);
       const known = this.#knownOutcome(step);
-      if (known !== undefined) this.#finishSession(step, known);
-      else {
+      if (known !== undefined) {
+        this.#conclude(step, (settle) => settleOutcome(settle, known));
+      } else {
         const results = step.entries.length === 0
           ? []
           : this.#machine.update(step.entries);
@@ -212,7 +226,8 @@ export class BatchApplier {
     this.applied = meta.index;
     this.appliedTerm = meta.term;
     this.#taken = meta.index;
-    this.#opened = Math.max(this.#opened, meta.index);
+    this.#opened = meta.index;
+    this.given = meta.index;
   }
 
   async #await(step: Step, results: Promise<Result[]>): Promise<void> {
@@ -231,32 +246,28 @@ export class BatchApplier {
   #nextStep(range: CommittedRange): Step {
     const step: Step = {
       entries: [],
-      receivers: [],
+      parts: [],
       session: undefined,
-      ended: [],
-      cut: [],
       change: undefined,
-      lastIndex: this.applied,
-      term: this.appliedTerm,
     };
     let bytes = 0;
     for (; this.#position < range.batches.length; this.#position++) {
       const batch = range.batches[this.#position]!;
-      const group = this.#proposals.groupOf(batch);
       const cursor = this.#cursor ??= new EntryCursor(batch);
+      const part = { batch, receivers: [], lastIndex: 0, isEnd: false };
+      step.parts.push(part);
       while (
         this.#isHeld || (cursor.index < range.lastIndex && cursor.next())
       ) {
         if (cursor.index <= this.#taken) continue;
         this.#isHeld = cursor.clientId !== 0 && step.entries.length > 0;
         if (this.#isHeld) return step;
-        bytes += this.#takeEntry(step, cursor, batch.term, group);
+        bytes += this.#takeEntry(step, part, cursor);
         if (cursor.index === batch.lastIndex) break;
         if (isFull(step, bytes)) return step;
       }
       this.#cursor = undefined;
-      if (this.#taken < batch.lastIndex) step.cut.push(batch);
-      else step.ended.push({ batch, group });
+      part.isEnd = true;
       if (isFull(step, bytes)) {
         this.#position++;
         return step;
@@ -266,23 +277,17 @@ export class BatchApplier {
   }
 
   /** Adds the entry at the cursor, and returns its size. */
-  #takeEntry(
-    step: Step,
-    cursor: EntryCursor,
-    term: number,
-    group: ProposalGroup | undefined,
-  ): number {
+  #takeEntry(step: Step, part: Part, cursor: EntryCursor): number {
     const { index, kind, proposer, counter } = cursor;
     assert(index === this.#taken + 1, "entries are applied without a gap");
     this.#taken = index;
-    step.lastIndex = index;
-    step.term = term;
+    part.lastIndex = index;
     switch (kind) {
       case entryKind.application: {
         if (index <= this.#opened) return 0;
         const command = cursor.command();
-        step.entries.push(new AppliedEntry(index, term, command));
-        step.receivers.push({ group, index, proposer, counter });
+        step.entries.push(new AppliedEntry(index, part.batch.term, command));
+        part.receivers.push({ index, proposer, counter });
         if (cursor.clientId !== 0) {
           const { clientId, series, respondedTo } = cursor;
           step.session = { clientId, series, respondedTo };
@@ -315,52 +320,66 @@ export class BatchApplier {
     return { refusal: { code: "invalidSession", message, isApplied: false } };
   }
 
-  #finishSession(step: Step, outcome: SessionOutcome): void {
-    const to = step.receivers[0]!;
-    const settle = takeSettle(this.#proposals, this.#proposer, to, to.group);
-    if (settle !== undefined) settleOutcome(settle, outcome);
-    this.#conclude(step);
-  }
-
   #finish(step: Step, results: Result[]): void {
     requireResults(step.entries, results);
     if (this.#isStopped) return;
     if (step.session !== undefined) {
       const outcome = this.sessions.complete(step.session, results[0]!);
-      return this.#finishSession(step, outcome);
+      return this.#conclude(step, (settle) => settleOutcome(settle, outcome));
     }
-    for (let i = 0; i < results.length; i++) {
-      const to = step.receivers[i]!;
-      takeSettle(this.#proposals, this.#proposer, to, to.group)?.(results[i]!);
-    }
-    this.#conclude(step);
+    this.#conclude(step, (settle, at) => settle(results[at]!));
   }
 
-  /** The entries of a step are applied. */
-  #conclude(step: Step): void {
-    if (this.#isOvertaken) return; // The core knows of the snapshot already, and of its members.
+  /** The entries of a step are applied: tells who waits, and the core. `tell` is given the place of the entry. */
+  #conclude(
+    step: Step,
+    tell: (settle: Settle<Result>, at: number) => void,
+  ): void {
     const proposals = this.#proposals;
-    const { change } = step;
-    if (change !== undefined) {
-      this.#owner.applyChange(change.command, change.index, change);
-    }
     const before = this.applied;
-    this.applied = step.lastIndex;
-    this.appliedTerm = step.term;
-    for (const { batch, group } of step.ended) {
+    this.given = Math.max(this.given, step.entries.at(-1)?.index ?? 0);
+    let at = 0;
+    for (const part of step.parts) {
+      const { batch } = part;
+      // One batch after the other: who waits for an earlier one must have been told.
+      const group = proposals.groupOf(batch);
+      for (const receiver of part.receivers) {
+        const settle = takeSettle(proposals, this.#proposer, receiver, group);
+        if (settle !== undefined) tell(settle, at);
+        at++;
+      }
+      if (this.#isOvertaken) continue; // The core knows of the snapshot already, and of its members.
+      this.#applyChange(step, part);
+      if (part.lastIndex > 0) {
+        this.applied = part.lastIndex;
+        this.appliedTerm = batch.term;
+      }
+      if (!part.isEnd) continue;
       this.#owner.batchApplied(batch);
-      if (group !== undefined) proposals.finished(group);
+      if (group !== undefined && this.applied >= batch.lastIndex) {
+        proposals.finished(group);
+      }
     }
-    for (const batch of step.cut) this.#owner.batchApplied(batch);
-    const isDone = this.applied >= (this.#range?.lastIndex ?? 0);
-    if (isDone) this.#range = undefined;
-    if (this.#counters !== undefined) {
-      this.#counters.entriesApplied += this.applied - before;
-      const tookMs = this.#clock.now() - this.#takenAt;
-      if (isDone) this.#counters.apply.record(tookMs);
-    }
+    if (this.#isOvertaken) return;
+    this.#count(before);
     if (this.#isStopped) return; // A membership change removed this node.
     this.#owner.appliedTo(this.applied);
+  }
+
+  /** Applies the membership change of a step with the part that it is in: the last entry of both. */
+  #applyChange({ change }: Step, part: Part): void {
+    if (change === undefined || change.index !== part.lastIndex) return;
+    this.#owner.applyChange(change.command, change.index, change);
+  }
+
+  /** Notes how far it came, and whether the range is done. */
+  #count(before: number): void {
+    const isDone = this.applied >= (this.#range?.lastIndex ?? 0);
+    if (isDone) this.#range = undefined;
+    if (this.#counters === undefined) return;
+    this.#counters.entriesApplied += this.applied - before;
+    const tookMs = this.#clock.now() - this.#takenAt;
+    if (isDone) this.#counters.apply.record(tookMs);
   }
 }
 

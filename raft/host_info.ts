@@ -108,7 +108,9 @@ export function clusterStatus(node: Node): ClusterStatus {
     isQuiet: peer.isQuiet,
     membership: peer.membership(),
     ...(node.refusal === undefined ? {} : { failure: node.refusal.message }),
-    ...(node.refusal === undefined && !applier.isPaused ? stateHash(node) : {}),
+    ...(node.refusal === undefined && !applier.isPaused && applier.isSettled
+      ? stateHash(node)
+      : {}),
   };
 }
 

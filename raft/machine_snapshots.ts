@@ -1,6 +1,7 @@
 /** How a snapshot of each kind of state machine is begun: where it stands, what it holds, and who writes it. */
 import type { SnapshotTraits } from "../storage/snapshot_format.ts";
 import type { SnapshotMaking } from "../storage/snapshots.ts";
+import { assert } from "./core/assert.ts";
 import type { AnyApplier } from "./batch_applier.ts";
 import type { Peer } from "./core/peer.ts";
 import type { SnapshotMeta } from "./core/types.ts";
@@ -95,12 +96,17 @@ function placeOf(
   isDummy: boolean,
 ): Omit<BegunSnapshot, "write"> {
   const { machine, applier, peer, isPacked, generation, fingerprint } = source;
+  assert(
+    purpose === "kept" || !applier.isAhead,
+    "a whole state must be that of its index",
+  );
   const kind = kindOf(machine);
   const traits: SnapshotTraits = {
     kind,
     isDummy,
     isImported: false,
     generation,
+    machineIndex: kind === "onDisk" ? applier.given : 0,
     fingerprint,
   };
   // What a regular state machine keeps for itself needs no more than version 1.

@@ -47,12 +47,16 @@ export async function startMachine(
   }
   const file = store.open(clusterId, nodeId, meta.index);
   try {
-    const { isDummy, isImported } = file.traits;
+    const { isDummy, isImported, machineIndex } = file.traits;
     // What an import replaces may be ahead, of a history that is given up.
     if (!isImported) checkNotAhead(log, opened);
-    const isNeeded = isImported || opened < meta.index;
+    // Behind the last entry that it was given, a state machine on disk need not have any.
+    const isNeeded = machine.kind !== "onDisk" || isImported ||
+      opened < (isDummy ? machineIndex : meta.index);
     if (!isNeeded) return nothing;
-    if (isDummy && machine.kind === "onDisk") throw lostState(log, opened);
+    if (isDummy && machine.kind === "onDisk") {
+      throw lostState(log, opened, machineIndex);
+    }
     const sessions = await recoverMachine(node, file);
     return { opened: meta.index, sessions };
   } finally {
@@ -123,13 +127,16 @@ function checkNotAhead(log: NodeLog, opened: number): void {
   );
 }
 
-function lostState(log: NodeLog, opened: number): RaftError {
+function lostState(
+  log: NodeLog,
+  opened: number,
+  machineIndex: number,
+): RaftError {
   const { clusterId, nodeId } = log;
-  const index = log.snapshot()?.index ?? 0;
   return new RaftError(
     "corruption",
-    `Cannot start node ${nodeId} of cluster ${clusterId}: its state machine has applied index ${opened}, and its log ` +
-      `begins behind ${index}: what the state machine had made durable is lost; bring its files back, or remove the ` +
-      `node and add a new id`,
+    `Cannot start node ${nodeId} of cluster ${clusterId}: its state machine has applied index ${opened}, and had made ` +
+      `index ${machineIndex} durable, which the log no longer has: its files were lost, or are old; bring them back, ` +
+      `or remove the node and add a new id`,
   );
 }

@@ -484,6 +484,8 @@ export class NodeSnapshots {
     const node = this.#node;
     if (this.isRestoring || node.failure !== undefined) return undefined;
     const { machine, applier, peer, config } = node;
+    // The state is that of a later index, until the log was replayed up to there.
+    if (purpose === "whole" && applier.isAhead) return undefined;
     const { generation, fingerprint } = node.bootstrap();
     try {
       return await beginSnapshot({

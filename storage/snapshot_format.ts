@@ -18,9 +18,13 @@
  *   40  kind         (1B)  of the state machine: 0 regular, 1 concurrent, 2 on disk
  *   41  flags        (1B)  bit 0 dummy: there is no state, the state machine has it on its own disk
  *                          bit 1 imported: the state replaces whatever the state machine has on its own disk
+ *                          bit 2 a machine index follows the fingerprint
  *   42  zero         (2B)
  *   44  generation   (8B)  of the cluster (rule I3), 0 if it is not said
  *   52  fingerprint        of the cluster's initial members: length (2B) and UTF-8, at most 64 bytes
+ *   ..  machine index (8B) with bit 2, of a state machine on disk: the last entry that it was given, at or before the
+ *                          index (what follows were no commands), or behind it if it had applied more than the log had
+ *                          replayed
  *   ..  membership, crc32  as before
  * blocks of version 1, any number
  *    0  length       (4B)  of the data, 1 to 262,144
@@ -73,6 +77,7 @@ const headerFixedBytes2 = 54;
 const maxFingerprintBytes = 64;
 const flagDummy = 1;
 const flagImported = 2;
+const flagMachineIndex = 4;
 /** A membership holds at most a few dozen members, and eight bytes for each that ever was removed. */
 const maxHeaderBytes = 1024 * 1024;
 const magic = Uint8Array.from(
@@ -92,6 +97,8 @@ export interface SnapshotTraits {
   readonly isImported: boolean;
   /** Generation of the cluster (rule I3), 0 if it is not said. */
   readonly generation: number;
+  /** Of a state machine on disk: the last entry that it was given. 0 otherwise. */
+  readonly machineIndex: number;
   /** Digest of the cluster's initial members, `""` if it is not said. */
   readonly fingerprint: string;
 }
@@ -102,6 +109,7 @@ export const plainTraits: SnapshotTraits = {
   isDummy: false,
   isImported: false,
   generation: 0,
+  machineIndex: 0,
   fingerprint: "",
 };
 
@@ -164,7 +172,8 @@ export function encodeSnapshotHeader(
   );
   const membershipAt = traits === undefined
     ? headerFixedBytes
-    : headerFixedBytes2 + fingerprint.length;
+    : headerFixedBytes2 + fingerprint.length +
+      (traits.machineIndex === 0 ? 0 : 8);
   const bytes = new Uint8Array(membershipAt + membership.length + 4);
   assert(bytes.length <= maxHeaderBytes, "a snapshot's header must fit");
   const view = viewOf(bytes);
@@ -178,10 +187,14 @@ export function encodeSnapshotHeader(
     view.setUint32(8, snapshotFormatVersion2, true);
     bytes[40] = machineKinds.indexOf(traits.kind);
     bytes[41] = (traits.isDummy ? flagDummy : 0) |
-      (traits.isImported ? flagImported : 0);
+      (traits.isImported ? flagImported : 0) |
+      (traits.machineIndex === 0 ? 0 : flagMachineIndex);
     setUint64(view, 44, traits.generation);
     view.setUint16(52, fingerprint.length, true);
     bytes.set(fingerprint, headerFixedBytes2);
+    if (traits.machineIndex !== 0) {
+      setUint64(view, membershipAt - 8, traits.machineIndex);
+    }
   }
   bytes.set(membership, membershipAt);
   const end = bytes.length - 4;
@@ -428,7 +441,8 @@ export class SnapshotParser {
       : readTraits(bytes.subarray(0, end));
     const membershipAt = traits === undefined
       ? headerFixedBytes
-      : headerFixedBytes2 + view.getUint16(52, true);
+      : headerFixedBytes2 + view.getUint16(52, true) +
+        (traits.machineIndex === 0 ? 0 : 8);
     const membership = decodeMembership(bytes.subarray(membershipAt, end));
     const isInRange = [clusterId, index, term].every((value) =>
       Number.isSafeInteger(value) && value >= 1
@@ -526,15 +540,22 @@ function readTraits(bytes: Uint8Array): SnapshotTraits | undefined {
   const generation = getUint64(view, 44);
   const length = view.getUint16(52, true);
   const end = headerFixedBytes2 + length;
-  const isGood = (flags & ~(flagDummy | flagImported)) === 0 &&
+  const known = flagDummy | flagImported | flagMachineIndex;
+  const hasMachineIndex = (flags & flagMachineIndex) !== 0;
+  if (end + (hasMachineIndex ? 8 : 0) > bytes.length) return undefined;
+  const machineIndex = hasMachineIndex ? getUint64(view, end) : 0;
+  const isGood = (flags & ~known) === 0 &&
+    hasMachineIndex === machineIndex > 0 &&
     view.getUint16(42, true) === 0 && Number.isSafeInteger(generation) &&
-    length <= maxFingerprintBytes && end <= bytes.length;
+    Number.isSafeInteger(machineIndex) &&
+    length <= maxFingerprintBytes;
   if (kind === undefined || !isGood) return undefined;
   return {
     kind,
     isDummy: (flags & flagDummy) !== 0,
     isImported: (flags & flagImported) !== 0,
     generation,
+    machineIndex,
     fingerprint: new TextDecoder().decode(
       bytes.subarray(headerFixedBytes2, end),
     ),

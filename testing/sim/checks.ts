@@ -71,6 +71,11 @@ export class Checks implements MachineObserver {
   }
 
   /** See {@link MachineObserver}. */
+  onState(node: ObservedNode, hash: bigint): void {
+    this.record(node.clusterId).snapshotState(node, hash);
+  }
+
+  /** See {@link MachineObserver}. */
   onForeign(node: ObservedNode, entry: Entry): void {
     this.fail(
       new SimulationFailure(

@@ -33,6 +33,11 @@ export class ClusterRecord {
   readonly #leaders = new Map<number, { nodeId: number; seenBy: string }>();
   /** Hashes by the last index applied: sessions change with entries that are no commands. */
   readonly #states = new Map<number, { hash: bigint; seenBy: string }>();
+  /** Hashes of the state machines alone, by commands applied, as snapshots have them. */
+  readonly #snapshotStates = new Map<
+    number,
+    { hash: bigint; seenBy: string }
+  >();
   /** The operation of each session that was applied last. */
   readonly #sessions = new Map<number, number>();
   #highestTerm = 0;
@@ -157,6 +162,23 @@ export class ClusterRecord {
           hash.toString(16)
         }, ` +
           `${known.seenBy} had ${known.hash.toString(16)}`,
+      );
+    }
+  }
+
+  /** The state that goes into a snapshot, or came from one: it must be that of its place, whoever wrote it. */
+  snapshotState(node: ObservedNode, hash: bigint): void {
+    const known = this.#snapshotStates.get(node.position);
+    if (known === undefined) {
+      const seenBy = node.incarnation;
+      this.#snapshotStates.set(node.position, { hash, seenBy });
+    } else if (known.hash !== hash) {
+      this.#failed(
+        "states equal",
+        `a snapshot of ${node.position} commands has the hash ${
+          hash.toString(16)
+        } at ${node.incarnation}, and ` +
+          `${known.hash.toString(16)} at ${known.seenBy}`,
       );
     }
   }

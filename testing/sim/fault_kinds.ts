@@ -403,9 +403,18 @@ export const faultKinds: readonly FaultKind[] = [
       if (!target.isUp || !target.startedClusters.has(clusterId)) {
         return "notNow";
       }
-      target.run((host) =>
-        world.expectRefusals(host.takeSnapshot(clusterId, { timeoutMs: 2_000 }))
-      );
+      const wait = { timeoutMs: 2_000 };
+      const how = random.pick(["take", "take", "short", "export", "compact"]);
+      target.run((host) => {
+        const work = how === "take"
+          ? host.takeSnapshot(clusterId, wait)
+          : how === "short"
+          ? host.takeSnapshot(clusterId, { ...wait, compactionOverhead: 0 })
+          : how === "export"
+          ? host.exportSnapshot(clusterId, "/exported", wait)
+          : host.compactLog(clusterId, wait);
+        world.expectRefusals(work);
+      });
       return "over";
     },
   },

@@ -7,10 +7,14 @@ import { RaftError } from "../../raft/errors.ts";
 import { NodeHost } from "../../raft/nodehost.ts";
 import type { HostInfo } from "../../raft/host_info.ts";
 import type { Logger } from "../../raft/ports.ts";
+import type { AnyStateMachine } from "../../raft/state_machine.ts";
 import { eventKind, HostClock } from "./clock.ts";
 import type { Scope } from "./clock.ts";
 import type { SimDisk } from "./disk.ts";
 import { SimulationFailure } from "./failure.ts";
+import { simCompression } from "./compression.ts";
+import { ObservedConcurrent, ObservedOnDisk } from "./observed_kinds.ts";
+import type { StateDisk } from "./observed_kinds.ts";
 import { ObservedMachine } from "./observed_machine.ts";
 import type { ClusterPlan } from "./plan.ts";
 import type { SimRandom } from "./random.ts";
@@ -41,6 +45,8 @@ export class Machine {
   readonly placements = new Map<number, Placement>();
   /** The state machines of the process, by cluster. */
   readonly machines = new Map<number, ObservedMachine>();
+  /** What state machines on disk have there, by cluster and node: it stays when the process ends. */
+  readonly #stateDisks = new Map<string, StateDisk>();
   /** Clusters whose node was started in this process. */
   readonly startedClusters = new Set<number>();
   /** Called when the process ends, with what it had not answered. */
@@ -219,7 +225,12 @@ export class Machine {
       tickMs: plan.tickMs,
       segmentBytes: plan.segmentBytes,
       logger: this.#logger(),
+      ...(plan.snapshotBytesPerSecond === undefined ? {} : {
+        maxSnapshotSendBytesPerSecond: plan.snapshotBytesPerSecond,
+        maxSnapshotReceiveBytesPerSecond: plan.snapshotBytesPerSecond,
+      }),
     }, {
+      compression: simCompression,
       fileSystem: this.disk.fileSystem,
       network: network.host(this.index, scope),
       clock: this.clock!,
@@ -265,15 +276,8 @@ export class Machine {
       compactionOverhead: cluster.compactionOverhead,
       maxSessions: cluster.maxSessions,
       maxInMemLogBytes: cluster.maxInMemLogBytes,
-      stateMachine: (node) => {
-        const machine = new ObservedMachine(
-          this.#world.application.stateMachine(node),
-          this.#world.checks,
-          { ...node, incarnation: this.label },
-        );
-        this.machines.set(clusterId, machine);
-        return machine;
-      },
+      snapshotCompression: cluster.snapshotCompression,
+      stateMachine: (node) => this.#stateMachine(cluster, node),
     });
     const status = host.info().clusters.find((one) =>
       one.clusterId === clusterId
@@ -282,6 +286,28 @@ export class Machine {
     if (this.placements.get(clusterId) === placement) {
       this.startedClusters.add(clusterId);
     }
+  }
+
+  #stateMachine(
+    { clusterId, machineKind }: ClusterPlan,
+    node: { clusterId: number; nodeId: number },
+  ): AnyStateMachine {
+    const machine = new ObservedMachine(
+      this.#world.application.stateMachine(node),
+      this.#world.checks,
+      { ...node, incarnation: this.label },
+    );
+    this.machines.set(clusterId, machine);
+    if (machineKind === "regular") return machine;
+    const random = this.#random.fork(`whims${clusterId}.${this.#incarnation}`);
+    const whims = { clock: this.clock!, random };
+    if (machineKind === "concurrent") {
+      return new ObservedConcurrent(machine, whims);
+    }
+    const key = `${clusterId}-${node.nodeId}`;
+    const disk = this.#stateDisks.get(key) ?? { synced: undefined };
+    this.#stateDisks.set(key, disk);
+    return new ObservedOnDisk(machine, disk, whims);
   }
 
   #startFailed(scope: Scope, error: unknown): void {

@@ -40,6 +40,8 @@ export interface MachineObserver {
   onResult(node: ObservedNode, result: Result): void;
   /** A node has replaced its state by a snapshot's. */
   onRecover(node: ObservedNode): void;
+  /** The state as of `node.position` goes into a snapshot, or came from one. */
+  onState(node: ObservedNode, hash: bigint): void;
   /** A command is not one that a client made, or belongs to another cluster. */
   onForeign(node: ObservedNode, entry: Entry): void;
 }
@@ -123,6 +125,7 @@ export class ObservedMachine implements StateMachine {
     const view = new DataView(header.buffer);
     setUint64(view, 0, this.node.position);
     setUint64(view, 8, this.node.lastIndex);
+    if (this.hash !== undefined) this.#observer.onState(this.node, this.hash());
     await writer.write(header);
     await this.#inner.saveSnapshot(writer);
   }
@@ -165,6 +168,7 @@ export class ObservedMachine implements StateMachine {
     this.node.position = getUint64(view, 0);
     this.node.lastIndex = getUint64(view, 8);
     this.#observer.onRecover(this.node);
+    if (this.hash !== undefined) this.#observer.onState(this.node, this.hash());
   }
 
   /** See {@link StateMachine}. */

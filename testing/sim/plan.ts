@@ -21,6 +21,9 @@ export interface ClusterPlan {
   readonly maxInMemLogBytes: number;
   /** Whether its leader answers reads by its lease. */
   readonly leaseReads: boolean;
+  /** Of which kind its state machines are. */
+  readonly machineKind: "regular" | "concurrent" | "onDisk";
+  readonly snapshotCompression: boolean;
 }
 
 /** What clients do. */
@@ -65,6 +68,8 @@ export interface SimPlan {
   readonly disk: DiskTraits;
   readonly clocks: readonly ClockTraits[];
   readonly shortWrites: number;
+  /** Limit for snapshots that are sent, and for those received; undefined for none. */
+  readonly snapshotBytesPerSecond: number | undefined;
   readonly workload: WorkloadPlan;
   readonly faults: FaultPlan;
   /** Simulated microseconds of harm, at least: time in which faults are being injected, rests left out. */
@@ -115,6 +120,9 @@ export function planOf(seed: number, options: PlanOptions = {}): SimPlan {
       turnUs: random.pick([0, 20, 300]),
     })),
     shortWrites: random.pick([0, 0, 0.05]),
+    snapshotBytesPerSecond: new SimRandom(seed, "bandwidth").chance(0.3)
+      ? 256 * 1024
+      : undefined,
     workload: drawWorkload(random, mayBeQuiet, sessions),
     faults: drawFaults(random, options.faults),
     harmUs: (options.harmSeconds ?? 60) * 1_000_000,
@@ -129,6 +137,7 @@ function drawClusters(
   sessions: SimRandom,
 ): ClusterPlan[] {
   const options = new SimRandom(seed, "cluster options");
+  const kinds = new SimRandom(seed, "kinds of state machines");
   const count = random.pick([1, 1, 2, 3]);
   return Array.from({ length: count }, (_, i) => {
     const size = machineCount === 5 && random.chance(0.5) ? 5 : 3;
@@ -146,6 +155,10 @@ function drawClusters(
       maxSessions: sessions.pick([2, 3, 4_096, 4_096]),
       maxInMemLogBytes: sessions.pick([256 * 1024, 64 * 1024 * 1024]),
       leaseReads: options.chance(0.5),
+      machineKind: kinds.pick(
+        ["regular", "regular", "concurrent", "onDisk"] as const,
+      ),
+      snapshotCompression: kinds.chance(0.3),
     };
   });
 }

@@ -22,6 +22,7 @@ export class SessionClients {
   /** Attempts beyond the first, for the report. */
   retryCount = 0;
   readonly #clientCount: number;
+  readonly #clusters: SimPlan["clusters"];
   readonly #random: SimRandom;
   readonly #sessions = new Map<string, Session>();
   readonly #attempts = new Map<Operation, number>();
@@ -29,12 +30,16 @@ export class SessionClients {
   /** The first so many clients of the plan use sessions. */
   constructor(plan: SimPlan, random: SimRandom) {
     this.#clientCount = plan.workload.sessionClientCount;
+    this.#clusters = plan.clusters;
     this.#random = random;
   }
 
-  /** Whether a client proposes in sessions. */
-  uses(client: number): boolean {
-    return client >= 1 && client <= this.#clientCount;
+  /** Whether a client proposes in sessions; with state machines on disk nobody does. */
+  uses(client: number, clusterId: number): boolean {
+    return client >= 1 && client <= this.#clientCount &&
+      this.#clusters.some((cluster) =>
+        cluster.clusterId === clusterId && cluster.machineKind !== "onDisk"
+      );
   }
 
   /** Proposes the operation's command, or proposes it again if nobody knows what became of it. */

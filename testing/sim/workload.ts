@@ -217,7 +217,8 @@ export class Workload {
   ): void {
     const { client, clusterId, kind, timeoutMs } = wish;
     const { input } = operation;
-    const isInSession = kind === "write" && this.sessions.uses(client);
+    const isInSession = kind === "write" &&
+      this.sessions.uses(client, clusterId);
     // Opening a session and the proposal have that long each.
     const callMs = isInSession ? 2 * timeoutMs : timeoutMs;
     const call: Call = {

@@ -227,6 +227,7 @@ export const diskTargets: readonly AnyTarget[] = [
           kind: fc.constantFrom(...machineKinds),
           isDummy: fc.boolean(),
           isImported: fc.boolean(),
+          machineIndex: fc.nat(),
           generation: integer,
           fingerprint: shortText,
         }),

@@ -69,6 +69,29 @@ Deno.test("A state machine that takes its time holds up neither other clusters n
   assert.equal((await next).value, 8);
 });
 
+Deno.test("What was proposed in many turns while an update took its time is applied in one, and each proposer is told (rule R1)", async () => {
+  const { hosts, machines } = await started(1);
+  await using _ = hosts;
+  const host = hosts.host(1);
+  const gate = Promise.withResolvers<void>();
+  machines[0]!.gate = gate.promise;
+  const proposed = [host.propose(1, Uint8Array.of(1))];
+  await until("update", () => machines[0]!.isUpdating);
+  const commit = () => host.info().clusters[0]!.commit;
+  for (let i = 0; i < 20; i++) {
+    const before = commit();
+    proposed.push(host.propose(1, Uint8Array.of(1)));
+    await until("commit", () => commit() > before);
+  }
+  machines[0]!.gate = undefined;
+  gate.resolve();
+  const results = await Promise.all(proposed);
+  assert.deepEqual(
+    results.map((result) => result.value),
+    Array.from({ length: 21 }, (_, i) => i + 1),
+  );
+});
+
 Deno.test("A snapshot of a concurrent state machine is saved while updates go on, and holds the state of its index", async () => {
   const { hosts, machines } = await started(1);
   await using _ = hosts;

@@ -24,6 +24,7 @@ const traits: SnapshotTraits = {
   isDummy: false,
   isImported: true,
   generation: 5,
+  machineIndex: 98,
   fingerprint: "0123456789abcdef",
 };
 
