@@ -1,0 +1,3 @@
+/** What the example needs from outside. */
+export { DatabaseSync } from "node:sqlite";
+export { parseArgs } from "node:util";
