@@ -421,7 +421,9 @@ Deno.test("After a restart the node started last is started by itself, not a rem
   while (hosts.host(3).info().clusters[0]?.failure === undefined) {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  await hosts.host(1).addNode(1, { nodeId: 4, address: hosts.address(3) });
+  await hosts.host(1).addNode(1, { nodeId: 4, address: hosts.address(3) }, {
+    timeoutMs: 60_000, // However busy the machine is.
+  });
   await hosts.host(3).startCluster(
     hosts.cluster(4, 0, { ...config, join: true }),
   );
