@@ -1,6 +1,8 @@
 import { assert } from "../deps.ts";
+import { denoPorts } from "../../raft/deno_ports.ts";
 import { isRetryable, RaftError } from "../../raft/errors.ts";
 import type { RaftErrorCode } from "../../raft/errors.ts";
+import { importSnapshot } from "../../raft/import_snapshot.ts";
 import type { Entry, Result } from "../../raft/state_machine.ts";
 import { Counter, Hosts, until } from "../support/hosts.ts";
 
@@ -251,4 +253,39 @@ Deno.test("NodeHost says that a result is too big for a session, and that the co
   machine.total = 0;
   const { data } = await host.propose(1, five);
   assert.equal(data?.length, 64 * 1024 + 1);
+});
+
+Deno.test("An import voids the sessions of the generation before, and those opened since last (rules R2, I3)", async () => {
+  await using hosts = await Hosts.started(1);
+  const session = await hosts.host(1).openSession(1);
+  await hosts.host(1).propose(session, five);
+  const { path } = await hosts.host(1).exportSnapshot(1, "/backup");
+  // The cluster is set back to before this one, so nobody could tell a duplicate of it.
+  await hosts.host(1).propose(session, five);
+  await hosts.close(1);
+  await importSnapshot({
+    dir: "/data",
+    raftAddress: hosts.address(1),
+    nodeId: 1,
+    segmentBytes: 1024 * 1024,
+    path,
+    members: { 1: hosts.address(1) },
+  }, { ...denoPorts(), fileSystem: hosts.disk(1) });
+  const start = async () => {
+    const host = await hosts.open(1);
+    await host.startCluster(hosts.cluster(1, 1));
+    await host.waitReady(1);
+    return host;
+  };
+  const host = await start();
+  assert.equal(await host.read(1, "total"), 5);
+  await assert.rejects(
+    host.propose(session, five),
+    failsWith("invalidSession"),
+  );
+  const next = await host.openSession(1);
+  assert.deepEqual(await host.propose(next, five), { value: 10 });
+  await host.takeSnapshot(1);
+  await hosts.close(1);
+  assert.deepEqual(await (await start()).propose(next, five), { value: 15 });
 });
