@@ -228,8 +228,6 @@ function membersOf(
     .sort((a, b) => a[0] - b[0]);
 }
 
-/** A witness needs no name to be started again by itself; that it has one says that it is to be. */
-function nameOf({ stateMachine, witness }: ResolvedClusterConfig): string {
-  if (witness) return "witness";
+function nameOf({ stateMachine }: ResolvedClusterConfig): string {
   return typeof stateMachine === "string" ? stateMachine : "";
 }

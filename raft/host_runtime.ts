@@ -361,11 +361,11 @@ export class HostRuntime {
       // Of several nodes of a cluster, only the one started last has kept its name.
       const bootstrap = this.#wal!.node(clusterId, nodeId).bootstrap();
       if (bootstrap === undefined) continue;
-      const name = bootstrap.stateMachineName;
-      const isPossible = bootstrap.witness === true
-        ? name !== ""
-        : Object.hasOwn(this.config.stateMachines, name);
-      if (!isPossible) continue;
+      if (
+        !Object.hasOwn(this.config.stateMachines, bootstrap.stateMachineName)
+      ) {
+        continue;
+      }
       try {
         await this.start({
           ...configOf({ clusterId, nodeId }, bootstrap),

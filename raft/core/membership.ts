@@ -17,7 +17,7 @@ import {
   memberOf,
   votingMembers,
 } from "./members.ts";
-import { encodeConfigChange } from "./membership_format.ts";
+import { decodeConfigChange, encodeConfigChange } from "./membership_format.ts";
 import { quorumSize } from "./quorum.ts";
 import type { Raft, Refusal } from "./raft.ts";
 import type { ConfigChange, EntryBatch, Member, Membership } from "./types.ts";
@@ -215,6 +215,33 @@ export function proposeChange(
     raft.ownRemovalIndex = batch.firstIndex;
   }
   return batch;
+}
+
+/**
+ * Where a leader that has just been elected finds its own removal in its log, not applied yet: its last term's, or an
+ * earlier leader's. 0 if there is none.
+ */
+export function findOwnRemoval(raft: Raft): number {
+  let found = 0;
+  for (const index of raft.log.unappliedChanges()) {
+    const run = raft.log.run({ index, limit: index, maxBytes: 1 });
+    const change = run === undefined
+      ? undefined
+      : changeIn(run.batches[0] as EntryBatch);
+    if (change?.type === "removeNode" && change.nodeId === raft.nodeId) {
+      found = index;
+    }
+  }
+  return found;
+}
+
+/** The change that a batch is. */
+function changeIn(batch: EntryBatch): ConfigChange | undefined {
+  const { bytes } = batch;
+  const kind = bytes[batchHeaderBytes] as number;
+  let at = batchHeaderBytes + entryHeaderBytes;
+  if ((kind & entryHasProposerKey) !== 0) at += proposerKeyBytes;
+  return decodeConfigChange(bytes.subarray(at));
 }
 
 /** Whether a quorum of the voters after the change was heard within an election timeout. */

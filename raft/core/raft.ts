@@ -20,6 +20,7 @@ import { emptyBatch } from "./entry_batch.ts";
 import { memberKindOf, votingMembers } from "./members.ts";
 import { Lease } from "./lease.ts";
 import { RaftLog } from "./log.ts";
+import { findOwnRemoval } from "./membership.ts";
 import { Outbox } from "./outbox.ts";
 import { Progress } from "./progress.ts";
 import {
@@ -473,7 +474,7 @@ export class Raft {
     self.maybeAdvance(this.log.persisted);
     // Changes of earlier terms may be in the log; whether they are need not be known if all of it is applied first.
     this.pendingChangeIndex = lastIndex;
-    this.ownRemovalIndex = 0;
+    this.ownRemovalIndex = findOwnRemoval(this);
     this.idleTicks = 0;
     this.quietOfferTicks = 0;
     this.lease.reset();

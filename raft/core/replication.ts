@@ -326,6 +326,19 @@ export function handleHeartbeatResponse(
 }
 
 /**
+ * Up to where a leader may commit that is about to be removed. Beside witnesses it could hold the only copy, and its
+ * removal with the help of their votes would leave nobody who could lead; one who stays must hold all of it (rule C9).
+ */
+function heldByOthers(raft: Raft): number {
+  let held = raft.ownRemovalIndex - 1;
+  for (let position = 0; position < raft.holderCount; position++) {
+    const member = raft.progress[position] as Progress;
+    if (member !== raft.self && member.match > held) held = member.match;
+  }
+  return held;
+}
+
+/**
  * Commits what a majority holds, and at least one that has the payloads and so could lead with it (rule C9), if it is of this term: entries of earlier terms are committed only with one of this
  * term after them (paper 5.4.2, figure 8). Tells whether the commit index moved.
  */
@@ -336,6 +349,9 @@ export function maybeCommit(raft: Raft): boolean {
     const { match } = progress[position] as Progress;
     matchIndexes[position] = match;
     if (match > held && position < holderCount) held = match;
+  }
+  if (holderCount < voterCount && raft.ownRemovalIndex > raft.log.applied) {
+    held = heldByOthers(raft);
   }
   const index = Math.min(quorumValue(matchIndexes, voterCount), held);
   // The log from here on is all of this term.

@@ -26,6 +26,8 @@ export interface Placement {
   readonly nodeId: number;
   /** Added to a running cluster, rather than an initial member. */
   readonly join: boolean;
+  /** Added as a witness: it has no state machine (rule C9). */
+  readonly witness?: boolean;
 }
 
 /** What the process on a machine is doing. `stopping`: it is closing by itself. */
@@ -81,6 +83,12 @@ export class Machine {
   /** For people: machine and run. */
   get label(): string {
     return `m${this.index}.${this.#incarnation}`;
+  }
+
+  /** Whether clients can ask its node of a cluster something: a witness can do nothing for them. */
+  serves(clusterId: number): boolean {
+    return this.isUp && this.startedClusters.has(clusterId) &&
+      this.placements.get(clusterId)?.witness !== true;
   }
 
   /** How long the process has been starting. */
@@ -259,6 +267,32 @@ export class Machine {
   }
 
   async #startCluster(host: NodeHost, placement: Placement): Promise<void> {
+    const { clusterId } = placement.cluster;
+    if (placement.witness === true) await this.#startWitness(host, placement);
+    else await this.#startWithMachine(host, placement);
+    const status = host.info().clusters.find((one) =>
+      one.clusterId === clusterId
+    );
+    if (status !== undefined) this.#world.checks.nodeStarted(this, status);
+    if (this.placements.get(clusterId) === placement) {
+      this.startedClusters.add(clusterId);
+    }
+  }
+
+  async #startWitness(host: NodeHost, placement: Placement): Promise<void> {
+    const { cluster, nodeId, join } = placement;
+    await host.startCluster({
+      clusterId: cluster.clusterId,
+      nodeId,
+      join,
+      witness: true,
+      electionTimeoutTicks: cluster.electionTimeoutTicks,
+      heartbeatTicks: cluster.heartbeatTicks,
+      quiesce: cluster.quiesce,
+    });
+  }
+
+  async #startWithMachine(host: NodeHost, placement: Placement): Promise<void> {
     const { cluster, nodeId, join } = placement;
     const { clusterId } = cluster;
     await host.startCluster({
@@ -279,13 +313,6 @@ export class Machine {
       snapshotCompression: cluster.snapshotCompression,
       stateMachine: (node) => this.#stateMachine(cluster, node),
     });
-    const status = host.info().clusters.find((one) =>
-      one.clusterId === clusterId
-    );
-    if (status !== undefined) this.#world.checks.nodeStarted(this, status);
-    if (this.placements.get(clusterId) === placement) {
-      this.startedClusters.add(clusterId);
-    }
   }
 
   #stateMachine(

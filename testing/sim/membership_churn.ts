@@ -49,7 +49,9 @@ export class MembershipChurn {
       this.#world.machineOf(clusterId, nodeId) !== undefined
     );
     const possible = [
-      ...(free.length > 0 ? ["add", "observe", "replace", "replace"] : []),
+      ...(free.length > 0
+        ? ["add", "observe", "witness", "replace", "replace"]
+        : []),
       ...(mayRemove ? ["remove", "remove"] : []),
       ...(promotable.length > 0 ? ["promote", "promote"] : []),
     ];
@@ -61,6 +63,9 @@ export class MembershipChurn {
         break;
       case "observe":
         this.#add(asked, clusterId, this.#random.pick(free), "addObserver");
+        break;
+      case "witness":
+        this.#add(asked, clusterId, this.#random.pick(free), "addWitness");
         break;
       case "promote":
         this.#promote(asked, clusterId, this.#random.pick(promotable));
@@ -116,12 +121,20 @@ export class MembershipChurn {
     });
   }
 
+  /** Those of them that have a state machine. */
+  fullCarriers(clusterId: number): Machine[] {
+    return this.carriers(clusterId).filter((machine) =>
+      machine.placements.get(clusterId)?.witness !== true
+    );
+  }
+
   #add(
     asked: Machine,
     clusterId: number,
     where: Machine,
-    call: "addNode" | "addObserver",
+    call: "addNode" | "addObserver" | "addWitness",
   ): void {
+    const witness = call === "addWitness";
     const { cluster, nodeId } = this.#newNode(clusterId);
     this.#ask(
       asked,
@@ -132,7 +145,8 @@ export class MembershipChurn {
         }),
       (isPossible) => {
         // Whether or not it is known to be a member: one that is must run.
-        if (isPossible) where.startPlacement({ cluster, nodeId, join: true });
+        if (!isPossible) return;
+        where.startPlacement({ cluster, nodeId, join: true, witness });
       },
     );
   }
@@ -193,6 +207,7 @@ export class MembershipChurn {
     const { nodeId } = this.#random.pick([
       ...membership.members,
       ...membership.observers,
+      ...membership.witnesses,
     ]);
     const expectedConfigChangeIndex = membership.configChangeIndex;
     this.#condemned.add(`${clusterId}/${nodeId}`);
@@ -209,7 +224,7 @@ export class MembershipChurn {
 
   #pickCarrier(clusterId: number): Machine | undefined {
     const carriers = this.#world.machines.filter((machine) =>
-      machine.isUp && machine.startedClusters.has(clusterId)
+      machine.serves(clusterId)
     );
     return carriers.length === 0 ? undefined : this.#random.pick(carriers);
   }

@@ -58,7 +58,7 @@ export class Recovery {
     );
     for (const { clusterId } of plan.clusters) {
       await this.#settleMembership(clusterId, when);
-      for (const machine of membership.carriers(clusterId)) {
+      for (const machine of membership.fullCarriers(clusterId)) {
         await this.#probe(machine, clusterId, when);
       }
     }
@@ -70,9 +70,7 @@ export class Recovery {
     return this.#untilFine(
       `nobody tells the members of cluster ${clusterId} ${when}`,
       (done) => {
-        const carriers = machines.filter((one) =>
-          one.isUp && one.startedClusters.has(clusterId)
-        );
+        const carriers = machines.filter((one) => one.serves(clusterId));
         if (carriers.length === 0) return done(false);
         const machine = random.pick(carriers);
         const onDeath = () => done(false);
@@ -113,7 +111,7 @@ export class Recovery {
       await this.#settleMembership(clusterId, when);
     }
     const isEven = ({ clusterId }: ClusterPlan) =>
-      membership.carriers(clusterId).every((machine) =>
+      membership.fullCarriers(clusterId).every((machine) =>
         machine.machines.get(clusterId)?.node.position ===
           checks.record(clusterId).position
       );

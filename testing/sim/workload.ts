@@ -166,9 +166,7 @@ export class Workload {
   /** Half of the time the leader, else anybody who carries the cluster. */
   #chooseMachine(clusterId: number): Machine | undefined {
     const { machines, checks } = this.#world;
-    const carriers = machines.filter((one) =>
-      one.isUp && one.startedClusters.has(clusterId)
-    );
+    const carriers = machines.filter((one) => one.serves(clusterId));
     if (carriers.length === 0) return undefined;
     const { nodeId } = checks.record(clusterId).latestLeader();
     const leader = carriers.find((one) =>

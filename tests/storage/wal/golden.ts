@@ -82,7 +82,7 @@ export async function writeWitnessGoldenLog(): Promise<MemoryFileSystem> {
     ...bootstrap,
     join: true,
     initialMembers: [],
-    stateMachineName: "witness",
+    stateMachineName: "",
     witness: true,
   };
   const groups: NodeWrite[][] = [
