@@ -5,12 +5,21 @@ export function quorumSize(voterCount: number): number {
   return (voterCount >> 1) + 1;
 }
 
-/**
- * The highest value that a majority of the first `count` values has reached. Sorts those values in place
- * (descending), since callers pass a scratch array; by insertion, since there are few and they are nearly sorted.
- */
+/** The highest value that a majority of the first `count` values has reached. Sorts them, as {@link nthHighest} does. */
 export function quorumValue(values: number[], count: number): number {
-  if (count === 0) return 0;
+  return count === 0 ? 0 : nthHighest(values, count, quorumSize(count));
+}
+
+/**
+ * The highest value that `needed` of the first `count` values have reached, for 1 <= `needed` <= `count`. Sorts those
+ * values in place (descending), since callers pass a scratch array; by insertion, since there are few and they are
+ * nearly sorted.
+ */
+export function nthHighest(
+  values: number[],
+  count: number,
+  needed: number,
+): number {
   for (let sorted = 1; sorted < count; sorted++) {
     const value = values[sorted] as number;
     let at = sorted - 1;
@@ -20,7 +29,7 @@ export function quorumValue(values: number[], count: number): number {
     }
     values[at + 1] = value;
   }
-  return values[quorumSize(count) - 1] as number;
+  return values[needed - 1] as number;
 }
 
 /** How an election stands. */

@@ -120,6 +120,8 @@ export class Raft {
   voterCount = 0;
   /** How many of these, from the front, have the payloads too: the rest are witnesses (rule C9). */
   holderCount = 0;
+  /** As a leader: witnesses are told of no entry behind this (rule C9). */
+  witnessLimit = 0;
   /** The leader takes this node for a witness, and it is none: it cannot follow what it gets. */
   isTakenForWitness = false;
   /** This node's own entry in `progress`; undefined if it is not a member. */
@@ -475,6 +477,7 @@ export class Raft {
     // Changes of earlier terms may be in the log; whether they are need not be known if all of it is applied first.
     this.pendingChangeIndex = lastIndex;
     this.ownRemovalIndex = findOwnRemoval(this);
+    this.witnessLimit = 0;
     this.idleTicks = 0;
     this.quietOfferTicks = 0;
     this.lease.reset();

@@ -7,7 +7,7 @@ import { maybeTimeoutNow } from "./election.ts";
 import { renewLease } from "./lease.ts";
 import type { BatchRun } from "./log.ts";
 import type { Progress } from "./progress.ts";
-import { quorumValue } from "./quorum.ts";
+import { nthHighest, quorumSize, quorumValue } from "./quorum.ts";
 import type { Raft } from "./raft.ts";
 import { confirmReads } from "./read_index.ts";
 import { maybeSendSnapshot } from "./snapshot.ts";
@@ -51,7 +51,11 @@ function sendTo(
   pass: SendPass,
 ): void {
   const { log, config } = raft;
-  while (progress.next <= log.lastIndex) {
+  const isWitness = progress.kind === "witness";
+  const limit = isWitness
+    ? Math.min(log.lastIndex, raft.witnessLimit)
+    : log.lastIndex;
+  while (progress.next <= limit) {
     if (progress.state === "snapshot") return;
     if (progress.state === "probe" && progress.isProbeSent) return;
     if (isInflightFull(raft, progress)) break;
@@ -67,7 +71,9 @@ function sendTo(
       maybeSendSnapshot(raft, progress); // What it needs is compacted.
       return;
     }
-    const run = withPrevTerm(runFor(raft, progress, pass.run), progress);
+    const own = isWitness ? runForWitness(raft, pass.run) : pass.run;
+    if (own.batches.length === 0) break; // Its first batch goes beyond the limit.
+    const run = withPrevTerm(own, progress);
     if (run === undefined) {
       if (progress.state !== "probe") progress.becomeProbe();
       break; // An empty append finds out first how far it matches.
@@ -83,14 +89,34 @@ function sendTo(
   sendEmptyIfDue(raft, progress, pass.mayTellCommit);
 }
 
-/** What a member gets of a run: a witness the headers alone (rule C9). */
-function runFor(raft: Raft, progress: Progress, run: BatchRun): BatchRun {
-  if (progress.kind !== "witness") return run;
-  const { crc32 } = raft.config;
-  const batches = run.batches.map((batch) => withoutPayloads(batch, crc32));
+/** What a witness gets of a run: headers alone, and none beyond its limit (rule C9). */
+function runForWitness(raft: Raft, run: BatchRun): BatchRun {
+  const { witnessLimit, config } = raft;
+  const batches = run.batches
+    .filter((batch) => batch.lastIndex <= witnessLimit)
+    .map((batch) => withoutPayloads(batch, config.crc32));
   let byteCount = 0;
   for (const batch of batches) byteCount += batch.bytes.length;
-  return { ...run, batches, byteCount };
+  const lastIndex = batches.at(-1)?.lastIndex ?? run.prevLogIndex;
+  return { ...run, batches, byteCount, lastIndex };
+}
+
+/**
+ * Moves the limit of what witnesses are told (rule C9). A witness votes for nobody whose log lacks what it knows of, and
+ * cannot lead itself. So it hears of an entry only when so many voters hold it that the witnesses' word may commit it:
+ * then those who are up can elect one who has it whenever a quorum is up, as without witnesses; and what nobody holds
+ * in full on its disk, not even the leader, never stands in anybody's way.
+ */
+function raiseWitnessLimit(raft: Raft): void {
+  const { progress, voterCount, holderCount } = raft;
+  for (let position = 0; position < holderCount; position++) {
+    matchIndexes[position] = (progress[position] as Progress).match;
+  }
+  const needed = quorumSize(voterCount) - (voterCount - holderCount);
+  const limit = nthHighest(matchIndexes, holderCount, Math.max(needed, 1));
+  if (limit <= raft.witnessLimit) return;
+  raft.witnessLimit = limit;
+  raft.isSendDue = true;
 }
 
 function isInflightFull(raft: Raft, progress: Progress): boolean {
@@ -344,6 +370,7 @@ function heldByOthers(raft: Raft): number {
  */
 export function maybeCommit(raft: Raft): boolean {
   const { progress, voterCount, holderCount } = raft;
+  if (holderCount < voterCount) raiseWitnessLimit(raft);
   let held = 0;
   for (let position = 0; position < voterCount; position++) {
     const { match } = progress[position] as Progress;

@@ -12,6 +12,8 @@ import type { World } from "./world.ts";
 
 /** A cluster of one stays. */
 const minMembersToRemove = 2;
+/** Beside a witness there are two voters: with one alone a cluster stands still whenever either is down. */
+const minVotersBesideWitness = 2;
 
 /** Who carries which node, and what is being changed. */
 export class MembershipChurn {
@@ -43,16 +45,17 @@ export class MembershipChurn {
     if (asked === undefined || membership === undefined) return false;
     if (membership.members.length === 0) return false; // It has just joined and knows nobody yet.
     const free = machines.filter((one) => !one.placements.has(clusterId));
-    const mayRemove = membership.members.length >= minMembersToRemove;
+    const removable = removableMembers(membership);
+    const mayWitness = membership.witnesses.length === 0 &&
+      membership.members.length >= minVotersBesideWitness;
     // An observer whose node was never started stays what it is.
     const promotable = membership.observers.filter(({ nodeId }) =>
       this.#world.machineOf(clusterId, nodeId) !== undefined
     );
     const possible = [
-      ...(free.length > 0
-        ? ["add", "observe", "witness", "replace", "replace"]
-        : []),
-      ...(mayRemove ? ["remove", "remove"] : []),
+      ...(free.length > 0 ? ["add", "observe", "replace", "replace"] : []),
+      ...(free.length > 0 && mayWitness ? ["witness", "witness"] : []),
+      ...(removable.length > 0 ? ["remove", "remove"] : []),
       ...(promotable.length > 0 ? ["promote", "promote"] : []),
     ];
     if (possible.length === 0) return false;
@@ -204,11 +207,7 @@ export class MembershipChurn {
 
   /** Only from the membership that was seen, lest two removals take more than is left to lose. */
   #remove(asked: Machine, clusterId: number, membership: Membership): void {
-    const { nodeId } = this.#random.pick([
-      ...membership.members,
-      ...membership.observers,
-      ...membership.witnesses,
-    ]);
+    const { nodeId } = this.#random.pick(removableMembers(membership));
     const expectedConfigChangeIndex = membership.configChangeIndex;
     this.#condemned.add(`${clusterId}/${nodeId}`);
     this.#ask(
@@ -258,4 +257,17 @@ export class MembershipChurn {
       );
     });
   }
+}
+
+/** Whom a cluster can spare. */
+function removableMembers(membership: Membership): readonly Member[] {
+  const { members, observers, witnesses } = membership;
+  const least = witnesses.length === 0
+    ? minMembersToRemove
+    : minVotersBesideWitness + 1;
+  return [
+    ...(members.length >= least ? members : []),
+    ...observers,
+    ...witnesses,
+  ];
 }

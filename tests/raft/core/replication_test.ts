@@ -1,6 +1,10 @@
 import { assert } from "../../deps.ts";
 import type { Message } from "../../../raft/core/types.ts";
-import { CoreCluster, initialMembership } from "../../support/core_cluster.ts";
+import {
+  change,
+  CoreCluster,
+  initialMembership,
+} from "../../support/core_cluster.ts";
 import { withoutPayloads } from "../../../raft/core/entry_batch.ts";
 import { crc32, encodeEntries, makeBatch } from "../../support/entries.ts";
 import { only, SingleNode } from "../../support/single_node.ts";
@@ -307,4 +311,31 @@ Deno.test("A node that is no witness does not store headers alone, and says that
   assert.equal(node.core.lastIndex, 0);
   assert.equal(node.core.isTakenForWitness(), true);
   assert.equal(node.core.ignoredMessages().broken, 1);
+});
+
+Deno.test("What witnesses alone say they hold is not committed (rule C9)", () => {
+  const cluster = new CoreCluster({ nodeIds: [1] });
+  cluster.elect(1);
+  for (const nodeId of [2, 3]) {
+    cluster.join(nodeId, { isWitness: true });
+    cluster.proposeChange(1, change("addWitness", nodeId));
+    cluster.run(3);
+  }
+  const { commit } = cluster.core(1);
+  cluster.propose(1, "not on any disk");
+  const { lastIndex, term } = cluster.core(1);
+  for (const from of [2, 3]) {
+    cluster.act(1, (core) =>
+      core.step({
+        type: "appendResponse",
+        from,
+        to: 1,
+        term,
+        index: lastIndex,
+        rejected: false,
+        hintIndex: 0,
+        hintTerm: 0,
+      }));
+  }
+  assert.equal(cluster.core(1).commit, commit);
 });
