@@ -86,6 +86,7 @@ export type {
   LogCompactedEvent,
   LoopHeldEvent,
   MembershipChangedEvent,
+  NodeDeletedEvent,
   NodeEvent,
   NodeReadyEvent,
   NodeRemovedEvent,
@@ -159,3 +160,10 @@ export type {
 } from "./raft/transport/transport.ts";
 export type { TlsSettings } from "./raft/transport/tls_settings.ts";
 export type { Clock, Logger, Ports, Random, Timer } from "./raft/ports.ts";
+export {
+  consoleLogger,
+  jsonLogger,
+  textLogger,
+  withLevel,
+} from "./raft/logger.ts";
+export type { LoggerOptions, LogLevel } from "./raft/logger.ts";

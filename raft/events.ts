@@ -47,6 +47,12 @@ export interface NodeRemovedEvent extends NodeEvent {
   readonly type: "nodeRemoved";
 }
 
+/** What was kept of a node was removed for good: `removeData`. */
+export interface NodeDeletedEvent extends NodeEvent {
+  /** Tells the events apart. */
+  readonly type: "nodeDeleted";
+}
+
 /** A node has applied another membership. */
 export interface MembershipChangedEvent extends NodeEvent {
   /** Tells the events apart. */
@@ -228,6 +234,7 @@ export type HostEvent =
   | NodeReadyEvent
   | NodeUnloadedEvent
   | NodeRemovedEvent
+  | NodeDeletedEvent
   | MembershipChangedEvent
   | ConnectionUpEvent
   | ConnectionDownEvent
@@ -414,6 +421,7 @@ const allTypes: Readonly<Record<HostEventType, true>> = {
   nodeReady: true,
   nodeUnloaded: true,
   nodeRemoved: true,
+  nodeDeleted: true,
   membershipChanged: true,
   connectionUp: true,
   connectionDown: true,

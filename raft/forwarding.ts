@@ -54,10 +54,12 @@ export class Forwarding {
     if (!node.peer.isLeader()) return this.#answer(record, "notLeader", 0);
     const found = inspectForwardedEntries(entries, entryCount, firstCounter);
     if (found === "malformed") {
-      node.host.logger.warn("a forwarded proposal does not decode", {
-        clusterId: node.clusterId,
-        from: record.from,
-      });
+      const { clusterId } = node;
+      node.host.notices.warn(
+        `malformed ${clusterId} ${record.from}`,
+        "a forwarded proposal does not decode",
+        { clusterId, from: record.from },
+      );
       return this.#answer(record, "malformed", 0);
     }
     const overload = node.overload(entries.length);

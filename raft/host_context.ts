@@ -2,6 +2,7 @@
 import type { EventHub } from "./events.ts";
 import type { Counters } from "./metrics/counters.ts";
 import type { Clock, Logger } from "./ports.ts";
+import type { Notices } from "./transport/notices.ts";
 import type { SnapshotPacer } from "./snapshot_pacer.ts";
 import type { Snapshotter } from "./snapshotter.ts";
 import type { HostIdentity, LinkPool } from "./transport/link_pool.ts";
@@ -27,6 +28,8 @@ export interface HostContext {
   readonly clock: Clock;
   /** Where to log. */
   readonly logger: Logger;
+  /** Where to log what may happen again and again. */
+  readonly notices: Notices;
   /** Who listens to what happens. */
   readonly events: EventHub;
   /** What is counted. */

@@ -50,6 +50,7 @@ import { kindOf, makeMachine } from "./state_machine.ts";
 import type { AnyStateMachine, StateMachineFactory } from "./state_machine.ts";
 import { LinkPool } from "./transport/link_pool.ts";
 import type { Link, WireRecord } from "./transport/link_pool.ts";
+import { Notices } from "./transport/notices.ts";
 import type { IMasterClient, NodeHostInfo } from "../master/protocol.ts";
 import type { Bootstrap, NodeLog } from "../storage/log_store.ts";
 import { SnapshotStore } from "../storage/snapshots.ts";
@@ -306,7 +307,9 @@ export class HostRuntime {
       onDiskFailure: (error) => this.#diskFailed(error),
       onTick: (now) => this.#spread?.tick(now),
     });
+    const notices = new Notices(this.#logger, clock);
     this.#context = {
+      notices,
       self,
       proposer: randomInteger(random),
       tickMs: this.config.tickMs,
@@ -323,7 +326,7 @@ export class HostRuntime {
       snapshotter: new Snapshotter({
         store: this.#snapshots!,
         clock,
-        logger: this.#logger,
+        logger: notices.limited(this.#logger),
         crc32,
         maxSendBytesPerSecond: this.config.maxSnapshotSendBytesPerSecond,
         maxReceiveBytesPerSecond: this.config.maxSnapshotReceiveBytesPerSecond,
@@ -770,6 +773,9 @@ export class HostRuntime {
         store: this.#snapshots!,
         failure: () => this.#failure,
       }, { clusterId, nodeId });
+      if (this.events.isHeard) {
+        this.events.emit({ type: "nodeDeleted", clusterId, nodeId });
+      }
     } finally {
       this.#starting.delete(clusterId);
     }

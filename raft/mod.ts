@@ -69,6 +69,7 @@ export type {
   LogCompactedEvent,
   LoopHeldEvent,
   MembershipChangedEvent,
+  NodeDeletedEvent,
   NodeEvent,
   NodeReadyEvent,
   NodeRemovedEvent,
@@ -107,6 +108,8 @@ export type {
 } from "./state_machine.ts";
 export type { Member, MemberKind, Membership } from "./core/types.ts";
 export type { Clock, Logger, Ports, Random, Timer } from "./ports.ts";
+export { consoleLogger, jsonLogger, textLogger, withLevel } from "./logger.ts";
+export type { LoggerOptions, LogLevel } from "./logger.ts";
 export { denoPorts } from "./deno_ports.ts";
 export { MemoryNetwork } from "./transport/memory.ts";
 export { TcpNetwork } from "./transport/tcp.ts";

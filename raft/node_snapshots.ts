@@ -115,10 +115,15 @@ export class NodeSnapshots {
     pacer.begin();
     this.#save().catch((error) => {
       if (error instanceof RaftError && error.code === "aborted") return;
-      host.logger.warn("a snapshot could not be saved", {
-        clusterId: this.#node.clusterId,
-        error: error instanceof Error ? error.message : String(error),
-      });
+      const { clusterId } = this.#node;
+      host.notices.warn(
+        `save ${clusterId}`,
+        "a snapshot could not be saved",
+        {
+          clusterId,
+          error: error instanceof Error ? error.message : String(error),
+        },
+      );
     }).finally(() => pacer.end());
   }
 
@@ -208,11 +213,11 @@ export class NodeSnapshots {
       (error) => {
         const reason = error instanceof Error ? error.message : String(error);
         host.counters.snapshotSendFailures++;
-        host.logger.warn("a snapshot could not be sent", {
-          clusterId,
-          to,
-          error: reason,
-        });
+        host.notices.warn(
+          `send ${clusterId} ${to}`,
+          "a snapshot could not be sent",
+          { clusterId, to, error: reason },
+        );
         if (host.events.isHeard) {
           host.events.emit({
             type: "snapshotSendAborted",

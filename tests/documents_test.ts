@@ -24,6 +24,7 @@ async function run(
   code: string,
   permissions: string[],
   prepare: (dir: string) => void = () => {},
+  env: Record<string, string> = {},
 ): Promise<string> {
   const dir = await Deno.makeTempDir({ prefix: "drakkar-docs-" });
   try {
@@ -40,7 +41,7 @@ async function run(
           "program.ts",
         ],
         cwd: dir,
-        env: { NO_COLOR: "1" },
+        env: { NO_COLOR: "1", ...env },
         signal: AbortSignal.timeout(patienceMs),
       },
     ).output();
@@ -88,6 +89,43 @@ Deno.test("OBSERVABILITY: a page for Prometheus", async () => {
     .replaceAll("9464", String(freePort()));
   const printed = await run(code, ["--allow-net=127.0.0.1"]);
   assert.match(printed, /^# HELP drakkar_\w+ \w/);
+});
+
+Deno.test("OBSERVABILITY: metrics through OpenTelemetry reach a collector", async () => {
+  const code = observability.get("otel.ts")!
+    .replaceAll("127.0.0.1:7001", `127.0.0.1:${freePort()}`);
+  const names = new Set<string>();
+  await using collector = Deno.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    onListen: () => {},
+  }, async (request) => {
+    for (const [name] of (await request.text()).matchAll(/drakkar_\w+/g)) {
+      names.add(name);
+    }
+    return Response.json({});
+  });
+  await run(code, ["--allow-net=127.0.0.1"], () => {}, {
+    OTEL_DENO: "true",
+    OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${collector.addr.port}`,
+    OTEL_METRIC_EXPORT_INTERVAL: "100",
+  });
+  assert.ok(names.has("drakkar_nodes"), [...names].join());
+  assert.ok(names.has("drakkar_apply_duration_seconds_bucket"));
+});
+
+Deno.test("OBSERVABILITY: a log for collectors", async () => {
+  const peer = `127.0.0.1:${freePort()}`;
+  const code = observability.get("log.ts")!
+    .replaceAll("127.0.0.1:7001", `127.0.0.1:${freePort()}`)
+    .replaceAll("127.0.0.1:7002", peer);
+  const printed = await run(code, ["--allow-net=127.0.0.1"]);
+  const lines = printed.trimEnd().split("\n").map((line) => JSON.parse(line));
+  const [line] = lines.filter((one) => one.address === peer);
+  assert.equal(line.level, "info");
+  assert.equal(line.message, "another NodeHost is out of reach");
+  assert.match(line.time, /^\d{4}-\d\d-\d\dT/);
 });
 
 Deno.test("OBSERVABILITY: every metric and every event is listed, and nothing else", async () => {

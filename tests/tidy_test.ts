@@ -387,6 +387,7 @@ Deno.test("Nothing that a NodeHost imports reaches the packages of the master's 
   };
   visit("mod.ts");
   assertNone([...packages], "mod.ts needs no package at all");
+  assert.ok(!reached.has("raft/otel/mod.ts"), "nor OpenTelemetry");
   visit("master/mod.ts");
   const theirs = [...packages].filter((name) => !name.includes("cbor-x"));
   assertNone(theirs, "a client of the master needs cbor-x and nothing else");

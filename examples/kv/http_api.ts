@@ -7,6 +7,7 @@
  *     DELETE /clusters/{id}/keys/{key}                       200 {"effect":"deleted"|"absent"}
  *     GET    /clusters/{id}/keys?prefix=&after=&limit=       200 {"keys":[{"key":…,"bytes":…}],"more":false}
  *     GET    /clusters/{id}/hash                             200 {"applied":17,"hash":"8c1d…"}: this node's own state
+ *     GET    /metrics                                        200 a page for Prometheus
  *     GET    /status                                         200 this NodeHost, its clusters, leaders and indexes
  *
  * A key is percent-encoded (`a/b` is `a%2Fb`) and at most 16 KiB long. Reads are linearizable; with `?stale=1` they
@@ -16,7 +17,12 @@
  * the write may have been made or may yet be made (rule R1). The status says what to do about it: 4xx is the caller's
  * mistake and repeating it is useless; 429 (`busy`), 503 and 504 pass.
  */
-import { isRetryable, RaftError } from "../../mod.ts";
+import {
+  isRetryable,
+  prometheus,
+  prometheusContentType,
+  RaftError,
+} from "../../mod.ts";
 import type { NodeHost, RaftErrorCode, WaitOptions } from "../../mod.ts";
 import { encodeDelete, encodePut } from "./commands.ts";
 import { effects } from "./state_machine.ts";
@@ -65,6 +71,11 @@ function route(host: NodeHost, request: Request): Promise<Response> {
   if (parts[0] === "status" && parts.length === 1) {
     allow(request, "GET");
     return Promise.resolve(Response.json(status(host)));
+  }
+  if (parts[0] === "metrics" && parts.length === 1) {
+    allow(request, "GET");
+    const headers = { "content-type": prometheusContentType };
+    return Promise.resolve(new Response(prometheus(host), { headers }));
   }
   if (parts[0] === "clusters" && parts.length >= 3) {
     const clusterId = wholeNumber("cluster id", parts[1]!, 1);

@@ -37,6 +37,17 @@ export class Notices {
     );
   }
 
+  /** A logger whose warnings are told as notices: the same about the same cluster once a minute. */
+  limited(logger: Logger): Logger {
+    return {
+      debug: (message, fields) => logger.debug(message, fields),
+      info: (message, fields) => logger.info(message, fields),
+      warn: (message, fields = {}) =>
+        this.warn(`${message} ${fields.clusterId}`, message, fields),
+      error: (message, fields) => logger.error(message, fields),
+    };
+  }
+
   /** Makes room; false if everything is recent. */
   #forgetOld(now: number): boolean {
     for (const [key, at] of this.#lastAt) {

@@ -3,8 +3,10 @@
  * at the end whole states are compared (F1).
  */
 import type { ClusterStatus } from "../../raft/host_info.ts";
+import type { NodeHost } from "../../raft/nodehost.ts";
 import type { Entry, Result } from "../../raft/state_machine.ts";
 import { ClusterRecord } from "./cluster_record.ts";
+import { EventWatch } from "./event_watch.ts";
 import { SimulationFailure } from "./failure.ts";
 import type { History } from "./history.ts";
 import type { Machine } from "./machine.ts";
@@ -25,6 +27,8 @@ export class Checks implements MachineObserver {
   restoredCount = 0;
   /** Whole states compared, for the report. */
   statesCompared = 0;
+  /** What listens to the events of each process. */
+  readonly watches: EventWatch[] = [];
   readonly #records: readonly ClusterRecord[];
 
   /** Nothing seen yet. */
@@ -45,6 +49,17 @@ export class Checks implements MachineObserver {
       );
     }
     return record;
+  }
+
+  /** Listens to the events of a NodeHost that has just opened. */
+  listen(machine: Machine, host: NodeHost): void {
+    const watch = new EventWatch(machine.label, {
+      fail: (failure) => this.fail(failure),
+      leaderTold: (clusterId, term, leaderId) =>
+        this.#leaderSeen(machine, { clusterId, term, leaderId }),
+    });
+    this.watches.push(watch);
+    watch.follow(host.events());
   }
 
   /** Keeps the first failure; the run ends after the event that it came up in. */
@@ -91,12 +106,21 @@ export class Checks implements MachineObserver {
     if (host === undefined) return;
     for (const clusterId of machine.startedClusters) {
       const { leaderId, term } = host.getLeader(clusterId);
-      if (leaderId === 0) continue;
-      if (this.record(clusterId).leaderSeen(term, leaderId, machine.label)) {
-        this.#checkLeader(machine, clusterId, leaderId);
-        this.onElection(clusterId, leaderId);
+      if (leaderId !== 0) {
+        this.#leaderSeen(machine, { clusterId, term, leaderId });
       }
     }
+  }
+
+  #leaderSeen(
+    machine: Machine,
+    seen: { clusterId: number; term: number; leaderId: number },
+  ): void {
+    const { clusterId, term, leaderId } = seen;
+    const record = this.record(clusterId);
+    if (!record.leaderSeen(term, leaderId, machine.label)) return;
+    this.#checkLeader(machine, clusterId, leaderId);
+    this.onElection(clusterId, leaderId);
   }
 
   /** Whoever was elected knows what it is itself. */

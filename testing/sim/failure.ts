@@ -24,6 +24,7 @@ export type CheckName =
   | "progress resumes"
   | "stops only when told"
   | "close leaves nothing"
+  | "events in order"
   | "counts as a seed"
   | "application";
 

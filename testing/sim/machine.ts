@@ -245,6 +245,7 @@ export class Machine {
       random: random.fork(`host${this.index}.${this.#incarnation}`),
     });
     this.host = host;
+    this.#world.checks.listen(this, host);
     for (const placement of [...this.placements.values()]) {
       await this.#startUnlessRemoved(host, placement);
     }

@@ -67,6 +67,8 @@ export interface SimulationReport {
   readonly statesCompared: number;
   /** Clusters whose clients saw what one client alone could have seen. */
   readonly historiesJudged: number;
+  /** Events of NodeHosts that a listener saw, and checked the order of. */
+  readonly eventsHeard: number;
   /** Syncs of files. */
   readonly syncs: number;
   /** Bytes written to files. */
@@ -172,6 +174,7 @@ function reportOf(
     snapshotsRestored: checks.restoredCount,
     statesCompared: checks.statesCompared,
     historiesJudged: world.historiesJudged,
+    eventsHeard: checks.watches.reduce((sum, { count }) => sum + count, 0),
     syncs: sum((machine) => machine.disk.statistics.syncs),
     bytesWritten: sum((machine) => machine.disk.statistics.bytesWritten),
     faults: Object.fromEntries(world.faults.counts),

@@ -362,7 +362,13 @@ Deno.test("removeData() leaves nothing of a node, and its id never starts here a
     () => hosts.host(gone).info().clusters[0]?.failure !== undefined,
   );
   await hosts.host(gone).stopCluster(1).catch(() => {});
+  const events = hosts.host(gone).events({ types: ["nodeDeleted"] });
   await hosts.host(gone).removeData(1, gone);
+  assert.deepEqual((await events.next()).value, {
+    type: "nodeDeleted",
+    clusterId: 1,
+    nodeId: gone,
+  });
   await hosts.host(gone).removeData(1, gone); // It is so already.
   assert.equal(hosts.disk(gone).stat(`/data/snapshots/1-${gone}`), undefined);
   for (const _ of ["at once", "after a restart"]) {

@@ -149,3 +149,17 @@ Deno.test("kvApi() answers in time when a cluster cannot", () =>
     assert.equal(stale.status, 404);
     await stale.body?.cancel();
   }));
+
+Deno.test("kvApi() serves the metrics of its NodeHost", () =>
+  withApi(async (ask) => {
+    await ask("PUT", "/clusters/1/keys/a", "value");
+    const response = await ask("GET", "/metrics");
+    assert.match(
+      response.headers.get("content-type")!,
+      /^text\/plain; version/,
+    );
+    const page = await response.text();
+    assert.match(page, /^drakkar_proposals_total 1$/m);
+    assert.match(page, /^drakkar_nodes 2$/m);
+    assert.equal((await ask("PUT", "/metrics", "x")).status, 405);
+  }));
