@@ -20,7 +20,6 @@ import type {
   ResolvedClusterConfig,
   ResolvedNodeHostConfig,
 } from "./config.ts";
-import { zlibCompression } from "./compression.ts";
 import { askForDeployment, type OpenWait } from "./deployment.ts";
 import { crc32 } from "./deps.ts";
 import { ConnectionWatch } from "./connection_watch.ts";
@@ -29,6 +28,7 @@ import { RaftError } from "./errors.ts";
 import { EventHub } from "./events.ts";
 import { HealthWatch } from "./health.ts";
 import type { HostContext } from "./host_context.ts";
+import { openStorage } from "./host_storage.ts";
 import { openIdentity } from "./identity.ts";
 import type { OpenedIdentity } from "./identity.ts";
 import { handOver, makeSpread } from "./leaders.ts";
@@ -53,9 +53,9 @@ import type { Link, WireRecord } from "./transport/link_pool.ts";
 import { Notices } from "./transport/notices.ts";
 import type { IMasterClient, NodeHostInfo } from "../master/protocol.ts";
 import type { Bootstrap, NodeLog } from "../storage/log_store.ts";
-import { SnapshotStore } from "../storage/snapshots.ts";
+import type { SnapshotStore } from "../storage/snapshots.ts";
 import { noStateMachine } from "./witness.ts";
-import { Wal } from "../storage/wal/wal.ts";
+import type { Wal } from "../storage/wal/wal.ts";
 
 /** Of clusters that lost their leader while they were quiet, so many begin an election in one tick on average (C10). */
 const wokenPerTick = 256;
@@ -204,46 +204,17 @@ export class HostRuntime {
   }
 
   async #openLog(): Promise<void> {
-    const { fileSystem, clock, random } = this.ports;
-    const dir = this.config.dir;
-    const giveTurn = () => new Promise<void>((resolve) => clock.defer(resolve));
-    this.#wal = await Wal.open({
-      fileSystem,
-      dir: `${dir}/log`,
-      segmentBytes: this.config.segmentBytes,
-      crc32,
-      random,
-      logger: this.#logger,
-      yield: giveTurn,
-    });
-    const { tornAt, tornBytes } = this.#wal.recovery;
-    if (tornAt !== undefined) {
-      this.#logger.warn("a torn tail of the log was cut off", {
-        path: tornAt.path,
-        offset: tornAt.offset,
-        bytes: tornBytes,
-      });
-    }
-    this.#snapshots = new SnapshotStore({
-      fileSystem,
-      dir,
-      crc32,
-      compression: this.ports.compression ?? zlibCompression,
-      yield: giveTurn,
-    });
-    const wal = this.#wal;
+    const { ports } = this;
+    const logger = this.#logger;
+    const { dir, segmentBytes } = this.config;
+    const { wal, snapshots } = await openStorage(
+      { ports, dir, segmentBytes, logger },
+      (opened) => this.#wal = opened,
+    );
+    this.#snapshots = snapshots;
     for (const { clusterId, nodeId } of wal.nodes()) {
       this.#recordLogged(clusterId, nodeId);
     }
-    const kept = new Map<string, number | undefined>(
-      wal.nodes().map(({ clusterId, nodeId }) => [
-        `${clusterId}-${nodeId}`,
-        wal.node(clusterId, nodeId).snapshot()?.index,
-      ]),
-    );
-    this.#snapshots.cleanUp((clusterId, nodeId) =>
-      kept.get(`${clusterId}-${nodeId}`)
-    );
   }
 
   async #listen(): Promise<void> {

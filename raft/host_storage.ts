@@ -1,0 +1,67 @@
+/** Opens what a NodeHost keeps on disk: the log of all nodes, and their snapshots. */
+import { crc32 } from "./deps.ts";
+import type { Logger, Ports } from "./ports.ts";
+import { zlibCompression } from "./compression.ts";
+import { SnapshotStore } from "../storage/snapshots.ts";
+import { Wal } from "../storage/wal/wal.ts";
+
+/** What was opened. */
+export interface HostStorage {
+  /** The log. */
+  readonly wal: Wal;
+  /** The snapshots. */
+  readonly snapshots: SnapshotStore;
+}
+
+/**
+ * Opens log and snapshots in a folder, tells of a torn tail, and removes what a crash left of snapshots. `onWal` is
+ * called as soon as the log is open, so that it is closed if the rest fails.
+ *
+ * @throws {RaftError} `corruption`, `diskFailed`, `diskFull`.
+ */
+export async function openStorage(
+  options: {
+    ports: Ports;
+    dir: string;
+    segmentBytes: number;
+    logger: Logger;
+  },
+  onWal: (wal: Wal) => void,
+): Promise<HostStorage> {
+  const { ports, dir, segmentBytes, logger } = options;
+  const { fileSystem, clock, random } = ports;
+  const giveTurn = () => new Promise<void>((resolve) => clock.defer(resolve));
+  const wal = await Wal.open({
+    fileSystem,
+    dir: `${dir}/log`,
+    segmentBytes,
+    crc32,
+    random,
+    logger,
+    yield: giveTurn,
+  });
+  onWal(wal);
+  const { tornAt, tornBytes } = wal.recovery;
+  if (tornAt !== undefined) {
+    logger.warn("a torn tail of the log was cut off", {
+      path: tornAt.path,
+      offset: tornAt.offset,
+      bytes: tornBytes,
+    });
+  }
+  const snapshots = new SnapshotStore({
+    fileSystem,
+    dir,
+    crc32,
+    compression: ports.compression ?? zlibCompression,
+    yield: giveTurn,
+  });
+  const kept = new Map<string, number | undefined>(
+    wal.nodes().map(({ clusterId, nodeId }) => [
+      `${clusterId}-${nodeId}`,
+      wal.node(clusterId, nodeId).snapshot()?.index,
+    ]),
+  );
+  snapshots.cleanUp((clusterId, nodeId) => kept.get(`${clusterId}-${nodeId}`));
+  return { wal, snapshots };
+}
