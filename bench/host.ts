@@ -125,6 +125,7 @@ const handlers: {
     }
     return count;
   },
+  awake: () => host().info().clusters.filter((one) => !one.isQuiet).length,
   leaders() {
     return Array.from(
       { length: clusterCount },

@@ -8,8 +8,11 @@ import { Trio } from "./trio.ts";
 const tickMs = 200;
 const pollMs = 100;
 const limitMs = 120_000;
-/** After the last election, until clusters that may fall quiet have done so: half as long again as that takes. */
-const settleMs = 20_000;
+/** After the last election, for what follows it: the members' identities are recorded, leaders spread. */
+const settleMs = 10_000;
+const sweepMs = 15_000;
+/** Nodes that may still be awake when clusters that may fall quiet are measured: one in a hundred. */
+const awakeParts = 100;
 
 /** What one kind of clusters cost. */
 interface IdleFigures {
@@ -17,6 +20,8 @@ interface IdleFigures {
   readonly "start_s": number;
   /** CPU used until then, of each process. */
   readonly "start_cpu_s": number[];
+  /** Nodes on all three that still had ticks when that was measured. */
+  readonly awake: number;
   /** Percent of one core, of each process, while idle. */
   readonly "cpu_percent": number[];
   /** Resident memory of each process after that. */
@@ -43,6 +48,16 @@ async function untilLed(trio: Trio, clusters: number): Promise<number[]> {
   throw new Error(`Waited ${limitMs} ms in vain for leaders`);
 }
 
+/** Waits until nearly all nodes are quiet, and returns how many are not. */
+async function untilQuiet(trio: Trio, clusters: number): Promise<number> {
+  for (const end = performance.now() + limitMs; performance.now() < end;) {
+    const awake = await trio.awakeCount();
+    if (awake <= 3 * clusters / awakeParts) return awake;
+    await pause(1_000);
+  }
+  throw new Error(`Waited ${limitMs} ms in vain for quiet`);
+}
+
 async function measureOne(
   dir: string,
   options: BenchOptions,
@@ -63,7 +78,10 @@ async function measureOne(
     const startMs = performance.now() - begin;
     const started = await trio.usage();
     await pause(settleMs);
-    const before = await trio.usage({ isCollecting: true });
+    const awake = isQuiet ? await untilQuiet(trio, clusters) : 3 * clusters;
+    await trio.usage({ isCollecting: true });
+    await pause(sweepMs); // What the collector does behind the scenes is not the clusters' cost.
+    const before = await trio.usage();
     const from = performance.now();
     await pause(seconds * 1_000);
     const after = await trio.usage();
@@ -79,6 +97,7 @@ async function measureOne(
       "start_cpu_s": started.map((one, i) =>
         round(one.cpuSeconds - opened[i]!.cpuSeconds, 2)
       ),
+      awake,
       "cpu_percent": after.map((one, i) =>
         round((one.cpuSeconds - before[i]!.cpuSeconds) / windowS * 100, 2)
       ),

@@ -84,7 +84,7 @@ Three NodeHosts as three processes on loopback, every write synced to disk. Prin
   --clusters N           clusters over the three NodeHosts, leaders spread evenly (1)
   --payload N            bytes of a command (16)
   --outstanding N        operations under way for each cluster (4096; failover: 64)
-  --seconds N            seconds measured (5; soak: 300; overload: 30; idle: 20; failover: load before each kill, 1)
+  --seconds N            seconds measured (5; soak: 300; overload: 30; idle: 30; failover: load before each kill, 1)
   --count N              entries written before the restart (5000000)
   --repeat N             measurements, of which the median is printed (1); recovery: restarts; failover: kills (20)
   --snapshot-entries N   entries between snapshots, 0 for none (the library's default; recovery: 0)
@@ -125,7 +125,7 @@ const defaults: Record<Mode, Defaults> = {
   recovery: { outstanding: 4096, seconds: 0, repeat: 1 },
   soak: { outstanding: 4096, seconds: 300, repeat: 1 },
   overload: { outstanding: 4096, seconds: 30, repeat: 1 },
-  idle: { outstanding: 0, seconds: 20, repeat: 1 },
+  idle: { outstanding: 0, seconds: 30, repeat: 1 },
 };
 
 function parseInteger(

@@ -124,6 +124,8 @@ export interface Calls {
   startIdle: { request: StartIdleRequest; reply: null };
   /** How many clusters this NodeHost leads. */
   led: { request: { nodeId: number }; reply: number };
+  /** How many clusters have not fallen quiet here. */
+  awake: { request: null; reply: number };
   /** Which node leads each cluster, as this NodeHost knows it, from cluster 1 on; 0 for none. */
   leaders: { request: null; reply: number[] };
   /** Hands leadership over. */

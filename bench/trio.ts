@@ -87,6 +87,14 @@ export class Trio {
     );
   }
 
+  /** How many nodes have not fallen quiet, on all NodeHosts together. */
+  async awakeCount(): Promise<number> {
+    const counts = await this.#onEach((nodeId) =>
+      this.host(nodeId).call("awake", null)
+    );
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
   /** The process of a node. */
   host(nodeId: number): HostProcess {
     const host = this.#hosts.get(nodeId);
