@@ -31,6 +31,22 @@ export interface Bootstrap {
   readonly isRemoved?: true;
 }
 
+/** What damage took from a node's log (rule L7). */
+export interface LogDamage {
+  /**
+   * `entries`: those from `firstIndex` to `lastIndex` are missing. They are provably committed, so other members have
+   * them, and the node is whole again when they are written with {@link NodeWrite.mended}. `lost`: a vote or an
+   * acknowledgement may be gone, so the node must never take part again under its id.
+   */
+  readonly kind: "entries" | "lost";
+  /** With `entries`; else 0. */
+  readonly firstIndex: number;
+  /** With `entries`; else 0. */
+  readonly lastIndex: number;
+  /** What was found and where, for people. */
+  readonly reason: string;
+}
+
 /** Which NodeHost carries a member, as this node has seen it (rule I1). */
 export interface PeerIdentity {
   readonly nodeId: number;
@@ -57,6 +73,11 @@ export interface NodeWrite {
   readonly peers?: readonly PeerIdentity[];
   /** Entries up to here (at most the snapshot's index) may go. Whole batches only. */
   readonly compactTo?: number;
+  /**
+   * The first of the entries that damage took, fetched from another member: they follow each other from the damage's first
+   * index on. They cut off nothing.
+   */
+  readonly mended?: readonly EntryBatch[];
   /** The node's data is removed: a tombstone; the other fields are ignored. */
   readonly remove?: boolean;
 }
@@ -69,6 +90,8 @@ export interface NodeLog extends LogStorage {
   bootstrap(): Bootstrap | undefined;
   /** Identities seen. */
   peers(): readonly PeerIdentity[];
+  /** What damage took from it, as long as that was not mended; undefined for a whole log. */
+  damage(): LogDamage | undefined;
 }
 
 /** What recovery found. */
@@ -81,6 +104,12 @@ export interface RecoveryReport {
   readonly tornAt:
     | { readonly path: string; readonly offset: number }
     | undefined;
+  /** Damage that was found and not refused, because the log was opened to be mended (rule L7). */
+  readonly damage: readonly {
+    readonly path: string;
+    readonly offset: number;
+    readonly what: string;
+  }[];
 }
 
 /** A write-ahead log shared by all nodes of a NodeHost. */

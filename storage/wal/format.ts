@@ -24,7 +24,9 @@
  *    64  synced to      (8B)  everything before this position was durable when the header was written. More than the
  *                             base if recovery made the segment: then it also holds, up to there, what stood behind
  *                             the previous end
- *    72  zero
+ *    72  judged to      (8B)  damage before this position was judged when the log was opened with `onDamage: "mend"`: what
+ *                             it took is said in the profiles of the nodes concerned. 0 if there was none
+ *    80  zero
  *
  * record     A log position is a segment's base plus the offset in it. It never comes twice.
  *     0  header crc32   (4B)  over bytes 4 to 31, seeded with the first half of the salt
@@ -51,7 +53,7 @@
  *        bit 7  moved:      batches as before, but copied from an older segment: they cut off nothing
  *
  * profile    What changes seldom, always as a whole. Texts are UTF-8 with their length (4B) before them.
- *     0  version        (4B)  = 1, or 2 if one of the bits 2 to 5 of the bootstrap's flags is set
+ *     0  version        (4B)  = 1, or 2 if one of the bits 2 to 5 of the bootstrap's flags is set, or 3 if there is damage
  *     4  snapshot index (8B)  0 if there is none
  *    12  snapshot term  (8B)
  *    20  membership           length (4B) and as raft/core/membership_format.ts draws it; length 0 without a snapshot
@@ -60,6 +62,8 @@
  *                             generation (8B), state machine name, fingerprint, setting count (4B), settings (8B
  *                             IEEE 754 each), member count (4B), members: node id (8B), address
  *    ..  peers                count (4B), each: node id (8B), incarnation (8B), nodeHostId
+ *    ..  damage               with version 3: kind (4B; 1 entries, 2 lost), first index (8B), last index (8B), reason.
+ *                             That of node 0 of cluster 0, which is none, says that damage may have hidden nodes
  * ```
  *
  * A segment opens with a checkpoint: a section with hard state, bounds and profile for every node, over one or more
@@ -125,6 +129,7 @@ export interface SegmentHeader {
   readonly previousEnd: number;
   readonly oldest: number;
   readonly syncedTo: number;
+  readonly judgedTo: number;
 }
 
 /** Why bytes are not the header of a segment of version 1. */
@@ -151,6 +156,7 @@ export function encodeSegmentHeader(
   setUint64(view, 48, header.previousEnd);
   setUint64(view, 56, header.oldest);
   setUint64(view, 64, header.syncedTo);
+  setUint64(view, 72, header.judgedTo);
   view.setUint32(12, headerChecksum(bytes, crc32), true);
   return bytes;
 }
@@ -180,6 +186,7 @@ export function decodeSegmentHeader(
     previousEnd: getUint64(view, 48),
     oldest: getUint64(view, 56),
     syncedTo: getUint64(view, 64),
+    judgedTo: getUint64(view, 72),
   };
 }
 

@@ -154,10 +154,49 @@ export class BatchIndex {
     this.#capacity = 0;
   }
 
-  /** The first index behind `index` that no row holds, up to `last`; undefined if all are held. */
-  firstMissing(index: number, last: number): number | undefined {
+  /** Removes the rows that hold anything from `first` to `last`. */
+  removeBetween(first: number, last: number, onRelease: OnRelease): void {
+    const from = this.firstEndingFrom(first);
+    const to = this.#upperBound(last);
+    if (to <= from) return;
+    this.#release(from, to, onRelease);
+    this.#closeGap(from, to);
+  }
+
+  /** The first and the last index between these two, both left out, that no row holds; undefined if all are held. */
+  missingBetween(
+    before: number,
+    behind: number,
+  ): { firstIndex: number; lastIndex: number } | undefined {
+    let firstIndex = 0;
+    let lastIndex = 0;
+    let next = before + 1;
+    for (let row = 0; row <= this.count; row++) {
+      const begin = row === this.count ? behind : this.firstIndexOf(row);
+      if (begin > next) {
+        firstIndex ||= next;
+        lastIndex = begin - 1;
+      }
+      if (row < this.count) next = this.lastIndexOf(row) + 1;
+    }
+    return firstIndex === 0 ? undefined : { firstIndex, lastIndex };
+  }
+
+  /**
+   * The first index behind `index` that no row holds, up to `last`; undefined if all are held. Those in `gap` are
+   * missing, and that is known.
+   */
+  firstMissing(
+    index: number,
+    last: number,
+    gap?: { readonly firstIndex: number; readonly lastIndex: number },
+  ): number | undefined {
     let next = index + 1;
-    for (let row = 0; row < this.count; row++) {
+    for (let row = 0; row <= this.count; row++) {
+      if (gap !== undefined && next === gap.firstIndex) {
+        next = gap.lastIndex + 1;
+      }
+      if (row === this.count) break;
       if (this.firstIndexOf(row) !== next) return next;
       next = this.lastIndexOf(row) + 1;
     }

@@ -8,7 +8,12 @@ import type {
   SnapshotMeta,
 } from "../../raft/core/types.ts";
 import { RaftError } from "../../raft/errors.ts";
-import type { Bootstrap, NodeLog, PeerIdentity } from "../log_store.ts";
+import type {
+  Bootstrap,
+  LogDamage,
+  NodeLog,
+  PeerIdentity,
+} from "../log_store.ts";
 import { BatchIndex, type BatchPlace } from "./index.ts";
 import {
   decodeProfile,
@@ -79,6 +84,11 @@ export class WalNodeLog implements NodeLog {
   /** See `NodeLog`. */
   peers(): readonly PeerIdentity[] {
     return this.#readProfile().peers;
+  }
+
+  /** See `NodeLog`. */
+  damage(): LogDamage | undefined {
+    return this.#readProfile().damage;
   }
 
   /** See `LogStorage`. */
@@ -179,11 +189,30 @@ export class WalNodeLog implements NodeLog {
     const known = this.#readProfile();
     const isNewer = change.snapshot !== undefined &&
       change.snapshot.index >= (known.snapshot?.index ?? 0);
-    const profile = {
+    this.#setProfile({
+      ...known,
       snapshot: isNewer ? change.snapshot : known.snapshot,
       bootstrap: change.bootstrap ?? known.bootstrap,
       peers: change.peers ?? known.peers,
-    };
+    });
+  }
+
+  /** Says what damage took, or with undefined that nothing is missing any more. */
+  setDamage(damage: LogDamage | undefined): void {
+    this.#setProfile({ ...this.#readProfile(), damage });
+    this.dropDamaged();
+  }
+
+  /** Removes the rows of entries that are said to be missing: they are from before the damage, and in doubt. */
+  dropDamaged(): void {
+    const damage = this.damage();
+    if (damage?.kind !== "entries") return;
+    const { firstIndex, lastIndex } = damage;
+    const { release } = this.#context.segments;
+    this.#index.removeBetween(firstIndex, lastIndex, release);
+  }
+
+  #setProfile(profile: NodeProfile): void {
     this.#profileBytes = encodeProfile(profile);
     this.#profile = profile;
   }
@@ -235,6 +264,31 @@ export class WalNodeLog implements NodeLog {
     this.#index.push(place);
     segments.retain(place.segment, place.length);
     this.#lastIndex = place.firstIndex + place.entryCount - 1;
+  }
+
+  /** Appends a batch before which damage may have left a gap, or entries that were cut off: what overlaps it goes. */
+  appendInDoubt(place: BatchPlace): void {
+    const { segments } = this.#context;
+    const row = this.#index.find(place.firstIndex);
+    const from = row < 0 ? place.firstIndex : this.#index.firstIndexOf(row);
+    this.#index.truncateFrom(from, segments.release);
+    this.#index.push(place);
+    segments.retain(place.segment, place.length);
+    this.#lastIndex = place.firstIndex + place.entryCount - 1;
+  }
+
+  /** The first and the last entry that no batch holds, whether or not that is known; undefined if all are there. */
+  missing(): { firstIndex: number; lastIndex: number } | undefined {
+    return this.#index.missingBetween(
+      this.#compactedIndex,
+      this.#lastIndex + 1,
+    );
+  }
+
+  /** The last index of the batch that holds `index`; `index` itself if none does. */
+  endOfBatchWith(index: number): number {
+    const row = this.#index.find(index);
+    return row < 0 ? index : this.#index.lastIndexOf(row);
   }
 
   /** Puts a batch that was copied forward in its place. */
@@ -292,7 +346,13 @@ export class WalNodeLog implements NodeLog {
 
   /** The first index of the log that no batch holds, or undefined. */
   firstMissing(): number | undefined {
-    return this.#index.firstMissing(this.#compactedIndex, this.#lastIndex);
+    const damage = this.damage();
+    if (damage?.kind === "lost") return undefined; // It is never asked again.
+    return this.#index.firstMissing(
+      this.#compactedIndex,
+      this.#lastIndex,
+      damage,
+    );
   }
 
   /** Forgets everything. */

@@ -19,11 +19,17 @@ export class NodeTable {
     return this.#sorted;
   }
 
+  /** The node, or undefined. */
+  find(clusterId: number, nodeId: number): WalNodeLog | undefined {
+    let node = this.#byCluster.get(clusterId);
+    while (node !== undefined && node.nodeId !== nodeId) node = node.sibling;
+    return node;
+  }
+
   /** The node, made if it is not there. */
   obtain(clusterId: number, nodeId: number): WalNodeLog {
     const first = this.#byCluster.get(clusterId);
-    let node = first;
-    while (node !== undefined && node.nodeId !== nodeId) node = node.sibling;
+    const node = this.find(clusterId, nodeId);
     if (node !== undefined) return node;
     const made = new WalNodeLog(this.#context, clusterId, nodeId);
     made.sibling = first;

@@ -28,13 +28,21 @@ export async function peekLog(
   if (fileSystem.stat(dir) === undefined) return { nodes: [], close() {} };
   try {
     const turn = () => Promise.resolve();
-    await recover({ fileSystem, dir, crc32, segments, nodes, yield: turn });
+    await recover({
+      fileSystem,
+      dir,
+      crc32,
+      segments,
+      nodes,
+      mends: false,
+      yield: turn,
+    });
   } catch (error) {
     segments.close();
     throw error;
   }
   return {
-    nodes: nodes.all.filter((node) => node.isWritten),
+    nodes: nodes.all.filter((node) => node.isWritten && node.clusterId > 0),
     close: () => segments.close(),
   };
 }

@@ -6,11 +6,16 @@ import {
   membershipBytesMax,
 } from "../../raft/core/membership_format.ts";
 import type { SnapshotMeta } from "../../raft/core/types.ts";
-import type { Bootstrap, PeerIdentity } from "../log_store.ts";
+import type { Bootstrap, LogDamage, PeerIdentity } from "../log_store.ts";
 
 const profileVersion = 1;
 /** Version of a profile whose bootstrap says more than version 1 can. */
 const profileVersion2 = 2;
+/** Version of a profile that tells of damage. */
+const profileVersion3 = 3;
+const damageKinds = ["entries", "lost"] as const;
+const damageFixedBytes = 24;
+const damageReasonMax = 300;
 const snapshotIndexAt = 4;
 const snapshotTermAt = 12;
 const flagJoin = 1;
@@ -28,6 +33,7 @@ export interface NodeProfile {
   readonly snapshot: SnapshotMeta | undefined;
   readonly bootstrap: Bootstrap | undefined;
   readonly peers: readonly PeerIdentity[];
+  readonly damage?: LogDamage | undefined;
 }
 
 /** The profile of a node of which nothing is known. */
@@ -39,11 +45,17 @@ export const emptyProfile: NodeProfile = {
 
 /** Encodes a profile. */
 export function encodeProfile(profile: NodeProfile): Uint8Array {
-  const { snapshot, bootstrap, peers } = profile;
+  const { snapshot, bootstrap, peers, damage } = profile;
   const writer = outerWriter;
   const needs2 = bootstrap !== undefined &&
     (flagsOf(bootstrap) & flagsOfVersion2) !== 0;
-  writer.uint32(needs2 ? profileVersion2 : profileVersion);
+  writer.uint32(
+    damage !== undefined
+      ? profileVersion3
+      : needs2
+      ? profileVersion2
+      : profileVersion,
+  );
   writer.integer(snapshot?.index ?? 0);
   writer.integer(snapshot?.term ?? 0);
   writer.block(
@@ -56,13 +68,19 @@ export function encodeProfile(profile: NodeProfile): Uint8Array {
     writer.integer(peer.incarnation);
     writer.text(peer.nodeHostId);
   }
+  if (damage !== undefined) {
+    writer.uint32(damageKinds.indexOf(damage.kind) + 1);
+    writer.integer(damage.firstIndex);
+    writer.integer(damage.lastIndex);
+    writer.text(damage.reason.slice(0, damageReasonMax));
+  }
   return writer.finish();
 }
 
 /** No encoding of these fields is longer, whatever else the profile holds; cheaper than encoding. */
 export function profileBytesMax(fields: Partial<NodeProfile>): number {
   const { snapshot, bootstrap, peers } = fields;
-  let bytes = 64;
+  let bytes = 64 + damageFixedBytes + 3 * damageReasonMax;
   if (snapshot !== undefined) {
     bytes += 32 + membershipBytesMax(snapshot.membership);
   }
@@ -82,9 +100,7 @@ export function profileBytesMax(fields: Partial<NodeProfile>): number {
 export function decodeProfile(bytes: Uint8Array): NodeProfile | undefined {
   const reader = new Reader(bytes);
   const version = reader.uint32();
-  if (version !== profileVersion && version !== profileVersion2) {
-    return undefined;
-  }
+  if (version < profileVersion || version > profileVersion3) return undefined;
   const index = reader.integer();
   const term = reader.integer();
   const membershipBytes = reader.block();
@@ -94,6 +110,14 @@ export function decodeProfile(bytes: Uint8Array): NodeProfile | undefined {
     const nodeId = reader.integer();
     const incarnation = reader.integer();
     peers.push({ nodeId, nodeHostId: reader.text(), incarnation });
+  }
+  let damage: LogDamage | undefined;
+  if (version === profileVersion3) {
+    const kind = damageKinds[reader.uint32() - 1];
+    if (kind === undefined) return undefined;
+    const firstIndex = reader.integer();
+    const lastIndex = reader.integer();
+    damage = { kind, firstIndex, lastIndex, reason: reader.text() };
   }
   if (!reader.isAtEnd) return undefined;
   let snapshot: SnapshotMeta | undefined;
@@ -107,7 +131,9 @@ export function decodeProfile(bytes: Uint8Array): NodeProfile | undefined {
     bootstrap = decodeBootstrap(bootstrapBytes, version);
     if (bootstrap === undefined) return undefined;
   }
-  return { snapshot, bootstrap, peers };
+  return damage === undefined
+    ? { snapshot, bootstrap, peers }
+    : { snapshot, bootstrap, peers, damage };
 }
 
 /** Index and term of the snapshot in an encoded profile, without decoding the rest; index 0 if there is none. */

@@ -32,6 +32,8 @@ export interface RecoveryContext {
   readonly segments: SegmentList;
   /** Empty; gets the nodes. */
   readonly nodes: NodeTable;
+  /** Whether damage that was not judged before is passed over, and judged (rule L7). */
+  readonly mends?: boolean;
   readonly yield: () => Promise<void>;
 }
 
@@ -69,8 +71,25 @@ export async function recover(context: RecoveryContext): Promise<Recovered> {
   }
 }
 
-/** A segment whose header is good. */
+/** A segment with a header: its own, or one that was made up because that cannot be read at all. */
 type GoodSegment = FoundSegment & { readonly header: SegmentHeader };
+
+/** What stands behind a record that does not check. */
+interface LaterRecords {
+  /** Up to where records that check say the log to be durable. */
+  readonly provenTo: number;
+  /** Where the first of them stands, 0 if there is none. */
+  readonly first: number;
+  /** Where the last of them ends. */
+  readonly end: number;
+}
+
+/** Where a record does not check. */
+interface Defect {
+  readonly what: string;
+  /** If its header checks: its length, and its contents as far as they are there. */
+  readonly length: number | undefined;
+}
 
 class Recovery {
   readonly #context: RecoveryContext;
@@ -81,6 +100,11 @@ class Recovery {
   #isHeaderProven = false;
   #tornAt: RecoveryReport["tornAt"] = undefined;
   #tornBytes = 0;
+  /** Numbers of segments whose header cannot be read. */
+  readonly #unreadable = new Set<number>();
+  /** Damage before this position was judged when the log was opened before. */
+  #judgedTo = 0;
+  readonly #damage: { path: string; offset: number; what: string }[] = [];
 
   constructor(context: RecoveryContext, found: readonly FoundSegment[]) {
     this.#context = context;
@@ -89,8 +113,7 @@ class Recovery {
   }
 
   async run(): Promise<Recovered> {
-    const newest = this.#found.findLast(isGood);
-    await this.#checkUnused(newest?.number ?? 0);
+    const newest = await this.#newest();
     const chain = newest === undefined ? [] : this.#chainTo(newest);
     const provenTo = await this.#readChain(chain);
     return {
@@ -98,6 +121,7 @@ class Recovery {
         recordCount: this.#recordCount,
         tornBytes: this.#tornBytes,
         tornAt: this.#tornAt,
+        damage: this.#damage,
       },
       provenTo,
       isHeaderProven: this.#isHeaderProven,
@@ -107,12 +131,30 @@ class Recovery {
     };
   }
 
-  /** The file behind the newest segment is a spare, or a segment whose header did not reach the disk in whole. */
-  async #checkUnused(newest: number): Promise<void> {
+  /** The segment that was written to last. */
+  async #newest(): Promise<GoodSegment | undefined> {
+    const newest = this.#found.findLast(isGood);
+    const half = await this.#checkUnused(newest?.number ?? 0);
+    return half ?? newest;
+  }
+
+  /**
+   * The file behind the newest segment is a spare, or a segment whose header did not reach the disk in whole; or it is the
+   * newest itself and one copy of its header is damaged, and then it is returned to be mended.
+   */
+  async #checkUnused(newest: number): Promise<GoodSegment | undefined> {
     const [next, ...more] = this.#found.filter(({ number }) => number > newest);
-    if (next === undefined) return;
+    if (next === undefined) return undefined;
     // A spare is made only when the header of the segment before it is durable.
     const successor = more[0];
+    if (
+      this.#context.mends === true && next.number === newest + 1 &&
+      next.header !== undefined && successor?.state === "unused" &&
+      more.length === 1
+    ) {
+      this.#noteHalf(next.path);
+      return { ...next, header: next.header };
+    }
     if (next.number !== newest + 1 || successor !== undefined) {
       throw damage(
         next.path,
@@ -122,31 +164,52 @@ class Recovery {
           : `the header does not check, and it is older than ${successor?.path}`,
       );
     }
-    if (next.state === "unused") return;
+    if (next.state === "unused") return undefined;
     const { path, file, size, header } = next;
     if (header !== undefined) {
       this.#reader.open(file, size);
       const segment = new Segment(path, file, header);
       const later = await this.#laterRecords(segment, size, firstRecordOffset);
       if (later.provenTo > segment.base) {
-        throw damage(path, 0, "the header does not check");
+        if (this.#context.mends !== true) {
+          throw damage(path, 0, "the header does not check");
+        }
+        this.#noteHalf(path);
+        return { ...next, header };
       }
     }
     this.#reportTorn(path, 0, firstRecordOffset);
+    return undefined;
+  }
+
+  /** One copy of a header is enough to read the segment. */
+  #noteHalf(path: string): void {
+    const what = "one copy of the header does not check";
+    this.#damage.push({ path, offset: 0, what });
   }
 
   /** The segments that hold the log: from the newest down to the oldest that it needed, without a gap. */
   #chainTo(newest: GoodSegment): GoodSegment[] {
     const chain: GoodSegment[] = [];
     const byNumber = new Map(this.#found.map((one) => [one.number, one]));
-    const { oldest } = newest.header;
+    const { oldest, judgedTo } = newest.header;
+    this.#judgedTo = judgedTo;
+    this.#context.segments.judgedTo = judgedTo;
     for (let number = newest.number; number >= oldest; number--) {
       const found = byNumber.get(number);
       if (found === undefined) break; // Recycled since then. If not, its batches are missed in the end.
-      if (!isGood(found)) {
+      if (isGood(found)) {
+        chain.push(found);
+        continue;
+      }
+      const header = found.header ?? headerBefore(found, chain.at(-1)!.header);
+      const isJudged = header.base < judgedTo;
+      if (!isJudged && this.#context.mends !== true) {
         throw damage(found.path, 0, "the header does not check");
       }
-      chain.push(found);
+      if (found.header === undefined) this.#unreadable.add(number);
+      else if (!isJudged) this.#noteHalf(found.path);
+      chain.push({ ...found, header });
     }
     return chain.reverse();
   }
@@ -177,19 +240,34 @@ class Recovery {
         await this.#readOlder(segment, next.header);
       }
     }
-    if (chain.length > 0) this.#requireWhole(segments.active);
+    if (chain.length > 0) {
+      this.#requireCheckpoint(segments.active);
+      this.#replay.doubts.judge();
+      this.#requireWhole();
+    }
     return provenTo;
   }
 
   /** Reads a segment whose records must all check, up to where the next one says that it ends. */
-  async #readOlder(segment: Segment, next: SegmentHeader): Promise<void> {
+  async #readOlder(
+    segment: Segment,
+    next: SegmentHeader,
+  ): Promise<void> {
     const end = next.previousEnd - segment.base;
     if (end <= 0) return; // All of it is void.
     segment.end = firstRecordOffset;
+    if (this.#unreadable.has(segment.number)) {
+      this.#passOver(segment, {
+        what: "the header does not check",
+        length: end - firstRecordOffset - recordHeaderBytes,
+      }, false);
+    }
     while (segment.end < end) {
       const defect = this.#readRecord(segment);
       if (defect !== undefined) {
-        throw damage(segment.path, segment.end, defect);
+        this.#requireMend(segment, defect.what);
+        const { first } = await this.#laterRecords(segment, end, segment.end);
+        this.#passDamage(segment, first === 0 ? end : first, defect);
       }
       if (this.#reader.takeTurn()) await this.#context.yield();
     }
@@ -210,11 +288,22 @@ class Recovery {
   ): Promise<number> {
     let provenTo = Math.max(segment.base, header.syncedTo);
     segment.end = firstRecordOffset;
-    let defect: string | undefined;
+    let later: LaterRecords;
     while (true) {
       const record = { offset: segment.end };
-      defect = this.#readRecord(segment);
-      if (defect !== undefined) break;
+      const defect = this.#readRecord(segment);
+      if (defect !== undefined) {
+        later = await this.#laterRecords(segment, size, segment.end);
+        this.#prove(segment, later.provenTo);
+        provenTo = Math.max(provenTo, later.provenTo);
+        const provenEnd = provenTo - segment.base;
+        if (provenEnd <= segment.end) break;
+        const known = `${defect.what}, and everything up to offset ` +
+          `${provenEnd} was durable`;
+        this.#requireMend(segment, known);
+        this.#passDamage(segment, later.first || provenEnd, defect);
+        continue;
+      }
       const at = this.#reader.load(record.offset, recordHeaderBytes);
       this.#prove(segment, syncedToOf(this.#reader, at));
       provenTo = Math.max(provenTo, syncedToOf(this.#reader, at));
@@ -223,18 +312,6 @@ class Recovery {
       if (this.#reader.takeTurn()) await this.#context.yield();
     }
     const { end } = segment;
-    const later = await this.#laterRecords(segment, size, end);
-    this.#prove(segment, later.provenTo);
-    provenTo = Math.max(provenTo, later.provenTo);
-    if (provenTo > segment.base + end) {
-      throw damage(
-        segment.path,
-        end,
-        `${defect}, and everything up to offset ${
-          provenTo - segment.base
-        } was durable`,
-      );
-    }
     const isShort = size < segment.size;
     if (isShort || later.end > end || !this.#reader.isZero(end, endMarkBytes)) {
       const tornEnd = isShort ? segment.size : end + recordHeaderBytes;
@@ -243,31 +320,61 @@ class Recovery {
     return provenTo;
   }
 
+  /** Damage at the segment's end must be known already, or else be ours to judge. */
+  #requireMend(segment: Segment, what: string): void {
+    const isJudged = segment.base + segment.end < this.#judgedTo;
+    if (isJudged || this.#context.mends === true) return;
+    throw damage(segment.path, segment.end, what);
+  }
+
+  /** Goes on behind damage: behind the record if its length is known, else at `next`. */
+  #passDamage(segment: Segment, next: number, defect: Defect): void {
+    const isStructured = defect.length !== undefined;
+    const length = defect.length ?? next - segment.end - recordHeaderBytes;
+    this.#passOver(segment, { ...defect, length }, isStructured);
+  }
+
+  #passOver(segment: Segment, defect: Defect, isStructured: boolean): void {
+    const { path, end, base } = segment;
+    const length = defect.length ?? 0;
+    const judged = base + end < this.#judgedTo;
+    if (!judged) this.#damage.push({ path, offset: end, what: defect.what });
+    const at = isStructured
+      ? this.#reader.load(end, recordHeaderBytes + length)
+      : -1;
+    this.#replay.passOver(`${path} is damaged at offset ${end}`, {
+      judged,
+      record: at < 0 ? undefined : { window: this.#reader, at },
+      crc32: this.#context.crc32,
+    });
+    segment.end = end + recordHeaderBytes + length;
+  }
+
   #prove(segment: Segment, provenTo: number): void {
     if (provenTo > segment.base) this.#isHeaderProven = true;
   }
 
   /** Reads and applies the record at the segment's end; returns why it does not check. */
-  #readRecord(segment: Segment): string | undefined {
+  #readRecord(segment: Segment): Defect | undefined {
     const { crc32 } = this.#context;
     const reader = this.#reader;
     const offset = segment.end;
     let at = reader.load(offset, recordHeaderBytes);
-    if (at < 0) return "the file ends there";
+    if (at < 0) return unknown("the file ends there");
     const expected = { position: segment.base + offset, salt: segment.salt };
     if (!isRecordHeader(reader, at, expected, crc32)) {
-      return "the record's header does not check";
+      return unknown("the record's header does not check");
     }
     const length = reader.view.getUint32(at + 8, true);
     at = reader.load(offset, recordHeaderBytes + length);
-    if (at < 0) return "the file ends within the record";
+    if (at < 0) return unknown("the file ends within the record");
     const { payloadSeed } = segment.salt;
     const from = at + recordHeaderBytes;
     const checksum = length === 0
       ? payloadSeed
       : crc32(reader.bytes.subarray(from, from + length), payloadSeed);
     if (checksum !== reader.view.getUint32(at + 4, true)) {
-      return "the record's contents do not check";
+      return { what: "the record's contents do not check", length };
     }
     const defect = this.#replay.apply(reader, at, offset);
     if (defect !== undefined) {
@@ -283,11 +390,12 @@ class Recovery {
     segment: Segment,
     size: number,
     from: number,
-  ): Promise<{ readonly provenTo: number; readonly end: number }> {
+  ): Promise<LaterRecords> {
     const { crc32 } = this.#context;
     const reader = this.#reader;
     const { base, salt } = segment;
     let provenTo = 0;
+    let first = 0;
     let end = 0;
     let offset = from;
     while (offset + recordHeaderBytes <= size) {
@@ -302,19 +410,22 @@ class Recovery {
         if (low !== position % 0x1_0000_0000) continue;
         if (!isRecordHeader(reader, at, { position, salt }, crc32)) continue;
         provenTo = Math.max(provenTo, syncedToOf(reader, at));
+        if (first === 0 && offset > from) first = offset;
         end = offset + recordHeaderBytes +
           reader.view.getUint32(at + 8, true);
       }
       if (reader.takeTurn()) await this.#context.yield();
     }
-    return { provenTo, end };
+    return { provenTo, first, end };
   }
 
-  /** Every node, and every entry of it, must be there. */
-  #requireWhole(newest: Segment): void {
-    if (!this.#replay.hasCheckpoint) {
-      throw damage(newest.path, firstRecordOffset, "there is no checkpoint");
-    }
+  #requireCheckpoint(newest: Segment): void {
+    if (this.#replay.hasCheckpoint) return;
+    throw damage(newest.path, firstRecordOffset, "there is no checkpoint");
+  }
+
+  /** Every node, and every entry of it, must be there, but for what damage is known to have taken. */
+  #requireWhole(): void {
     const missing = this.#replay.firstMissing();
     if (missing === undefined) return;
     const { node, index } = missing;
@@ -337,9 +448,32 @@ function isGood(found: FoundSegment): found is GoodSegment {
   return found.state === "good";
 }
 
+function unknown(what: string): Defect {
+  return { what, length: undefined };
+}
+
+/** What can be said of a segment whose header cannot be read, by the one behind it: where it stands. */
+function headerBefore(
+  { number, size }: FoundSegment,
+  next: SegmentHeader,
+): SegmentHeader {
+  return {
+    number,
+    salt: { headerSeed: 0, payloadSeed: 0 },
+    base: Math.max(0, next.base - size),
+    size,
+    previousEnd: 0,
+    oldest: number,
+    syncedTo: 0,
+    judgedTo: 0,
+  };
+}
+
 function isInRange(header: SegmentHeader): boolean {
-  const { base, size, previousEnd, syncedTo } = header;
-  return [base + size, previousEnd, syncedTo].every(Number.isSafeInteger);
+  const { base, size, previousEnd, syncedTo, judgedTo } = header;
+  return [base + size, previousEnd, syncedTo, judgedTo].every(
+    Number.isSafeInteger,
+  );
 }
 
 function damage(path: string, offset: number, what: string): RaftError {

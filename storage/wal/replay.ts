@@ -1,4 +1,7 @@
 /** Applies the records of a log, in order, to its nodes. */
+import type { Crc32 } from "../../raft/core/types.ts";
+import { openBatch } from "../../raft/core/entry_batch.ts";
+import { Doubts } from "./doubt.ts";
 import type { SegmentHeader } from "./format.ts";
 import {
   part,
@@ -21,10 +24,17 @@ export class Replay {
   /** Whether the checkpoint of the current segment must say what is known already. */
   #isCompared = false;
   #segment = 0;
+  /** Damage stands before the current place: what follows may not fit what is known, until the next whole checkpoint. */
+  #isBehindDamage = false;
+  /** Damage stands in the current segment, so that its checkpoint may not be whole. */
+  #isSegmentDamaged = false;
+  /** What damage leaves in doubt. */
+  readonly doubts: Doubts;
 
   /** Replays into `nodes`, which is empty. */
   constructor(nodes: NodeTable) {
     this.#nodes = nodes;
+    this.doubts = new Doubts(nodes);
   }
 
   /** Whether a whole checkpoint was read. */
@@ -35,8 +45,75 @@ export class Replay {
   /** Goes on with the next segment. */
   beginSegment(header: SegmentHeader): void {
     this.#segment = header.number;
+    this.#isSegmentDamaged = false;
     // A segment that recovery made also says what stood behind the end of the one before.
-    this.#isCompared = this.#hasCheckpoint && header.syncedTo === header.base;
+    this.#isCompared = this.#hasCheckpoint &&
+      header.syncedTo === header.base && !this.#isBehindDamage;
+  }
+
+  /**
+   * Passes over damage. With `judged` it is known what that took; else the nodes that it names are in doubt, which are all
+   * unless a record with good structure is given.
+   */
+  passOver(
+    reason: string,
+    options: {
+      judged: boolean;
+      record: { window: Window; at: number } | undefined;
+      crc32: Crc32;
+    },
+  ): void {
+    this.#isSegmentDamaged = true;
+    if (this.#isRedundant(options.record)) return;
+    this.#isBehindDamage = true;
+    if (options.judged) return;
+    const named = options.record === undefined
+      ? undefined
+      : this.#nodesIn(options.record, options.crc32);
+    if (named === undefined) this.doubts.allDamaged(reason);
+    else this.doubts.damaged(named, reason);
+  }
+
+  /** A checkpoint that only says again what the segments before it say. */
+  #isRedundant(record: { window: Window; at: number } | undefined): boolean {
+    if (record === undefined || !this.#isCompared) return false;
+    const kind = record.window.view.getUint32(record.at + 12, true);
+    return kind === recordKind.checkpoint || kind === recordKind.checkpointEnd;
+  }
+
+  /**
+   * The nodes that a record names whose contents do not check, if its own bytes are no reason to doubt the names: its
+   * sections fill it exactly, they name nodes that are known, and a batch in it is damaged by its own checksum, which
+   * is what the record's checksum shows.
+   */
+  #nodesIn(
+    { window, at }: { window: Window; at: number },
+    crc32: Crc32,
+  ): Set<WalNodeLog> | undefined {
+    if (window.view.getUint32(at + 12, true) !== recordKind.group) {
+      return undefined;
+    }
+    const section = new ParsedSection();
+    const named = new Set<WalNodeLog>();
+    const to = at + recordHeaderBytes + window.view.getUint32(at + 8, true);
+    let isExplained = false;
+    let next = at + recordHeaderBytes;
+    while (to - next >= sectionHeaderBytes) {
+      if (section.read(window, next, to) !== undefined) return undefined;
+      const node = this.#nodes.find(section.clusterId, section.nodeId);
+      if (node === undefined) return undefined;
+      named.add(node);
+      for (let batchAt = section.batchesAt; batchAt < section.end;) {
+        const head = readBatchHead(window, batchAt, section.end);
+        if (typeof head === "string") return undefined;
+        const bytes = window.bytes.subarray(batchAt, batchAt + head.length);
+        if (typeof openBatch(bytes, crc32) === "string") isExplained = true;
+        batchAt += head.length;
+      }
+      next = section.end;
+    }
+    for (; next < to; next++) if (window.bytes[next] !== 0) return undefined;
+    return isExplained ? named : undefined;
   }
 
   /** Applies the record at `at` of the window, which stands at `offset` of its segment and was checked. */
@@ -46,7 +123,11 @@ export class Replay {
     const to = from + window.view.getUint32(at + 8, true);
     switch (kind) {
       case recordKind.group:
-        if (!this.#hasCheckpoint) return "a group before any checkpoint";
+        if (!this.#hasCheckpoint) {
+          // Whoever it is about is named again by the next checkpoint, with where its log begins and ends.
+          if (this.#isBehindDamage) return undefined;
+          return "a group before any checkpoint";
+        }
         return this.#applySections(window, { from, to, offset: offset - at });
       case recordKind.checkpoint:
         return this.#applySections(window, { from, to, offset: offset - at });
@@ -92,7 +173,9 @@ export class Replay {
     const section = this.#section;
     const { clusterId, nodeId, parts } = section;
     const node = this.#nodes.obtain(clusterId, nodeId);
+    if (!node.isWritten && this.doubts.any) this.doubts.met(node);
     if (parts === part.removed) {
+      this.doubts.removed(node);
       this.#nodes.remove(node);
       return undefined;
     }
@@ -112,7 +195,11 @@ export class Replay {
   ): string | undefined {
     const section = this.#section;
     const { parts, profile } = section;
-    if (section.hardState !== undefined) node.setHardState(section.hardState);
+    const doubts = this.doubts.any ? this.doubts : undefined;
+    if (section.hardState !== undefined) {
+      node.setHardState(section.hardState);
+      doubts?.ballotSeen(node);
+    }
     if (profile !== undefined && !setProfile(node, profile)) {
       return "an unreadable profile";
     }
@@ -121,14 +208,20 @@ export class Replay {
         return "a log reset without a snapshot";
       }
       node.resetToSnapshot();
+      doubts?.restatedFrom(node, node.firstIndex());
     }
     const defect = this.#applyBatches(node, window, offset);
     if (defect !== undefined) return defect;
     if ((parts & part.compaction) !== 0) {
-      if (section.compactedIndex > node.lastIndex()) {
-        return `compaction to ${section.compactedIndex} of ${node.lastIndex()} entries`;
+      const { compactedIndex, compactedTerm } = section;
+      if (compactedIndex <= node.lastIndex()) {
+        node.compactTo(compactedIndex, compactedTerm);
+      } else if (this.#isBehindDamage) {
+        const lastIndex = compactedIndex;
+        node.setBounds({ compactedIndex, compactedTerm, lastIndex });
+      } else {
+        return `compaction to ${compactedIndex} of ${node.lastIndex()} entries`;
       }
-      node.compactTo(section.compactedIndex, section.compactedTerm);
     }
     return undefined;
   }
@@ -155,12 +248,23 @@ export class Replay {
       const fits = isMoved
         ? head.firstIndex >= node.firstIndex() && lastIndex <= node.lastIndex()
         : node.canAppend(head.firstIndex) && !node.wouldSplit(head.firstIndex);
+      if (!fits && this.#isBehindDamage) {
+        if (!isMoved && head.firstIndex >= node.firstIndex()) {
+          this.doubts.restatedFrom(node, head.firstIndex);
+          node.appendInDoubt(place);
+        }
+        at += head.length;
+        continue;
+      }
       if (!fits) {
         return `entries ${head.firstIndex} to ${lastIndex} for a log from ` +
           `${node.firstIndex()} to ${node.lastIndex()}`;
       }
       if (isMoved) node.placeMoved(place);
-      else node.append(place);
+      else {
+        if (this.doubts.any) this.doubts.restatedFrom(node, head.firstIndex);
+        node.append(place);
+      }
       at += head.length;
     }
     return undefined;
@@ -181,6 +285,7 @@ export class Replay {
         isEqual(node.profileBytes, profile);
       return isSame ? undefined : "a checkpoint that differs from the log";
     }
+    if (this.doubts.any) this.doubts.checkpointed(node, bounds!);
     node.setHardState(hardState);
     node.setBounds(bounds!);
     if (profile === undefined) node.setProfileBytes(undefined);
@@ -190,6 +295,7 @@ export class Replay {
 
   /** The checkpoint was whole: who is not in it does not exist. */
   #endCheckpoint(): string | undefined {
+    if (this.#isSegmentDamaged) return undefined; // Who is not in it may be in the damaged part.
     for (const node of [...this.#nodes.all]) {
       if (node.checkpointedIn === this.#segment) continue;
       if (this.#isCompared && node.isWritten) {
@@ -198,6 +304,8 @@ export class Replay {
       this.#nodes.remove(node);
     }
     this.#hasCheckpoint = true;
+    if (!this.#isCompared) this.#isBehindDamage = false;
+    this.doubts.allNamed();
     return undefined;
   }
 }
@@ -206,8 +314,10 @@ export class Replay {
 function setProfile(node: WalNodeLog, bytes: Uint8Array): boolean {
   if (isEqual(node.profileBytes, bytes)) return true;
   const own = bytes.slice(); // The window is read into again.
-  if (decodeProfile(own) === undefined) return false;
+  const profile = decodeProfile(own);
+  if (profile === undefined) return false;
   node.setProfileBytes(own);
+  if (profile.damage !== undefined) node.dropDamaged();
   return true;
 }
 

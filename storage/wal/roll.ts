@@ -77,9 +77,12 @@ export class SegmentRoll {
     const bytes = this.#checkpointBytes() + 2 * doubtful +
       segmentBytes / freeParts;
     const file = await this.#obtain(number, bytes);
+    const base = last === undefined ? 0 : last.base + last.size;
+    // What damage took is said in this segment's checkpoint.
+    if (recovered.report.damage.length > 0) segments.judgedTo = base;
     const header = this.#headerFor(file, {
       number,
-      base: last === undefined ? 0 : last.base + last.size,
+      base,
       previousEnd: provenTo,
     });
     writer.beginRecoverySegment(file.path, file.file, header);
@@ -203,6 +206,7 @@ export class SegmentRoll {
       size: file.size,
       oldest: segments.count === 0 ? place.number : segments.front.number,
       syncedTo: place.base,
+      judgedTo: segments.judgedTo,
     };
   }
 

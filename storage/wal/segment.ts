@@ -44,6 +44,8 @@ export class SegmentList {
   #diskBytes = 0;
   /** The commit that is being written; see {@link Segment.changedBy}. */
   commitCount = 0;
+  /** Damage before this log position was judged, and what it took is known (rule L7). */
+  judgedTo = 0;
 
   /** Number of segments. */
   get count(): number {

@@ -15,7 +15,9 @@ import type {
   RecoveryReport,
 } from "../log_store.ts";
 import { CopyForward } from "./copy_forward.ts";
+import { hiddenNode } from "./doubt.ts";
 import { recordKind } from "./format.ts";
+import type { WalNodeLog } from "./node_log.ts";
 import { NodeTable } from "./node_table.ts";
 import { recover } from "./recovery.ts";
 import { SegmentRoll } from "./roll.ts";
@@ -41,6 +43,8 @@ export interface WalOptions {
   /** Gives the event loop a turn; long work calls it every few MiB. */
   readonly yield?: () => Promise<void>;
   readonly logger?: Logger;
+  /** What damage means: the log is refused, which is the default, or opened to be mended (rule L7). */
+  readonly onDamage?: "refuse" | "mend";
 }
 
 /** While the disk is full, a quarter of the last segment is kept for groups with less than this of batches (rule L5). */
@@ -115,8 +119,15 @@ export class Wal implements LogStore {
     try {
       makeDurableDirectory(fileSystem, dir);
       fileSystem.remove(`${dir}/${temporaryName}`);
-      const context = { fileSystem, dir, crc32, segments, nodes, yield: turn };
-      const recovered = await recover(context);
+      const recovered = await recover({
+        fileSystem,
+        dir,
+        crc32,
+        segments,
+        nodes,
+        mends: options.onDamage === "mend",
+        yield: turn,
+      });
       const recovery = recovered.report;
       const wal = new Wal({ options, segments, nodes, spare, recovery });
       await wal.#roll.begin(recovered);
@@ -146,9 +157,15 @@ export class Wal implements LogStore {
 
   /** See `LogStore`. */
   nodes(): readonly { readonly clusterId: number; readonly nodeId: number }[] {
-    return this.#nodes.all.filter((node) => node.isWritten).map(
+    return this.#nodes.all.filter(isNode).map(
       ({ clusterId, nodeId }) => ({ clusterId, nodeId }),
     );
+  }
+
+  /** Where damage was that may have hidden nodes of which the log says nothing, for people; undefined if nowhere. */
+  get hiddenDamage(): string | undefined {
+    const { clusterId, nodeId } = hiddenNode;
+    return this.#nodes.find(clusterId, nodeId)?.damage()?.reason;
   }
 
   /** See `LogStore`. */
@@ -346,6 +363,11 @@ export class Wal implements LogStore {
     );
     return this.#failure;
   }
+}
+
+/** Whether it is a node, with data. */
+function isNode(node: WalNodeLog): boolean {
+  return node.isWritten && node.clusterId !== hiddenNode.clusterId;
 }
 
 /** For whoever has no event loop to care for. */

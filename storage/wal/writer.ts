@@ -56,8 +56,8 @@ export function groupBytesMax(
   let bytes = recordHeaderBytes + 8;
   for (const write of writes) {
     bytes += sectionFixedBytesMax + batchBytesOf(write);
-    const { snapshot, bootstrap, peers } = write;
-    if (snapshot ?? bootstrap ?? peers) {
+    const { snapshot, bootstrap, peers, mended } = write;
+    if (snapshot ?? bootstrap ?? peers ?? mended) {
       const known = nodes.obtain(write.clusterId, write.nodeId).profileBytes;
       bytes += known?.length ?? 0;
       bytes += profileBytesMax(write);
@@ -67,10 +67,14 @@ export function groupBytesMax(
 }
 
 /** Bytes of the batches in a write. */
-export function batchBytesOf({ batches }: NodeWrite): number {
+export function batchBytesOf({ batches, mended }: NodeWrite): number {
   let bytes = 0;
-  if (batches === undefined) return bytes;
-  for (const batch of batches) bytes += batch.bytes.length;
+  if (batches !== undefined) {
+    for (const batch of batches) bytes += batch.bytes.length;
+  }
+  if (mended !== undefined) {
+    for (const batch of mended) bytes += batch.bytes.length;
+  }
   return bytes;
 }
 
@@ -283,6 +287,7 @@ export class LogWriter {
   }
 
   #putParts(node: WalNodeLog, write: NodeWrite): number {
+    if (write.mended !== undefined) return this.#putMended(node, write.mended);
     const buffer = this.#buffer;
     let parts = 0;
     if (write.hardState !== undefined) {
@@ -317,6 +322,40 @@ export class LogWriter {
       node.compactTo(index, term);
     }
     return parts;
+  }
+
+  /** Fills in what damage took, from its front, and says what is missing still (rule L7). */
+  #putMended(
+    node: WalNodeLog,
+    batches: NonNullable<NodeWrite["mended"]>,
+  ): number {
+    const damage = node.damage();
+    assert(damage?.kind === "entries", "only missing entries can be mended");
+    let next = damage.firstIndex;
+    for (const batch of batches) {
+      assert(
+        batch.firstIndex === next,
+        "mended entries must follow each other",
+      );
+      next = batch.lastIndex + 1;
+    }
+    assert(next <= damage.lastIndex + 1, "only what is missing can be mended");
+    const isWhole = next > damage.lastIndex;
+    node.setDamage(isWhole ? undefined : { ...damage, firstIndex: next });
+    putProfile(this.#buffer, node.profileBytes!);
+    const { active } = this.#segments;
+    for (const batch of batches) {
+      const at = this.#buffer.append(batch.bytes);
+      node.placeMoved({
+        firstIndex: batch.firstIndex,
+        entryCount: batch.lastIndex - batch.firstIndex + 1,
+        term: batch.term,
+        segment: active.number,
+        offset: active.end + at,
+        length: batch.bytes.length,
+      });
+    }
+    return part.profile | (batches.length === 0 ? 0 : part.moved);
   }
 
   #putBatches(

@@ -271,6 +271,7 @@ export const diskTargets: readonly AnyTarget[] = [
       previousEnd: integer,
       oldest: integer,
       syncedTo: integer,
+      judgedTo: integer,
     }),
     encode: encodeSegmentHeader,
     decode(bytes, crc32) {

@@ -22,6 +22,7 @@ const header = {
   previousEnd: 2 ** 50 - 4096,
   oldest: 9,
   syncedTo: 2 ** 50 + 8,
+  judgedTo: 2 ** 49,
 };
 
 Deno.test("A segment's name holds its number, and other names none", () => {
