@@ -5,20 +5,23 @@ const minTokenLength = 32;
 
 /** Compares tokens without telling by its duration how much of a guess was right. */
 export class TokenCheck {
-  readonly #digest: Uint8Array;
+  readonly #digests: readonly Uint8Array[];
 
   /**
-   * Keeps a digest of the token, so that it can neither be logged nor shown.
+   * Keeps digests of the tokens, so that they can neither be logged nor shown. Without any, none is right.
    *
-   * @throws {RangeError} if the token is too short to be a secret.
+   * @throws {RangeError} if a token is too short to be a secret.
    */
-  constructor(token: string) {
-    if (token.length < minTokenLength || !/^[\x21-\x7e]+$/.test(token)) {
+  constructor(tokens: readonly string[]) {
+    for (const token of tokens) {
+      if (token.length >= minTokenLength && /^[\x21-\x7e]+$/.test(token)) {
+        continue;
+      }
       throw new RangeError(
         `Cannot use the token: it must be ${minTokenLength} or more printable ASCII characters without spaces`,
       );
     }
-    this.#digest = digest(token);
+    this.#digests = tokens.map(digest);
   }
 
   /** Whether an `Authorization` header carries the token as a bearer. */
@@ -40,7 +43,11 @@ export class TokenCheck {
   }
 
   #matches(token: string | undefined): boolean {
-    return token !== undefined && timingSafeEqual(digest(token), this.#digest);
+    if (token === undefined) return false;
+    const given = digest(token);
+    // All are looked at, whichever is right.
+    return this.#digests.filter((one) => timingSafeEqual(given, one))
+      .length > 0;
   }
 }
 

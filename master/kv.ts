@@ -50,6 +50,8 @@ export interface KvSelector {
 export interface KvListOptions extends KvReadOptions {
   /** At most so many. */
   limit?: number;
+  /** From the last key to the first. */
+  reverse?: boolean;
   /** So many at once; 100 by default, 1,000 at most. */
   batchSize?: number;
 }

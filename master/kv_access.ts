@@ -99,10 +99,13 @@ export class KvAccess {
   async listNow(
     selector: KvSelector,
     limit = Infinity,
+    more: Pick<KvListOptions, "reverse"> = {},
   ): Promise<KvEntry[]> {
     const entries: KvEntry[] = [];
     const batchSize = Math.min(1_000, limit);
-    const options = limit === Infinity ? { batchSize } : { batchSize, limit };
+    const options = limit === Infinity
+      ? { batchSize, ...more }
+      : { batchSize, limit, ...more };
     for await (const entry of this.#list(selector, options)) {
       entries.push(entry);
     }

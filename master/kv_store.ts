@@ -31,13 +31,21 @@ import {
 } from "./overview.ts";
 import type { NodeHostInfo, NodeInfo, ReportReply } from "./protocol.ts";
 import { defaultLimits, type Limits } from "./scheduler/view.ts";
+import type { ClusterImage } from "./cluster_image.ts";
+import { type PlannedDecision, planRound } from "./round_plan.ts";
 import {
+  type BrakeRecord,
+  clockKey,
+  clusterKey,
   type ClusterRecord,
+  type EventRecord,
   hostKey,
   type HostRecord,
   logKey,
   metaKey,
   type MetaRecord,
+  readClock,
+  readCluster,
   schemaVersion,
   type SliceRecord,
 } from "./schema.ts";
@@ -66,6 +74,26 @@ export interface KvStoreOptions {
   decisionsPerRound?: number;
   /** Milliseconds that a round may take; 300 by default. */
   roundMs?: number;
+}
+
+/** A cluster as it is stored. */
+export type ClusterDetails = { clusterId: number } & ClusterImage;
+
+/** Something that was decided, or that an operator did. */
+export type HistoryEvent = Omit<EventRecord, "v" | "w">;
+
+/** What concerns everything. */
+export interface StoreStatus {
+  /** Logical time. */
+  tick: number;
+  /** Something is being done. */
+  busy: boolean;
+  /** An operator stopped all decisions. */
+  paused: boolean;
+  /** NodeHosts that are silent, but not yet for dead. */
+  silent: string[];
+  /** Too much fell silent at once; `null` if not. */
+  brake: BrakeRecord | null;
 }
 
 /** Which store to open. */
@@ -138,6 +166,42 @@ export class KvStore {
   ): Promise<CommandResult> {
     const meta = await this.#requireWriter();
     return await carryOutCommand(this.#context, meta.epoch, command, options);
+  }
+
+  /** What the next round would do about the clusters that are not as desired, and why; nothing is written. */
+  async plan(): Promise<PlannedDecision[]> {
+    const { epoch } = await this.#readMeta();
+    return await planRound(this.#context, epoch);
+  }
+
+  /** A cluster's record; `undefined` if there is none. */
+  async cluster(clusterId: number): Promise<ClusterDetails | undefined> {
+    const { value } = await this.#access.get(clusterKey(clusterId));
+    const record = readCluster(value);
+    if (record === undefined) return undefined;
+    const { v: _, w: __, ...details } = record;
+    return { clusterId, ...details };
+  }
+
+  /** The latest events, newest first. */
+  async events(limit: number): Promise<HistoryEvent[]> {
+    const entries = await this.#access.listNow({ prefix: ["ev"] }, limit, {
+      reverse: true,
+    });
+    return entries.map(({ value }) => {
+      const { v: _, w: __, ...event } = value as EventRecord;
+      return event;
+    });
+  }
+
+  /** What concerns everything. */
+  async status(): Promise<StoreStatus> {
+    const { value } = await this.#access.get(clockKey);
+    const { tick, busy, paused, brake, silent } = readClock(
+      value,
+      this.#access.now(),
+    );
+    return { tick, busy, paused, silent, brake: brake ?? null };
   }
 
   /** Index of the last known membership change, by cluster. */

@@ -8,9 +8,11 @@
  *     --hostname NAME      127.0.0.1 by default, 0.0.0.0 on Deno Deploy
  *     --kv PATH            ":memory:", a file, or the https: URL of a database; DRAKKAR_KV by default, else the platform's
  *     --silent-after-ms N  when the page shows a NodeHost as silent; 60,000 by default
+ *     --period-ms N        how often NodeHosts report: 2,000 by default, 60,000 on Deno Deploy
  *
- * `DRAKKAR_TOKEN` is the bearer token that NodeHosts need; without it everybody may report. `DENO_KV_ACCESS_TOKEN` is that
- * of a database. Prints one line of JSON with its address, then nothing. Ends on SIGINT and SIGTERM.
+ * `DRAKKAR_TOKEN` is the bearer token that NodeHosts need, `DRAKKAR_OPERATOR_TOKEN` that of operators; each may hold two,
+ * with a space between, while one replaces the other. Without tokens everybody may do everything.
+ * `DENO_KV_ACCESS_TOKEN` is that of a database. Prints one line of JSON with its address, then nothing. Ends on SIGINT and SIGTERM.
  *
  * @module
  */
@@ -23,7 +25,9 @@ interface Settings {
   hostname: string;
   kvPath: string | undefined;
   token: string | undefined;
+  operatorToken: string | undefined;
   silentAfterMs: number;
+  periodMs: number;
 }
 
 const usage = `Usage: deno task master [options]
@@ -33,13 +37,15 @@ const usage = `Usage: deno task master [options]
   --kv PATH            ":memory:", a file, or the https: URL of a database;
                        DRAKKAR_KV by default, else the platform's own
   --silent-after-ms N  when the page shows a NodeHost as silent; 60000
+  --period-ms N        how often NodeHosts report: 2000, or 60000 on Deno Deploy
   --help               this text
 
 Prints one line of JSON with its address. Exit status: 0 after Ctrl-C; 1 if it
 cannot listen or open its database; 2 for a wrong command line.
 
-DRAKKAR_TOKEN is the bearer token that NodeHosts need; without it everybody may
-report. DENO_KV_ACCESS_TOKEN is that of a database.`;
+DRAKKAR_TOKEN is the bearer token that NodeHosts need, DRAKKAR_OPERATOR_TOKEN
+that of operators; each may hold two, with a space between. Without tokens
+everybody may do everything. DENO_KV_ACCESS_TOKEN is that of a database.`;
 
 /** A command line that cannot be used; the message says why. */
 class UsageError extends Error {}
@@ -54,6 +60,7 @@ function parseFlags(args: string[]) {
         hostname: { type: "string" },
         kv: { type: "string" },
         "silent-after-ms": { type: "string", default: "60000" },
+        "period-ms": { type: "string" },
       },
     }).values;
   } catch (error) {
@@ -72,20 +79,30 @@ function readSettings(args: string[]): Settings {
     hostname: values.hostname ?? (isOnDeploy() ? "0.0.0.0" : "127.0.0.1"),
     kvPath: values.kv ?? Deno.env.get("DRAKKAR_KV"),
     token: Deno.env.get("DRAKKAR_TOKEN"),
+    operatorToken: optionalVariable("DRAKKAR_OPERATOR_TOKEN"),
     silentAfterMs: readNumber(
       "--silent-after-ms",
       values["silent-after-ms"],
       1,
       86_400_000,
     ),
+    periodMs: readNumber(
+      "--period-ms",
+      values["period-ms"] ?? (isOnDeploy() ? "60000" : "2000"),
+      10,
+      3_600_000,
+    ),
   };
 }
 
-/** There every variable may be read; elsewhere it need not be allowed, and then it is not there. */
 function isOnDeploy(): boolean {
-  const variable = "DENO_DEPLOY";
+  return optionalVariable("DENO_DEPLOY") !== undefined;
+}
+
+/** On Deploy every variable may be read; elsewhere it need not be allowed, and then it is not there. */
+function optionalVariable(variable: string): string | undefined {
   const { state } = Deno.permissions.querySync({ name: "env", variable });
-  return state === "granted" && Deno.env.get(variable) !== undefined;
+  return state === "granted" ? Deno.env.get(variable) : undefined;
 }
 
 function readNumber(
@@ -101,6 +118,15 @@ function readNumber(
     );
   }
   return value;
+}
+
+/** A variable may hold two tokens while one replaces the other. */
+function tokensOf(text: string): string[] {
+  const tokens = text.split(" ").filter((token) => token !== "");
+  if (tokens.length >= 1 && tokens.length <= 2) return tokens;
+  throw new RangeError(
+    `Cannot use the tokens: there are ${tokens.length}, one or two are meant`,
+  );
 }
 
 function isLoopback(hostname: string): boolean {
@@ -126,16 +152,20 @@ function onEndSignal(stop: () => void): () => void {
 }
 
 async function run(settings: Settings): Promise<void> {
-  const { hostname, kvPath, token, silentAfterMs } = settings;
+  const { hostname, kvPath, token, silentAfterMs, periodMs } = settings;
   if (token === undefined && !isLoopback(hostname)) {
     console.error(
       `DRAKKAR_TOKEN is not set: whoever reaches ${hostname} may report, and read`,
     );
   }
-  const store = await openStore({ path: kvPath });
+  const store = await openStore({ path: kvPath, periodMs });
   try {
     const options: MasterOptions = { store, silentAfterMs };
-    if (token !== undefined) options.token = token;
+    if (token !== undefined) options.token = tokensOf(token);
+    const { operatorToken } = settings;
+    if (operatorToken !== undefined) {
+      options.operatorToken = tokensOf(operatorToken);
+    }
     const master = createMaster(options);
     // Listened for before the address is told: whoever reads it may end the program at once.
     const forget = onEndSignal(() => server.shutdown());

@@ -1,21 +1,13 @@
 /** How a NodeHost does what masters ask for. Every call is idempotent by its effect. */
 import { RaftError } from "../raft/errors.ts";
 import type { NodeHost } from "../raft/nodehost.ts";
+import { clusterConfigFields } from "./cluster_config.ts";
 import type {
   AdditionRequest,
   ChangeRequest,
   RequestTarget,
   StartRequest,
 } from "./request_runner.ts";
-
-/** What masters may hand to `startCluster` beside the names of things. */
-const configFields: ReadonlySet<string> = new Set([
-  "electionTimeoutTicks",
-  "heartbeatTicks",
-  "snapshotEntries",
-  "compactionOverhead",
-  "maxInMemLogBytes",
-]);
 
 /** A NodeHost that masters may tell what to do. */
 export class NodeHostTarget implements RequestTarget {
@@ -30,7 +22,7 @@ export class NodeHostTarget implements RequestTarget {
   async start(request: StartRequest): Promise<void> {
     const { clusterId, nodeId, app, config, initialMembers, join } = request;
     const known = Object.entries(config)
-      .filter(([name]) => configFields.has(name));
+      .filter(([name]) => clusterConfigFields.has(name));
     try {
       await this.#host.startCluster({
         ...Object.fromEntries(known),

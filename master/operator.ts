@@ -1,8 +1,11 @@
 /** What operators tell a master (M15-M19). Every command is one commit, and is in the history. */
 import { type ClusterImage, isManaged, votersOf } from "./cluster_image.ts";
 import type { KvAtomic, KvEntry } from "./kv.ts";
+import type { KvAccess } from "./kv_access.ts";
 import { addEvent } from "./round_decide.ts";
 import {
+  addressKey,
+  type AddressRecord,
   attentionKey,
   clockKey,
   type ClockRecord,
@@ -331,17 +334,26 @@ async function recovering(
     if (member === undefined) {
       throw new CommandError("invalid", `Node ${node} is not a member`);
     }
-    const entry = await access.get(hostKey(member.host ?? ""));
-    const host = readHost(entry.value);
+    const hostId = member.host ?? await hostAt(access, member.address);
+    if (hostId === undefined) continue; // Nobody ever reported from there.
+    const host = readHost((await access.get(hostKey(hostId))).value);
     if (host !== undefined && host.state !== "gone" && host.revoked !== true) {
       throw new CommandError(
         "conflict",
-        `NodeHost ${member.host} of node ${node} is neither revoked nor declared dead`,
+        `NodeHost ${hostId} of node ${node} is neither revoked nor declared dead`,
       );
     }
   }
   const { plan: _, step: __, ...rest } = image;
   return { ...rest, life: "recovering", condemned };
+}
+
+async function hostAt(
+  access: KvAccess,
+  address: string,
+): Promise<string | undefined> {
+  const { value } = await access.get(addressKey(address));
+  return (value as AddressRecord | null)?.host;
 }
 
 // ---- NodeHosts ----

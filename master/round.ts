@@ -8,7 +8,13 @@
 import type { KvEntry } from "./kv.ts";
 import { takeCensus } from "./liveness.ts";
 import { balance } from "./round_balance.ts";
-import { decideAll, type RoundState } from "./round_decide.ts";
+import {
+  decideAll,
+  newRoundState,
+  type RoundState,
+  setHosts,
+  setSlots,
+} from "./round_decide.ts";
 import {
   attentionKey,
   clockKey,
@@ -16,11 +22,8 @@ import {
   hostKey,
   type HostRecord,
   readClock,
-  readHost,
   schemaVersion,
 } from "./schema.ts";
-import { slotText } from "./scheduler/view.ts";
-import type { SlotName } from "./schema.ts";
 import type { StoreContext } from "./store_context.ts";
 import { sweep } from "./round_sweep.ts";
 
@@ -52,15 +55,12 @@ export async function runRound(
     : (await access.getMany([...only].map(attentionKey)))
       .filter((entry) => entry.value !== null);
   const hostEntries = await access.listNow({ prefix: ["h"] });
-  const state = await stateOf(context, {
-    epoch,
-    clock: options.clock,
-    hostEntries,
-    hasWork: attention.length > 0,
-    endMs,
-  });
+  const slots = attention.length > 0 ? await readSlots(context) : [];
+  const { clock } = options;
+  const hosts = hostEntries;
+  const state = newRoundState(context, { epoch, clock, hosts, slots, endMs });
   if (only !== undefined) {
-    await decideAll(state, attention);
+    if (!clock.paused) await decideAll(state, attention);
     return await finish(state, options, false);
   }
   const census = takeCensus(state.clock, state.hosts, context.limits.ttl);
@@ -88,55 +88,12 @@ async function decideAfresh(
 ): Promise<void> {
   const hostEntries = await context.access.listNow({ prefix: ["h"] });
   setHosts(state, hostEntries);
-  if (state.slots.size === 0) await readSlots(state);
+  setSlots(state, await readSlots(context));
   await decideAll(state, listed);
 }
 
-async function stateOf(
-  context: StoreContext,
-  parts: {
-    epoch: string;
-    clock: ClockRecord;
-    hostEntries: readonly KvEntry[];
-    hasWork: boolean;
-    endMs: number;
-  },
-): Promise<RoundState> {
-  const state: RoundState = {
-    context,
-    epoch: parts.epoch,
-    clock: parts.clock,
-    hosts: new Map(),
-    hostEntries: new Map(),
-    load: new Map(),
-    slots: new Set(),
-    rows: new Map(),
-    endMs: parts.endMs,
-    decisionCount: 0,
-    isBusy: false,
-    isCut: false,
-  };
-  setHosts(state, parts.hostEntries);
-  if (parts.hasWork) await readSlots(state);
-  return state;
-}
-
-function setHosts(state: RoundState, entries: readonly KvEntry[]): void {
-  for (const entry of entries) {
-    const id = String(entry.key[1]);
-    const host = readHost(entry.value);
-    if (host === undefined) continue;
-    state.hosts.set(id, host);
-    state.hostEntries.set(id, entry);
-    if (!state.load.has(id)) state.load.set(id, host.n);
-  }
-}
-
-async function readSlots(state: RoundState): Promise<void> {
-  const { access } = state.context;
-  for (const { key } of await access.listNow({ prefix: ["slot"] })) {
-    state.slots.add(slotText(key.slice(1) as SlotName));
-  }
+async function readSlots(context: StoreContext): Promise<KvEntry[]> {
+  return await context.access.listNow({ prefix: ["slot"] });
 }
 
 // ---- Those that fell silent, and those that are to be emptied ----

@@ -18,8 +18,10 @@ import {
   type HostRecord,
   nodesKey,
   readCluster,
+  readHost,
   schemaVersion,
   type SliceRecord,
+  type SlotName,
   tombKey,
 } from "./schema.ts";
 import { decide } from "./scheduler/decide.ts";
@@ -62,6 +64,61 @@ export interface Case {
   readonly entry: KvEntry;
   readonly attention: KvEntry | undefined;
   readonly image: ClusterImage;
+}
+
+/** What is known at the beginning. */
+export function newRoundState(
+  context: StoreContext,
+  known: {
+    epoch: string;
+    clock: ClockRecord;
+    hosts: readonly KvEntry[];
+    slots: readonly KvEntry[];
+    endMs?: number;
+  },
+): RoundState {
+  const state: RoundState = {
+    context,
+    epoch: known.epoch,
+    clock: known.clock,
+    hosts: new Map(),
+    hostEntries: new Map(),
+    load: new Map(),
+    slots: new Set(),
+    rows: new Map(),
+    endMs: known.endMs ?? Infinity,
+    decisionCount: 0,
+    isBusy: false,
+    isCut: false,
+  };
+  setHosts(state, known.hosts);
+  setSlots(state, known.slots);
+  return state;
+}
+
+/** Takes over the NodeHosts as they were read. */
+export function setHosts(
+  state: RoundState,
+  entries: readonly KvEntry[],
+): void {
+  for (const entry of entries) {
+    const id = String(entry.key[1]);
+    const host = readHost(entry.value);
+    if (host === undefined) continue;
+    state.hosts.set(id, host);
+    state.hostEntries.set(id, entry);
+    if (!state.load.has(id)) state.load.set(id, host.n);
+  }
+}
+
+/** Takes over the slots that are taken. */
+export function setSlots(
+  state: RoundState,
+  entries: readonly KvEntry[],
+): void {
+  for (const { key } of entries) {
+    state.slots.add(slotText(key.slice(1) as SlotName));
+  }
 }
 
 /** What a decision may rest on. */
@@ -254,7 +311,9 @@ export function addEvent(
     tick,
     atMs: access.now(),
   };
-  atomic.set(eventKey(tick, access.randomHex(8)), record, {
+  // Sorted by time within a tick, as far as masters' clocks agree.
+  const order = record.atMs.toString(16).padStart(12, "0");
+  atomic.set(eventKey(tick, `${order}-${access.randomHex(4)}`), record, {
     expireIn: eventTtlMs,
   });
 }
@@ -265,7 +324,7 @@ export function addEvent(
  * A member may have become known after its NodeHost listed it; nothing about the NodeHost changes then, so its list is
  * read here. What the record says of members that were seen, or are missing, is newer than any list.
  */
-async function refreshed(
+export async function refreshed(
   state: RoundState,
   clusterId: number,
   image: ClusterImage,

@@ -15,7 +15,7 @@
  *     ["q",host,cluster]  RequestRecord   what the NodeHost is asked to do about the cluster
  *     ["slot",kind,scope,i] SlotRecord    a plan that counts against a limit; absent: free
  *     ["tomb",cluster]    TombRecord      the id was deleted, and is never used again
- *     ["ev",tick,random]  EventRecord     history; expires
+ *     ["ev",tick,name]     EventRecord     history; expires
  *     ["op",key]          OperationRecord an operator's command and its result; expires
  *
  * `["c"]` is the truth; `["m"]`, `["att"]`, `["q"]` and `["slot"]` follow from it and are written in its commits
@@ -433,8 +433,8 @@ export function tombKey(clusterId: number): KvKey {
 }
 
 /** Key of {@link EventRecord}. */
-export function eventKey(tick: number, random: string): KvKey {
-  return ["ev", tick, random];
+export function eventKey(tick: number, name: string): KvKey {
+  return ["ev", tick, name];
 }
 
 /** Key of {@link OperationRecord}. */

@@ -11,29 +11,32 @@
  *     GET  /healthz                 ok                   the process answers; touches no store
  *     GET  /                        a page for people
  *
- * With a token, all but `/healthz` and the style sheet want it: as a bearer, or for the page as the password of any user.
+ * Operators' routes are in `routes.ts`. With a token, all but `/healthz` and the style sheet want it: as a bearer, or for
+ * the page as the password of any user; commands want an operator's.
  */
 import { RaftError } from "../raft/errors.ts";
 import { consoleLogger } from "../raft/logger.ts";
 import type { Logger } from "../raft/ports.ts";
 import { TokenCheck } from "./auth.ts";
 import { type Context, Hono, type Next } from "./deps.ts";
+import { answer, methodNotAllowed, problem, readBody } from "./http.ts";
 import type { KvStore } from "./kv_store.ts";
 import { pagePolicy, renderPage, styleSheet } from "./page.ts";
 import type { NodeHostInfo } from "./protocol.ts";
-import {
-  decodeCbor,
-  encodeCbor,
-  maxReportBytes,
-  readReport,
-} from "./wire/mod.ts";
+import { addOperatorRoutes } from "./routes.ts";
+import { maxReportBytes, readReport } from "./wire/mod.ts";
 
 /** What a master is made of. */
 export interface MasterOptions {
   /** Its state, from `openStore()`. The caller closes it. */
   store: KvStore;
-  /** Bearer token that NodeHosts and people must know, 32 characters at least; none by default. */
-  token?: string;
+  /**
+   * Bearer token that NodeHosts and people who look must know, 32 characters at least; none by default. Two while one is
+   * being replaced by another.
+   */
+  token?: string | readonly string[];
+  /** Bearer token of operators, who may give commands; with `token` and without this, nobody may. Two as above. */
+  operatorToken?: string | readonly string[];
   /** Where failures are logged; the console by default. Never told a token. */
   logger?: Logger;
   /** The page shows a NodeHost as silent after so many milliseconds, 60,000 by default: three periods of 20 s. */
@@ -48,9 +51,6 @@ export interface Master {
   request(path: string, init?: RequestInit): Response | Promise<Response>;
 }
 
-const cborType = "application/cbor";
-const jsonType = "application/json";
-
 /**
  * Makes a master.
  *
@@ -58,13 +58,11 @@ const jsonType = "application/json";
  */
 export function createMaster(options: MasterOptions): Master {
   const { store, logger = consoleLogger, silentAfterMs = 60_000 } = options;
-  const check = options.token === undefined
-    ? undefined
-    : new TokenCheck(options.token);
+  const gate = gateOf(options);
   const app = new Hono();
   app.onError((error) => answerError(error, logger));
   app.notFound(() => problem(404, "not-found", "There is nothing here"));
-  app.use("*", (context, next) => authorize(context, next, check));
+  app.use("*", (context, next) => authorize(context, next, gate));
   addApi(app, store);
   app.get("/healthz", (context) => context.text("ok"));
   app.get("/style.css", () =>
@@ -102,7 +100,7 @@ function addApi(app: Hono, store: KvStore): void {
     return answer(context, { deploymentId });
   });
   app.post("/v1/report", async (context) => {
-    const info = await readBody(context);
+    const info = await readReportBody(context);
     if (info instanceof Response) return info;
     return answer(context, { ...await store.report(info) });
   });
@@ -121,126 +119,91 @@ function addApi(app: Hono, store: KvStore): void {
     const cci = Object.fromEntries(await store.configChangeIndexes());
     return answer(context, { cci });
   });
+  app.all("/v1/nodehosts/:id/log", () => methodNotAllowed("GET, HEAD"));
+  addOperatorRoutes(app, store);
   app.all("/v1/report", () => methodNotAllowed("POST"));
-  for (const name of ["deployment", "nodehosts", "clusters", "cci"]) {
+  for (const name of ["deployment", "nodehosts", "cci"]) {
     app.all(`/v1/${name}`, () => methodNotAllowed("GET, HEAD"));
   }
-  app.all("/v1/nodehosts/:id/log", () => methodNotAllowed("GET, HEAD"));
+  app.all("/v1/clusters", () => methodNotAllowed("GET, HEAD, POST"));
+}
+
+/** Who may do what. */
+interface Gate {
+  /** Reports and looks; `undefined`: everybody. */
+  readonly reader: TokenCheck | undefined;
+  /** Gives commands; `undefined`: everybody. */
+  readonly operator: TokenCheck | undefined;
+}
+
+function gateOf({ token, operatorToken }: MasterOptions): Gate {
+  const operators = [operatorToken ?? []].flat();
+  const readers = [[token ?? []].flat(), operators].flat();
+  if (readers.length === 0) return { reader: undefined, operator: undefined };
+  return {
+    reader: new TokenCheck(readers),
+    operator: new TokenCheck(operators),
+  };
 }
 
 /** Turns away whoever does not know the token, before anything is read from the store. */
 async function authorize(
   context: Context,
   next: Next,
-  check: TokenCheck | undefined,
+  gate: Gate,
 ): Promise<Response | void> {
-  const { path } = context.req;
+  const { path, method } = context.req;
+  const isRead = method === "GET" || method === "HEAD";
+  const isCommand = !isRead && path.startsWith("/v1/") && path !== "/v1/report";
+  const isOpen = path === "/healthz" || path === "/style.css";
+  const check = isOpen ? undefined : isCommand ? gate.operator : gate.reader;
   const header = context.req.header("authorization");
-  const isOpen = check === undefined || path === "/healthz" ||
-    path === "/style.css";
   const isPage = path === "/";
   if (
-    !isOpen && !check.isBearer(header) && !(isPage && check.isBasic(header))
-  ) {
-    const refused = problem(
-      401,
-      "unauthorized",
-      isPage
-        ? "Sign in with the token as password"
-        : "A bearer token is wanted",
-    );
-    refused.headers.set(
-      "www-authenticate",
-      isPage ? 'Basic realm="drakkar", charset="UTF-8"' : "Bearer",
-    );
-    return refused;
-  }
+    check !== undefined && !check.isBearer(header) &&
+    !(isPage && check.isBasic(header))
+  ) return refuse(gate, { isPage, isCommand, header });
   await next();
   context.header("x-content-type-options", "nosniff");
   context.header("referrer-policy", "no-referrer");
 }
 
+function refuse(
+  gate: Gate,
+  { isPage, isCommand, header }: {
+    isPage: boolean;
+    isCommand: boolean;
+    header: string | undefined;
+  },
+): Response {
+  if (isCommand && gate.reader?.isBearer(header) === true) {
+    const what = "Commands want an operator's token; this one only reports";
+    return problem(403, "not-an-operator", what);
+  }
+  const refused = problem(
+    401,
+    "unauthorized",
+    isPage ? "Sign in with the token as password" : "A bearer token is wanted",
+  );
+  refused.headers.set(
+    "www-authenticate",
+    isPage ? 'Basic realm="drakkar", charset="UTF-8"' : "Bearer",
+  );
+  return refused;
+}
+
 /** The report in the body, or the answer to a body that is none. */
-async function readBody(context: Context): Promise<NodeHostInfo | Response> {
-  const type = (context.req.header("content-type") ?? "").split(";")[0]?.trim()
-    .toLowerCase();
-  if (type !== cborType && type !== jsonType) {
-    const what = `A report is ${cborType} or ${jsonType}`;
-    return problem(415, "unsupported-type", what);
-  }
-  const bytes = await readBytes(context.req.raw.body, maxReportBytes);
-  if (bytes === undefined) {
-    const what = `The report has more than ${maxReportBytes} bytes`;
-    return problem(413, "too-large", what);
-  }
+async function readReportBody(
+  context: Context,
+): Promise<NodeHostInfo | Response> {
+  const body = await readBody(context, maxReportBytes, "bad-report");
+  if (body instanceof Response) return body;
   try {
-    return readReport(
-      type === cborType
-        ? decodeCbor(bytes)
-        : JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)),
-    );
+    return readReport(body.value);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     return problem(400, "bad-report", reason);
   }
-}
-
-/** The whole body; `undefined` if it is longer than `max`, and then the rest of it is not read. */
-async function readBytes(
-  body: ReadableStream<Uint8Array> | null,
-  max: number,
-): Promise<Uint8Array | undefined> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of body ?? []) {
-    length += chunk.length;
-    if (length > max) return undefined;
-    chunks.push(chunk);
-  }
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes;
-}
-
-function answer(context: Context, value: Record<string, unknown>): Response {
-  context.header("cache-control", "no-store");
-  if ((context.req.header("accept") ?? "").includes(cborType)) {
-    context.header("content-type", cborType);
-    return context.body(encodeCbor(value));
-  }
-  return context.json(value);
-}
-
-function problem(status: number, code: string, detail: string): Response {
-  const title = code.replaceAll("-", " ");
-  const body = JSON.stringify({
-    type: "about:blank",
-    title,
-    status,
-    code,
-    detail,
-  });
-  return new Response(body, {
-    status,
-    headers: {
-      "content-type": "application/problem+json",
-      "cache-control": "no-store",
-    },
-  });
-}
-
-function methodNotAllowed(allowed: string): Response {
-  const refused = problem(
-    405,
-    "method-not-allowed",
-    `The methods here are: ${allowed}`,
-  );
-  refused.headers.set("allow", allowed);
-  return refused;
 }
 
 /** The store's failures pass; anything else is a fault of this program, and its text is for the log only. */

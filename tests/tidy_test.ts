@@ -135,7 +135,8 @@ const logVocabulary = [
   "raft/errors.ts",
 ];
 /** The parts of the master that only a server needs; a NodeHost must not reach them. */
-const masterServer = /^master\/(server|main|deps|auth|page|cli\/.*)\b/;
+const masterServer =
+  /^master\/(server|routes|http|main|deps|auth|page|cli\/.*)\b/;
 
 interface Layer {
   readonly name: string;

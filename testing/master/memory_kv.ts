@@ -165,6 +165,12 @@ export class MemoryKv implements Kv {
     const prefix = keyText(selector.prefix);
     let from = selector.start === undefined ? prefix : keyText(selector.start);
     let left = options.limit ?? Infinity;
+    if (options.reverse === true) {
+      await this.#beforeRead();
+      const all = this.#range(prefix, from, Infinity).reverse();
+      for (const [, stored] of all.slice(0, left)) yield entryOf(stored);
+      return;
+    }
     for (;;) {
       await this.#beforeRead(); // Between two batches anything may be written: a list is no snapshot.
       const batch = this.#range(prefix, from, Math.min(batchSize, left));

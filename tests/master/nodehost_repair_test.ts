@@ -8,7 +8,7 @@ import type { MasterClientFactory } from "../../master/protocol.ts";
 import { createMaster } from "../../master/server.ts";
 import type { ClusterRecord } from "../../master/schema.ts";
 import type { NodeHost } from "../../raft/nodehost.ts";
-import { Counter, Hosts, until } from "../support/hosts.ts";
+import { Counter, Hosts } from "../support/hosts.ts";
 
 const periodMs = 60;
 
@@ -48,22 +48,12 @@ class Managed extends Hosts {
     isSo: (record: ClusterRecord) => boolean,
   ): Promise<ClusterRecord> {
     let record: ClusterRecord | null = null;
-    let isReading = false;
-    try {
-      await until(what, () => {
-        if (!isReading) {
-          isReading = true;
-          this.record().then((read) => {
-            record = read;
-            isReading = false;
-          });
-        }
-        return record !== null && isSo(record);
-      });
-    } catch (error) {
-      throw new Error(`${what}: ${JSON.stringify(record)}`, { cause: error });
+    for (let turn = 0; turn < 10_000; turn++) {
+      record = await this.record();
+      if (record !== null && isSo(record)) return record;
+      await new Promise((resolve) => setTimeout(resolve, 2));
     }
-    return record!;
+    return assert.fail(`waited in vain for ${what}: ${JSON.stringify(record)}`);
   }
 }
 

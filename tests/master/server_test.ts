@@ -154,7 +154,7 @@ Deno.test("The master refuses unknown paths and methods on each route", async ()
       "/v1/deployment",
       "/v1/nodehosts",
       "/v1/nodehosts/a/log",
-      "/v1/clusters",
+      "/v1/status",
       "/v1/cci",
       "/healthz",
       "/",

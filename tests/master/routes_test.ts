@@ -1,0 +1,380 @@
+import { assert } from "../deps.ts";
+import { createMaster, type Master } from "../../master/server.ts";
+import { decodeCbor, encodeCbor } from "../../master/wire/mod.ts";
+import { cluster, dump, type FaultyKv, report, withStore } from "./fixtures.ts";
+import type { KvStore } from "../../master/kv_store.ts";
+
+const operatorToken = "an-operators-token-of-32-characters";
+const token = "a-nodehosts-token-of-at-least-32-characters";
+
+interface Answer {
+  status: number;
+  body: Record<string, unknown>;
+}
+
+type Send = (
+  method: string,
+  path: string,
+  body?: unknown,
+  headers?: Record<string, string>,
+) => Promise<Answer>;
+
+function sender(master: Master): Send {
+  return async (method, path, body, headers = {}) => {
+    const response = await master.request(path, {
+      method,
+      headers: { "content-type": "application/json", ...headers },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    assert.equal(response.headers.get("cache-control"), "no-store");
+    return { status: response.status, body: await response.json() };
+  };
+}
+
+async function withMaster(
+  work: (
+    parts: { send: Send; store: KvStore; kv: FaultyKv; master: Master },
+  ) => Promise<void>,
+): Promise<void> {
+  await withStore(async (store, kv, clock) => {
+    // Every commit a moment later, so that the history has an order.
+    kv.beforeCommit = () => {
+      clock.nowMs++;
+      return Promise.resolve();
+    };
+    const master = createMaster({ store });
+    await work({ send: sender(master), store, kv, master });
+  });
+}
+
+const wish = { clusterId: 7, app: "kv", size: 3 };
+
+Deno.test("Operators create, change, pause and delete clusters over HTTP, and see them", async () => {
+  await withMaster(async ({ send }) => {
+    const made = await send("POST", "/v1/clusters", wish);
+    assert.deepEqual(made.body, { clusterId: 7, life: "defined", gen: 1 });
+    assert.equal((await send("POST", "/v1/clusters", wish)).status, 409);
+    const changed = await send("PATCH", "/v1/clusters/7", {
+      size: 5,
+      expectedGen: 1,
+    });
+    assert.equal(changed.body.gen, 2);
+    const old = await send("PATCH", "/v1/clusters/7", {
+      size: 1,
+      expectedGen: 1,
+    });
+    assert.deepEqual([old.status, old.body.code], [409, "conflict"]);
+    assert.equal((await send("POST", "/v1/clusters/7/pause", {})).status, 200);
+    const seen = await send("GET", "/v1/clusters/7");
+    assert.equal(seen.body.isPaused, true);
+    assert.deepEqual(seen.body.def, {
+      gen: 2,
+      regions: [],
+      config: {},
+      app: "kv",
+      size: 5,
+    });
+    assert.equal((await send("POST", "/v1/clusters/7/resume", {})).status, 200);
+    assert.equal(
+      (await send("DELETE", "/v1/clusters/7", { confirm: "8" })).status,
+      400,
+    );
+    const gone = await send("DELETE", "/v1/clusters/7", { confirm: "7" });
+    assert.equal(gone.body.life, "deleting");
+    assert.equal((await send("GET", "/v1/clusters/8")).status, 404);
+    const { events } = (await send("GET", "/v1/events?limit=2")).body as {
+      events: Record<string, unknown>[];
+    };
+    assert.deepEqual(
+      events.map(({ what }) => what),
+      ["deleteCluster", "resumeCluster"],
+    );
+    assert.ok(
+      events.every((event) => event.cluster === 7 && event.who === "operator"),
+    );
+  });
+});
+
+Deno.test("A command with an idempotency key is done once, whatever its answer's fate (M19)", async () => {
+  await withMaster(async ({ send, kv }) => {
+    const headers = { "idempotency-key": "k1", "x-operator": "Ada" };
+    const first = await send("POST", "/v1/clusters", wish, headers);
+    const again = await send("POST", "/v1/clusters", wish, headers);
+    assert.deepEqual(again, first);
+    const other = await send(
+      "POST",
+      "/v1/clusters",
+      { ...wish, clusterId: 8 },
+      headers,
+    );
+    assert.equal(other.status, 409);
+    kv.faults = ["lost"];
+    const lost = await send("POST", "/v1/clusters/7/pause", {}, {
+      "idempotency-key": "k2",
+    });
+    assert.equal(lost.status, 200);
+    const events = Object.values(await dump(kv, ["ev"])) as Record<
+      string,
+      unknown
+    >[];
+    assert.deepEqual(events.map(({ what }) => what).sort(), [
+      "createCluster",
+      "pauseCluster",
+    ]);
+    assert.ok(events.some(({ who }) => who === "Ada"));
+    const bad = await send("POST", "/v1/clusters/7/pause", {}, {
+      "idempotency-key": "ä",
+    });
+    assert.equal(bad.status, 400);
+  });
+});
+
+Deno.test("A dry run says what would be done, and writes nothing (M19)", async () => {
+  await withMaster(async ({ send, kv }) => {
+    const dry = await send("POST", "/v1/clusters?dryRun=true", wish);
+    assert.deepEqual(dry.body, {
+      clusterId: 7,
+      life: "defined",
+      gen: 1,
+      isDryRun: true,
+    });
+    assert.deepEqual(await dump(kv, ["c"]), {});
+    assert.deepEqual(await dump(kv, ["ev"]), {});
+  });
+});
+
+Deno.test("Operators cordon, drain and give up NodeHosts, and pause everything", async () => {
+  await withMaster(async ({ send, store }) => {
+    await store.report(report(1, [cluster(1, 1)]));
+    const at = (action: string, body: unknown = {}) =>
+      send("POST", `/v1/nodehosts/host-1/${action}`, body);
+    assert.deepEqual((await at("cordon")).body, {
+      hostId: "host-1",
+      state: "ok",
+      cordon: true,
+      drain: false,
+      revoked: false,
+    });
+    assert.equal((await at("drain")).body.drain, true);
+    assert.equal((await at("uncordon")).body.drain, false);
+    assert.equal((await at("dead")).status, 400);
+    assert.equal((await at("dead", { confirm: "host-1" })).body.state, "gone");
+    assert.equal(
+      (await at("revoke", { confirm: "host-1" })).body.revoked,
+      true,
+    );
+    await assert.rejects(store.report(report(1)), /an operator revoked it/);
+    assert.equal((await at("sing")).status, 404);
+    const other = await send("POST", "/v1/nodehosts/nobody/drain", {});
+    assert.equal(other.status, 404);
+    assert.equal((await send("POST", "/v1/release-brake", {})).status, 409);
+    assert.equal((await send("POST", "/v1/pause", {})).body.paused, true);
+    assert.deepEqual((await send("GET", "/v1/status")).body, {
+      tick: 1,
+      busy: false,
+      paused: true,
+      silent: [],
+      brake: null,
+    });
+    assert.equal((await send("POST", "/v1/resume", {})).body.paused, false);
+  });
+});
+
+Deno.test("The plan says what the next round would do, and why not (M19)", async () => {
+  await withMaster(async ({ send, store, kv }) => {
+    await send("POST", "/v1/clusters", wish);
+    const plan = async () =>
+      ((await send("GET", "/v1/plan")).body as { decisions: unknown[] })
+        .decisions;
+    assert.deepEqual(await plan(), [{
+      clusterId: 7,
+      do: "nothing",
+      what: "",
+      why: 'waits for another NodeHost with the app "kv"',
+    }]);
+    for (const n of [1, 2, 3]) {
+      await store.report(report(n, [], { apps: ["kv"], region: `r${n}` }));
+    }
+    assert.deepEqual(await plan(), [{
+      clusterId: 7,
+      do: "change",
+      what: "launch",
+      step: "launch",
+      why: "its 3 nodes start on host-1, host-2, host-3",
+    }]);
+    assert.deepEqual(await dump(kv, ["q"]), {});
+  });
+});
+
+Deno.test("An unmanaged cluster is adopted as it is, or left alone (M7)", async () => {
+  await withMaster(async ({ send, store }) => {
+    await store.report(report(1, [cluster(1, 1)]));
+    assert.equal(
+      (await send("PATCH", "/v1/clusters/1", { size: 5 })).status,
+      409,
+    );
+    const adopted = await send("POST", "/v1/clusters/1/adopt", { app: "kv" });
+    assert.deepEqual(adopted.body, { clusterId: 1, life: "ok", gen: 1 });
+    const { def } = (await store.cluster(1))!;
+    assert.equal(def!.size, 3);
+    assert.equal(
+      (await send("POST", "/v1/clusters/1/adopt", { app: "kv" })).status,
+      409,
+    );
+  });
+});
+
+Deno.test("A cluster is recovered only when the lost NodeHosts are given up (M15)", async () => {
+  await withMaster(async ({ send, store }) => {
+    for (const n of [1, 2, 3]) await store.report(report(n, [cluster(1, n)]));
+    await send("POST", "/v1/clusters/1/adopt", { app: "kv" });
+    const recover = () =>
+      send("POST", "/v1/clusters/1/recover", {
+        condemned: [2, 3],
+        confirm: "1",
+      });
+    // Which NodeHosts carry them, their addresses tell.
+    const early = await recover();
+    assert.match(String(early.body.detail), /host-2 of node 2 is neither/);
+    for (const id of ["host-2", "host-3"]) {
+      await send("POST", `/v1/nodehosts/${id}/dead`, { confirm: id });
+    }
+    const done = await recover();
+    assert.equal(done.body.life, "recovering");
+    assert.deepEqual((await store.cluster(1))!.condemned, [2, 3]);
+    const alive = await send("POST", "/v1/clusters/1/recover", {
+      condemned: [9],
+      confirm: "1",
+    });
+    assert.equal(alive.status, 400);
+  });
+});
+
+Deno.test("Bodies that are missing, wrong, too big or hostile are refused by name, and nothing is written", async () => {
+  await withMaster(async ({ send, kv, master }) => {
+    const bad: unknown[] = [
+      [],
+      null,
+      "text",
+      {},
+      { ...wish, clusterId: 0 },
+      { ...wish, clusterId: 1.5 },
+      { ...wish, clusterId: "7" },
+      { ...wish, size: 0 },
+      { ...wish, size: 10 },
+      { ...wish, app: "" },
+      { ...wish, app: "a\u0000b" },
+      { ...wish, app: "x".repeat(300) },
+      { ...wish, nonsense: 1 },
+      { ...wish, regions: {} },
+      { ...wish, regions: [{ region: "a", count: 4 }] },
+      {
+        ...wish,
+        regions: [{ region: "a", count: 1 }, { region: "a", count: 1 }],
+      },
+      { ...wish, regions: [{ region: "a", count: 1, isRequired: "yes" }] },
+      { ...wish, config: { snapshotEntries: -1 } },
+      { ...wish, config: { stateMachine: 1 } },
+      { ...wish, config: JSON.parse('{"__proto__":{"x":1}}') },
+    ];
+    for (const body of bad) {
+      const { status, body: answer } = await send("POST", "/v1/clusters", body);
+      assert.equal(status, 400, JSON.stringify(body));
+      assert.match(String(answer.detail), /^Cannot read the body/);
+    }
+    const raw = async (body: BodyInit, type: string) =>
+      (await master.request("/v1/clusters", {
+        method: "POST",
+        body,
+        headers: { "content-type": type },
+      })).status;
+    assert.equal(await raw("{", "application/json"), 400);
+    assert.equal(await raw("{}", "text/plain"), 415);
+    assert.equal(await raw(new Uint8Array([0xff]), "application/cbor"), 400);
+    assert.equal(await raw(`"${"x".repeat(70_000)}"`, "application/json"), 413);
+    for (
+      const path of [
+        "/v1/clusters/0/pause",
+        "/v1/clusters/x/pause",
+        "/v1/clusters/99999999999999999/pause",
+      ]
+    ) {
+      assert.equal((await send("POST", path, {})).status, 400, path);
+    }
+    assert.equal((await send("POST", "/v1/clusters/7/dance", {})).status, 404);
+    assert.equal((await send("GET", "/v1/events?limit=0")).status, 400);
+    assert.equal((await send("PUT", "/v1/clusters/7", {})).status, 405);
+    assert.deepEqual(await dump(kv, ["c"]), {});
+  });
+});
+
+Deno.test("Commands are taken in CBOR as well", async () => {
+  await withMaster(async ({ master }) => {
+    const response = await master.request("/v1/clusters", {
+      method: "POST",
+      body: encodeCbor(wish),
+      headers: {
+        "content-type": "application/cbor",
+        accept: "application/cbor",
+      },
+    });
+    assert.deepEqual(decodeCbor(await response.bytes()), {
+      clusterId: 7,
+      life: "defined",
+      gen: 1,
+    });
+  });
+});
+
+Deno.test("Commands want an operator's token, which NodeHosts do not have; neither costs a store anything (M12)", async () => {
+  await withStore(async (store, kv) => {
+    const master = createMaster({
+      store,
+      token: [token, `${token}-new`],
+      operatorToken: [operatorToken],
+    });
+    const send = sender(master);
+    const before = { ...kv.counts };
+    const by = (secret?: string) =>
+      send(
+        "POST",
+        "/v1/clusters",
+        wish,
+        secret === undefined ? {} : { authorization: `Bearer ${secret}` },
+      );
+    assert.deepEqual([(await by()).status, (await by(`${token}x`)).status], [
+      401,
+      401,
+    ]);
+    assert.deepEqual([
+      (await by(token)).status,
+      (await by(`${token}-new`)).status,
+    ], [403, 403]);
+    assert.deepEqual(kv.counts, before);
+    assert.equal((await by(operatorToken)).status, 200);
+    for (const secret of [token, `${token}-new`, operatorToken]) {
+      const headers = { authorization: `Bearer ${secret}` };
+      assert.equal(
+        (await send("GET", "/v1/status", undefined, headers)).status,
+        200,
+      );
+    }
+    const alone = sender(createMaster({ store, token }));
+    const headers = { authorization: `Bearer ${token}` };
+    assert.equal((await alone("POST", "/v1/pause", {}, headers)).status, 403);
+  });
+});
+
+Deno.test("Commands of another origin's page are refused (M13)", async () => {
+  await withMaster(async ({ send }) => {
+    const foreign: Record<string, string>[] = [
+      { origin: "http://evil.example" },
+      { "sec-fetch-site": "cross-site" },
+    ];
+    for (const headers of foreign) {
+      assert.equal((await send("POST", "/v1/pause", {}, headers)).status, 403);
+    }
+    const own = { origin: "http://localhost", "sec-fetch-site": "same-origin" };
+    assert.equal((await send("POST", "/v1/pause", {}, own)).status, 200);
+  });
+});
