@@ -1,5 +1,6 @@
 /** Runs the programs of `docs/OBSERVABILITY.md` and `SECURITY.md` as they stand there, but for ports and addresses. */
 import { assert } from "./deps.ts";
+import { hasClientCertificates } from "../raft/transport/tls.ts";
 import { Authority } from "./support/certificates.ts";
 import { freePort } from "./support/hosts.ts";
 
@@ -154,7 +155,9 @@ const security = programsOf("SECURITY.md");
 
 Deno.test("SECURITY: every program type-checks", () => check(security));
 
-Deno.test("SECURITY: a NodeHost with mutual TLS", async () => {
+Deno.test("SECURITY: a NodeHost with mutual TLS", {
+  ignore: !hasClientCertificates(),
+}, async () => {
   const code = security.get("secure.ts")!
     .replaceAll("127.0.0.1:7001", `127.0.0.1:${freePort()}`);
   const permissions = [
@@ -174,7 +177,9 @@ Deno.test("SECURITY: a NodeHost with mutual TLS", async () => {
   assert.equal(printed, "renewed: false\n");
 });
 
-Deno.test("SECURITY: the certificates that openssl makes as it says", async () => {
+Deno.test("SECURITY: the certificates that openssl makes as it says", {
+  ignore: !hasClientCertificates(),
+}, async () => {
   const text = Deno.readTextFileSync(new URL("SECURITY.md", projectDir));
   const script = /^```sh\n([^]*?)^```$/m.exec(text)?.[1];
   assert.ok(script !== undefined, "how certificates are made");

@@ -38,6 +38,11 @@ const maxHandshakes = 64;
 const wrongNameCode = "ERR_TLS_CERT_ALTNAME_INVALID";
 const version = { minVersion: "TLSv1.3", maxVersion: "TLSv1.3" } as const;
 
+/** Whether this runtime asks clients for their certificates. Deno did not always; then nobody could be believed. */
+export function hasClientCertificates(): boolean {
+  return typeof TlsServer.prototype.setSecureContext === "function";
+}
+
 /** Frames over TLS. */
 export class TlsNetwork implements SecureNetwork {
   readonly #files: CertificateFiles;
@@ -54,7 +59,7 @@ export class TlsNetwork implements SecureNetwork {
 
   /** See `SecureNetwork`. */
   async open(raftAddress: string): Promise<void> {
-    if (typeof TlsServer.prototype.setSecureContext !== "function") {
+    if (!hasClientCertificates()) {
       throw new RaftError(
         "rejected",
         "Cannot use tls: this version of Deno does not ask a client for its certificate; Deno 2.9 does",

@@ -5,6 +5,7 @@ import { splitAddress } from "../../../raft/transport/address.ts";
 import { FrameHeaders } from "../../../raft/transport/framing.ts";
 import { MemoryNetwork } from "../../../raft/transport/memory.ts";
 import { TcpNetwork } from "../../../raft/transport/tcp.ts";
+import { hasClientCertificates } from "../../../raft/transport/tls.ts";
 import type {
   Connection,
   Listener,
@@ -94,6 +95,8 @@ const networks: Record<string, () => Network | Promise<Network>> = {
   },
   MemoryNetwork: () => new MemoryNetwork({ maxFrameBytes: 8_000_000 }),
 };
+
+if (!hasClientCertificates()) delete networks.TlsNetwork;
 
 for (const [name, make] of Object.entries(networks)) {
   Deno.test(`${name} carries frames of parts, whole and in order, both ways`, async () => {
