@@ -1,0 +1,39 @@
+/** docs/FEATURES.md names a test for every feature; a name that no test bears would be a promise that nothing keeps. */
+import { assert } from "./deps.ts";
+
+function* testFiles(folder: string): Generator<string> {
+  for (const entry of Deno.readDirSync(folder)) {
+    const path = `${folder}/${entry.name}`;
+    if (entry.isDirectory) yield* testFiles(path);
+    else if (entry.name.endsWith(".ts")) yield path;
+  }
+}
+
+Deno.test("docs/FEATURES.md names tests that exist, and one or a reason in every row", () => {
+  const root = new URL("..", import.meta.url).pathname;
+  let code = "";
+  for (const path of testFiles(`${root}tests`)) {
+    if (!path.endsWith("/features_test.ts")) {
+      code += Deno.readTextFileSync(path);
+    }
+  }
+  const page = Deno.readTextFileSync(`${root}docs/FEATURES.md`);
+  const rows = page.split("\n").filter((line) => /^\| [^-]/.test(line));
+  assert.ok(rows.length > 40, `${rows.length} rows`);
+  const problems: string[] = [];
+  for (const row of rows) {
+    const [, feature, here, shownBy] = row.split("|").map((cell) =>
+      cell.trim()
+    );
+    if (shownBy === "Shown by") continue;
+    const names = [...shownBy!.matchAll(/"([^"]+)"/g)].map(([, name]) => name!);
+    for (const name of names) {
+      if (!code.includes(name)) problems.push(`${feature}: "${name}"`);
+    }
+    const hasOther = /`tests\/|\]\(/.test(shownBy!);
+    if (names.length === 0 && !hasOther && !here!.startsWith("Cannot apply:")) {
+      problems.push(`${feature}: nothing shows it`);
+    }
+  }
+  assert.deepEqual(problems, []);
+});
