@@ -229,7 +229,7 @@ Deno.test("Garbage and strangers at the port of a NodeHost are refused, told onc
     }
   }
   const told = hosts.logs.get(attacked)!.lines.filter((line) =>
-    line.startsWith("warn")
+    line.startsWith("warn Cannot accept")
   );
   assert.equal(told.length, 2, told.join("\n"));
   assert.match(told[0]!, /Cannot accept a connection from .*: not a frame/);
