@@ -269,6 +269,7 @@ export const faultKinds: readonly FaultKind[] = [
             world,
             rest.map(({ index }) => [target.index, index] as const),
           );
+          world.workload.press(target, led.clusterId, 3 * timeoutUs);
         },
       );
       return () => {

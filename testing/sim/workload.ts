@@ -121,6 +121,29 @@ export class Workload {
     });
   }
 
+  /**
+   * For a while writes wherever a cluster is led, and reads at `machine`, which may not know yet that it leads no more:
+   * whoever answers from an old state is soon found out.
+   */
+  press(machine: Machine, clusterId: number, forUs: number): void {
+    const steps = 24;
+    for (let step = 1; step <= steps; step++) {
+      const { timeline } = this.#world;
+      const afterUs = Math.floor(forUs * step / steps);
+      timeline.schedule(timeline.world, afterUs, eventKind.client, () => {
+        if (this.#isStopped) return;
+        const wish = { client: 0, clusterId, timeoutMs: 300 };
+        const other = this.#chooseMachine(clusterId);
+        if (other !== undefined && other !== machine) {
+          this.#call(other, { ...wish, kind: "write" }, () => {});
+        }
+        if (machine.serves(clusterId)) {
+          this.#call(machine, { ...wish, kind: "read" }, () => {});
+        }
+      });
+    }
+  }
+
   #think(client: number): void {
     const { timeline, plan } = this.#world;
     const pauseUs = this.#random.below(plan.workload.thinkUs) +
