@@ -81,6 +81,11 @@ export interface NodeHostConfig {
    * address may have a quarter of them. A NodeHost needs one, and one for each snapshot under way.
    */
   maxConnections?: number;
+  /**
+   * `raftAddress` of some other NodeHosts, 64 at most. With them, requests for clusters that this NodeHost has no node of
+   * go to a NodeHost that has one: these, and whoever this one has a link to, are asked where it is.
+   */
+  peers?: string[];
   /** Mutual TLS between NodeHosts; without it they talk in the clear. All NodeHosts of a deployment need it, or none. */
   tls?: TlsSettings;
 }
@@ -254,6 +259,8 @@ export function validateWaitOptions(options: WaitOptions | undefined): number {
   return options.timeoutMs;
 }
 
+const maxPeers = 64;
+
 const nodeHostDefaults = {
   raftAddressChanged: false,
   adoptCopiedDir: false,
@@ -270,6 +277,7 @@ const nodeHostDefaults = {
   segmentBytes: 64 * 1024 * 1024,
   maxPayloadBytes: 8 * 1024 * 1024,
   maxConnections: 1_024,
+  peers: [] as string[],
 };
 
 const nodeHostFields: ReadonlySet<string> = new Set([
@@ -358,6 +366,7 @@ export function resolveNodeHostConfig(
     }
   }
   requireInteger("maxConnections", resolved.maxConnections, 16, 65_536);
+  validatePeers(resolved.peers);
   validateMasters(resolved);
   validateStateMachines(resolved.stateMachines);
   if (resolved.logger !== undefined) validateLogger(resolved.logger);
@@ -385,6 +394,18 @@ function validateTls(tls: unknown): void {
       throw new RangeError(`Cannot use tls.${part}: it is empty`);
     }
   }
+}
+
+function validatePeers(peers: unknown): void {
+  if (!Array.isArray(peers)) {
+    throw new TypeError("Cannot use peers: it must be an array of addresses");
+  }
+  if (peers.length > maxPeers) {
+    throw new RangeError(
+      `Cannot use peers: ${peers.length} are more than ${maxPeers}; a few that are up do`,
+    );
+  }
+  for (const [i, peer] of peers.entries()) validateAddress(`peers[${i}]`, peer);
 }
 
 function validateMasters(config: ResolvedNodeHostConfig): void {

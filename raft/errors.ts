@@ -21,7 +21,7 @@ export type RaftErrorCode =
   | "notReady"
   /** Refused for a reason that does not pass by itself; the message says which. */
   | "rejected"
-  /** This NodeHost has no node of the cluster. */
+  /** This NodeHost has no node of the cluster, and knows no other that has one. */
   | "clusterNotFound"
   /** This NodeHost already runs a node of the cluster. */
   | "clusterExists"
@@ -31,7 +31,10 @@ export type RaftErrorCode =
   | "nodeRemoved"
   /** A cluster without data here was started with neither `initialMembers` nor `join`. */
   | "notBootstrapped"
-  /** The command is longer than `maxPayloadBytes`; or the result of a session's proposal is longer than 64 KiB. */
+  /**
+   * The command is longer than `maxPayloadBytes`; or a query or answer that would travel is; or the result of a session's
+   * proposal is longer than 64 KiB.
+   */
   | "payloadTooBig"
   /** The session is not known to the cluster (any more), or has another request under way or unfinished. */
   | "invalidSession"

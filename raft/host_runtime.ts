@@ -2,11 +2,6 @@
  * What stands behind a `NodeHost`: opens its folder, log and port in their order, starts and stops its nodes, and shuts
  * everything down again.
  */
-import { Peer } from "./core/peer.ts";
-import { leaseFor } from "./core/lease.ts";
-import { Prng } from "./core/prng.ts";
-import { getUint64 } from "./core/entry_batch.ts";
-import { initialMembership } from "./admission.ts";
 import { closeMachine } from "./applier.ts";
 import {
   bootstrapFor,
@@ -19,6 +14,7 @@ import { validateId } from "./config.ts";
 import type {
   ResolvedClusterConfig,
   ResolvedNodeHostConfig,
+  WaitOptions,
 } from "./config.ts";
 import { askForDeployment, type OpenWait } from "./deployment.ts";
 import { crc32 } from "./deps.ts";
@@ -38,10 +34,13 @@ import { Counters } from "./metrics/counters.ts";
 import { addIgnored, gatherGauges, noIgnored } from "./metrics/gauges.ts";
 import { HostMetrics } from "./metrics/host_metrics.ts";
 import { Node } from "./node.ts";
-import type { Logger, Ports, Random } from "./ports.ts";
+import { Pauses } from "./pauses.ts";
+import { makePeer, randomInteger } from "./peer_maker.ts";
+import type { Logger, Ports } from "./ports.ts";
+import type { CallableMethod } from "./remote/calls.ts";
+import { Remote } from "./remote/remote.ts";
 import { removeNodeData } from "./remove_data.ts";
 import { Reporter } from "./reporter.ts";
-import { abortable } from "./requests.ts";
 import type { SessionTable } from "./sessions.ts";
 import { SnapshotPacer } from "./snapshot_pacer.ts";
 import { Snapshotter } from "./snapshotter.ts";
@@ -59,8 +58,6 @@ import type { Wal } from "../storage/wal/wal.ts";
 
 /** Of clusters that lost their leader while they were quiet, so many begin an election in one tick on average (C10). */
 const wokenPerTick = 256;
-/** Election timeouts without activity after which a cluster with `quiesce` falls quiet. */
-const quiesceElections = 5;
 const maxQueuedBytes = 64 * 1024 * 1024;
 
 /** What a {@link HostRuntime} needs of its NodeHost. */
@@ -69,6 +66,13 @@ export interface RuntimeOwner {
   makeMasterClient(): IMasterClient;
   /** The next report to a master. */
   report(includeLog: boolean): NodeHostInfo;
+  /** Calls one of its methods for another NodeHost. */
+  call(
+    method: CallableMethod,
+    clusterId: number,
+    args: readonly unknown[],
+    options: WaitOptions,
+  ): Promise<unknown>;
 }
 
 /** The working parts of one NodeHost. */
@@ -91,6 +95,7 @@ export class HostRuntime {
   readonly #spread: LeaderSpread | undefined;
   #snapshots: SnapshotStore | undefined;
   #links: LinkPool | undefined;
+  #remote: Remote | undefined;
   #certificates: CertificateWatch | undefined;
   #wal: Wal | undefined;
   #masterClient: IMasterClient | undefined;
@@ -113,8 +118,7 @@ export class HostRuntime {
   readonly #ignoredBefore = noIgnored();
   readonly #health: HealthWatch;
   readonly #connections: ConnectionWatch;
-  /** What ends each pause. */
-  readonly #pauses = new Set<() => void>();
+  readonly #pauses: Pauses;
   #failure: RaftError | undefined;
   #closing: Promise<void> | undefined;
 
@@ -129,6 +133,7 @@ export class HostRuntime {
       ? ports
       : { ...ports, fileSystem: config.storage };
     this.#owner = owner;
+    this.#pauses = new Pauses(ports.clock);
     this.#logger = config.logger === undefined
       ? consoleLogger
       : harmless(config.logger);
@@ -248,10 +253,12 @@ export class HostRuntime {
           this.#connections.up(link.address);
           this.#spread?.linkUp(link.address);
           this.#eachNode((node) => node.linkUp());
+          this.#remote?.linkUp(link);
         },
         onLinkDown: (link, reason) => {
           this.#connections.down(link.address, reason);
           this.#linkDown(link.address);
+          this.#remote?.linkDown(link, reason);
         },
         onRefused: (refusal) => this.#connections.refused(refusal),
         onSnapshotConnection: (remote, connection) =>
@@ -303,6 +310,19 @@ export class HostRuntime {
         maxReceiveBytesPerSecond: this.config.maxSnapshotReceiveBytesPerSecond,
       }),
     };
+    const engine = this.#engine;
+    this.#remote = new Remote({
+      clock,
+      logger: this.#logger,
+      tickMs: this.config.tickMs,
+      maxPayloadBytes: this.config.maxPayloadBytes,
+      self,
+      peers: this.config.peers,
+      links,
+      findNode: (clusterId) => this.#nodes.get(clusterId),
+      call: (...call) => this.#owner.call(...call),
+      requestTurn: () => engine.requestTurn(),
+    });
     try {
       await links.listen();
     } catch (error) {
@@ -383,16 +403,17 @@ export class HostRuntime {
       "Cannot use the NodeHost: it is closed",
     );
     const failure = this.#failure;
-    for (const end of [...this.#pauses]) end();
+    this.#pauses.endAll();
     await this.#reporter?.stop();
     await this.#stopMasterClient();
     this.#eachNode((node) => node.stop(failure));
+    this.#remote?.close(failure);
     this.#links?.close();
     this.#certificates?.close();
     this.#engine?.close();
     if (this.#wal?.failure === undefined) await this.#engine?.idle();
     this.#engine?.abandon(); // What the full disk had no room for.
-    for (const end of [...this.#pauses]) end();
+    this.#pauses.endAll();
     await Promise.all(this.sortedNodes().map((node) => node.ended));
     await Promise.all(this.#stopping.values());
     this.#context?.snapshotter.close();
@@ -427,6 +448,7 @@ export class HostRuntime {
       this.events.emit({ type: "diskFailed", reason });
     }
     this.#eachNode((node) => node.stop(failure));
+    this.#remote?.close(failure);
   }
 
   /** Starts a node. */
@@ -560,35 +582,15 @@ export class HostRuntime {
     const { config, log, bootstrap } = parts;
     const snapshot = log.snapshot();
     const start = { index: snapshot?.index ?? 0, term: snapshot?.term ?? 0 };
-    const peer = new Peer(
-      {
-        nodeId: config.nodeId,
-        electionTimeoutTicks: config.electionTimeoutTicks,
-        heartbeatTicks: config.heartbeatTicks,
-        ...(config.leaseReads
-          ? { lease: leaseFor(config, this.config.tickMs) }
-          : {}),
-        quiesceTicks: config.quiesce
-          ? quiesceElections * config.electionTimeoutTicks
-          : 0,
-        maxAppendBytes: this.#batchBytes(),
-        maxInflightAppends: 256,
-        maxInflightBytes: 16 * 1024 * 1024,
-        maxApplyBytes: 4 * 1024 * 1024,
-        retainBytes: 256 * 1024,
-        isWitness: config.witness,
-        mayVote: bootstrap.admitted,
-        prng: new Prng(randomInteger(this.ports.random)),
-        crc32,
-        counters: this.counters.core,
-      },
+    const peer = makePeer({
+      config,
       log,
-      {
-        membership: snapshot?.membership ??
-          initialMembership(bootstrap.initialMembers),
-        applied: start.index,
-      },
-    );
+      bootstrap,
+      tickMs: this.config.tickMs,
+      batchBytes: this.#batchBytes(),
+      random: this.ports.random,
+      counters: this.counters.core,
+    });
     return new Node({
       host: this.#context!,
       engine: this.#engine!,
@@ -647,6 +649,7 @@ export class HostRuntime {
   }
 
   #receive(link: Link, record: WireRecord): void {
+    if (record.kind === "remote") return this.#remote?.receive(link, record);
     const node = this.#nodes.get(record.clusterId);
     if (node === undefined) return;
     try {
@@ -678,6 +681,13 @@ export class HostRuntime {
     return node;
   }
 
+  /** What makes requests to other NodeHosts for a cluster that has no node here; undefined if this one asks none. */
+  remoteFor(clusterId: number): Remote | undefined {
+    validateId("clusterId", clusterId);
+    const isOn = this.#failure === undefined && this.#remote?.isOn === true;
+    return isOn ? this.#remote : undefined;
+  }
+
   /** Why there is no node of a cluster. */
   noNode(clusterId: number): RaftError {
     validateId("clusterId", clusterId);
@@ -698,19 +708,7 @@ export class HostRuntime {
    */
   pause(ms: number, signal?: AbortSignal): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    return abortable<void>(signal, (settle) => {
-      const timer = this.ports.clock.setTimer(ms, () => end());
-      const forget = () => {
-        timer.cancel();
-        this.#pauses.delete(end);
-      };
-      const end = () => {
-        forget();
-        settle(undefined);
-      };
-      this.#pauses.add(end);
-      return forget;
-    });
+    return this.#pauses.pause(ms, signal);
   }
 
   /** A random integer from 1 to 2^52. */
@@ -763,13 +761,4 @@ export class HostRuntime {
     );
     await this.#leave(node);
   }
-}
-
-/** A random integer from 1 to 2^52. */
-function randomInteger(random: Random): number {
-  const bytes = new Uint8Array(8);
-  random.fill(bytes);
-  bytes[6] = bytes[6]! & 0x0f;
-  bytes[7] = 0;
-  return getUint64(new DataView(bytes.buffer), 0) + 1;
 }

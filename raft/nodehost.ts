@@ -1,5 +1,5 @@
 /** The public class: checks arguments and delegates; what stands behind it is `host_runtime.ts`. */
-import { allMembers, memberKindOf } from "./core/members.ts";
+import { memberKindOf } from "./core/members.ts";
 import type { Membership } from "./core/types.ts";
 import { queryLog, validateQuery } from "./log_query.ts";
 import type { LogQuery, LogQueryResult } from "./log_query.ts";
@@ -39,6 +39,8 @@ import type { Session } from "./session.ts";
 import { SessionRequests } from "./session_requests.ts";
 import type { ProposalWait } from "./node_proposals.ts";
 import type { Ports } from "./ports.ts";
+import { waitReady } from "./readiness.ts";
+import type { Remote } from "./remote/remote.ts";
 import {
   replaceMember,
   replaceTimeoutMs,
@@ -77,6 +79,8 @@ export interface ExportedSnapshot {
 /**
  * Carries nodes of many clusters in one process, with one log and one port for all of them.
  *
+ * With `peers`, requests for clusters that have no node here are carried out by a NodeHost that has one.
+ *
  * Methods throw `TypeError` and `RangeError` at once for wrong arguments, and reject with a `RaftError` for what goes
  * wrong in the world; its `outcome` says whether the request may have been applied.
  */
@@ -90,13 +94,18 @@ export class NodeHost implements AsyncDisposable {
       makeMasterClient: () => resolved.masterClientFactory!(this),
       report: (includeLog) =>
         reportOf(this, { ...this.#parts(), includeLog, config: resolved }),
+      call: (method, clusterId, args, options) =>
+        (this[method] as (...given: unknown[]) => Promise<unknown>)
+          .call(this, clusterId, ...args, options),
     });
     const runtime = this.#runtime;
     this.#sessions = new SessionRequests({
       clock: ports.clock,
       tickMs: resolved.tickMs,
       randomId: () => runtime.randomId(),
-      node: (clusterId) => runtime.node(clusterId),
+      node: (clusterId) =>
+        runtime.findNode(clusterId) ??
+          this.#elsewhere(clusterId).sessionNode(clusterId),
       pause: (ms, signal) => runtime.pause(ms, signal),
     });
   }
@@ -222,28 +231,9 @@ export class NodeHost implements AsyncDisposable {
     validateId("clusterId", clusterId);
     const wait = this.#wait(options);
     this.#runtime.requireOpen();
-    const clock = this.#runtime.ports.clock;
-    const deadline = clock.now() + wait.timeoutMs;
-    const node = this.#runtime.node(clusterId);
-    while (true) {
-      wait.signal?.throwIfAborted();
-      if (node.refusal !== undefined) throw node.refusal;
-      const timeoutMs = Math.ceil(deadline - clock.now());
-      if (timeoutMs <= 0) throw notReadyInTime(node, this.#runtime);
-      try {
-        await node.ready({ ...wait, timeoutMs });
-        if (!node.isNewcomer()) return;
-      } catch (error) {
-        const isPassing = error instanceof RaftError &&
-          (error.code === "notReady" || error.code === "timeout");
-        if (!isPassing) throw error;
-      }
-      // Whoever refuses this node may be wrong; but without a leader it is the reason.
-      if (node.admission.refusal !== undefined) throw node.admission.refusal;
-      const leftMs = Math.max(1, deadline - clock.now());
-      const { tickMs } = this.#runtime.config;
-      await this.#runtime.pause(Math.min(tickMs, leftMs), wait.signal);
-    }
+    const node = this.#runtime.findNode(clusterId);
+    if (node !== undefined) return await waitReady(this.#runtime, node, wait);
+    await this.#elsewhere(clusterId).call(clusterId, "waitReady", [], wait);
   }
 
   /**
@@ -271,7 +261,8 @@ export class NodeHost implements AsyncDisposable {
     if (typeof target !== "number") {
       return this.#sessions.propose(target, command, wait);
     }
-    const node = this.#runtime.findNode(target);
+    const node = this.#runtime.findNode(target) ??
+      this.#runtime.remoteFor(target)?.sessionNode(target);
     if (node === undefined) {
       return Promise.reject(this.#runtime.noNode(target));
     }
@@ -318,8 +309,9 @@ export class NodeHost implements AsyncDisposable {
 
   /**
    * Asks the state machine of this NodeHost, after everything that was committed anywhere before the call is applied
-   * here: a linearizable read (thesis 6.4).
+   * here: a linearizable read (thesis 6.4). Without a node here, and with `peers`, both happens at a member.
    *
+   * @throws {TypeError} if the query, or its answer, must travel to another NodeHost and cannot.
    * @throws {RaftError} `notReady`, `dropped`, `timeout`, `clusterNotFound`, `clusterClosed`; what `lookup` throws.
    */
   read<T = unknown>(
@@ -329,10 +321,13 @@ export class NodeHost implements AsyncDisposable {
   ): Promise<T> {
     const wait = options === undefined ? noOptions : this.#wait(options);
     const node = this.#runtime.findNode(clusterId);
-    if (node === undefined) {
-      return Promise.reject(this.#runtime.noNode(clusterId));
+    if (node !== undefined) {
+      return node.read(() => node.machine.lookup(query) as T, wait);
     }
-    return node.read(() => node.machine.lookup(query) as T, wait);
+    const remote = this.#runtime.remoteFor(clusterId);
+    return remote === undefined
+      ? Promise.reject(this.#runtime.noNode(clusterId))
+      : remote.read(clusterId, query, wait);
   }
 
   /**
@@ -433,7 +428,14 @@ export class NodeHost implements AsyncDisposable {
   ): Promise<Membership> {
     validateChange(clusterId, node, options);
     const wait = this.#wait(options);
-    const change = { ...node, force: options?.force === true };
+    const force = options?.force === true;
+    if (!this.#isHere(clusterId)) {
+      const remote = this.#elsewhere(clusterId);
+      return await remote.call(clusterId, "removeNode", [node], wait, {
+        force,
+      });
+    }
+    const change = { ...node, force };
     return await removeMember(this.#runtime, clusterId, change, wait);
   }
 
@@ -457,6 +459,10 @@ export class NodeHost implements AsyncDisposable {
     validateReplacement(replacement);
     const timeoutMs = options?.timeoutMs ?? replaceTimeoutMs;
     const wait = this.#wait({ ...options, timeoutMs });
+    if (!this.#isHere(clusterId)) {
+      const remote = this.#elsewhere(clusterId);
+      return await remote.call(clusterId, "replaceNode", [replacement], wait);
+    }
     return await replaceMember(this.#runtime, clusterId, replacement, wait);
   }
 
@@ -474,6 +480,11 @@ export class NodeHost implements AsyncDisposable {
     validateId("targetNodeId", targetNodeId);
     const wait = this.#wait(options);
     this.#runtime.requireOpen();
+    if (!this.#isHere(clusterId)) {
+      const remote = this.#elsewhere(clusterId);
+      const method = "transferLeadership";
+      return await remote.call(clusterId, method, [targetNodeId], wait);
+    }
     const node = this.#runtime.node(clusterId);
     if (memberKindOf(node.peer.membership(), targetNodeId) !== "voter") {
       throw new RaftError(
@@ -496,8 +507,11 @@ export class NodeHost implements AsyncDisposable {
     validateId("clusterId", clusterId);
     const wait = this.#wait(options);
     this.#runtime.requireOpen();
-    const node = this.#runtime.node(clusterId);
-    return await node.read(() => node.peer.membership(), wait);
+    const node = this.#runtime.findNode(clusterId);
+    return node === undefined
+      ? await this.#elsewhere(clusterId)
+        .call(clusterId, "getMembership", [], wait)
+      : await node.read(() => node.peer.membership(), wait);
   }
 
   /**
@@ -646,6 +660,17 @@ export class NodeHost implements AsyncDisposable {
     await this.close();
   }
 
+  #isHere(clusterId: number): boolean {
+    return this.#runtime.findNode(clusterId) !== undefined;
+  }
+
+  /** What asks other NodeHosts for a cluster that has no node here. @throws {RaftError} if this one does not. */
+  #elsewhere(clusterId: number): Remote {
+    const remote = this.#runtime.remoteFor(clusterId);
+    if (remote === undefined) throw this.#runtime.noNode(clusterId);
+    return remote;
+  }
+
   #parts(): {
     region: string;
     apiAddress: string;
@@ -712,7 +737,12 @@ export class NodeHost implements AsyncDisposable {
     validateChange(clusterId, node, options);
     validateTarget(node);
     const wait = this.#wait(options);
-    const change = { ...node, type, force: options?.force === true };
+    const force = options?.force === true;
+    if (!this.#isHere(clusterId)) {
+      const remote = this.#elsewhere(clusterId);
+      return await remote.call(clusterId, type, [node], wait, { force });
+    }
+    const change = { ...node, type, force };
     return await addMember(this.#runtime, clusterId, change, wait);
   }
 }
@@ -736,30 +766,3 @@ function validateCount(
 }
 
 const noOptions = { signal: undefined, timeoutMs: defaultTimeoutMs };
-
-function notReadyInTime(node: Node, runtime: HostRuntime): RaftError {
-  const missing = node.admission.missing();
-  const members = allMembers(node.peer.membership());
-  const describe = (nodeId: number) => {
-    const address = members.find((member) => member.nodeId === nodeId)?.address;
-    const trouble = address === undefined ? "" : runtime.troubleWith(address);
-    return `node ${nodeId} at ${address}${
-      trouble === "" ? "" : ` (${trouble})`
-    }`;
-  };
-  const why = members.length === 0
-    ? `no member has contacted node ${node.nodeId}: was it added by addNode, addObserver or addWitness on one of them?`
-    : node.peer.isTakenForWitness()
-    ? `it was added as a witness: start it with witness: true and without a state machine`
-    : missing.length > 0
-    ? `its first start needs an answer of more members; none came from ${
-      missing.map(describe).join(", ")
-    }`
-    : node.peer.leaderId === 0
-    ? "it has no leader"
-    : "its leader did not answer";
-  return new RaftError(
-    "timeout",
-    `Cannot use cluster ${node.clusterId} in time: ${why}`,
-  );
-}

@@ -118,6 +118,19 @@ export function fieldsOf(state: SessionState): SessionFields {
   return { clientId, series: respondedTo + 1, respondedTo };
 }
 
+/** @throws {RaftError} if the cluster's state machine keeps no sessions. */
+export function requireSessions(
+  node: { readonly machine: { readonly kind?: string } },
+  clusterId: number,
+): void {
+  if (node.machine.kind !== "onDisk") return;
+  throw new RaftError(
+    "invalidSession",
+    `Cannot open a session: cluster ${clusterId} has a state machine on disk, whose snapshots hold no sessions; ` +
+      "propose with the cluster's id, and let the state machine recognise what comes twice",
+  );
+}
+
 /** Why a session may not begin something now; undefined if it may. */
 export function objectionTo(
   state: SessionState,

@@ -4,10 +4,15 @@
  */
 import { RaftError } from "./errors.ts";
 import type { SessionFields } from "./entries.ts";
-import type { Node } from "./node.ts";
 import type { ProposalWait } from "./node_proposals.ts";
 import type { Clock } from "./ports.ts";
-import { fieldsOf, makeSession, objectionTo, sessionState } from "./session.ts";
+import {
+  fieldsOf,
+  makeSession,
+  objectionTo,
+  requireSessions,
+  sessionState,
+} from "./session.ts";
 import type { Session, SessionState } from "./session.ts";
 import {
   encodeRegistration,
@@ -23,6 +28,20 @@ const pauseTicks = 2;
 
 const nothing = new Uint8Array(0);
 
+/** What they need of a node, which may be another NodeHost's. */
+export interface SessionNode {
+  readonly machine: { readonly kind?: string };
+  readonly config: {
+    readonly maxSessions: number;
+    readonly electionTimeoutTicks: number;
+  };
+  propose(
+    command: Uint8Array,
+    options: ProposalWait,
+    session?: SessionFields,
+  ): Promise<Result>;
+}
+
 /** What {@link SessionRequests} need of their NodeHost. */
 export interface SessionHost {
   readonly clock: Clock;
@@ -30,7 +49,7 @@ export interface SessionHost {
   /** A random integer from 1 to 2^52. */
   randomId(): number;
   /** The node of a cluster. @throws {RaftError} if there is none. */
-  node(clusterId: number): Node;
+  node(clusterId: number): SessionNode;
   /** Waits; rejects with the signal's reason, and once the NodeHost is closed. */
   pause(ms: number, signal?: AbortSignal): Promise<void>;
 }
@@ -41,7 +60,7 @@ interface Request {
   readonly what: string;
   readonly options: ProposalWait;
   /** What to send; asked anew for every attempt. */
-  next(node: Node): { command: Uint8Array; fields: SessionFields };
+  next(node: SessionNode): { command: Uint8Array; fields: SessionFields };
   /** An attempt before this request may have been applied. */
   readonly mayBeApplied: boolean;
 }
@@ -66,13 +85,7 @@ export class SessionRequests {
 
   /** See `NodeHost.openSession`. */
   async open(clusterId: number, options: ProposalWait): Promise<Session> {
-    if (this.#host.node(clusterId).machine.kind === "onDisk") {
-      throw new RaftError(
-        "invalidSession",
-        `Cannot open a session: cluster ${clusterId} has a state machine on disk, whose snapshots hold no sessions; ` +
-          "propose with the cluster's id, and let the state machine recognise what comes twice",
-      );
-    }
+    requireSessions(this.#host.node(clusterId), clusterId);
     const ending = await this.#run({
       clusterId,
       what: "open a session",

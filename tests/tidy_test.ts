@@ -344,6 +344,9 @@ const simulationAdapters =
 const worldly =
   /\b(Date|setTimeout|setInterval|setImmediate|Deno|fetch|crypto|performance|console|CompressionStream|DecompressionStream|Worker|process|Temporal)\b(?!\s*[?:]|\w)|\bMath\.random\b/g;
 
+/** Takes dates apart and puts them together again, and never asks what time it is. */
+const passesDatesOn = "raft/remote/values.ts";
+
 Deno.test("The deterministic parts name nothing that differs from run to run", () => {
   const isPure = (path: string) =>
     (below("raft", "storage")(path) && !adapters.has(path) &&
@@ -354,6 +357,9 @@ Deno.test("The deterministic parts name nothing that differs from run to run", (
   for (const { path, code } of sources) {
     if (!isPure(path)) continue;
     for (const [name] of code.matchAll(worldly)) {
+      const isValue = path === passesDatesOn && name === "Date" &&
+        !/\bDate\.\w|new Date(?!\(\w)/.test(code);
+      if (isValue) continue;
       problems.push(`${path} names ${name}`);
     }
   }

@@ -18,6 +18,7 @@
  *      37 forwardChange    counter (8B), proposer key (16B), length (4B), change as in membership.ts
  *      38 forwardTransfer  counter (8B), target (8B)
  *      39 logHeld          term (8B), bytes (8B)
+ *      40 remote           length (4B), what one NodeHost tells another as in remote/format.ts; from and to are 1
  *
  * text  length (2B), UTF-8
  * ```
@@ -132,6 +133,11 @@ export type WireRecord =
     readonly kind: "logHeld";
     readonly term: number;
     readonly bytes: number;
+  })
+  | (RecordRoute & {
+    /** From NodeHost to NodeHost, which need not have nodes of the cluster: see `remote/format.ts`. */
+    readonly kind: "remote";
+    readonly body: Uint8Array;
   });
 
 const recordKind = {
@@ -143,6 +149,7 @@ const recordKind = {
   forwardChange: 37,
   forwardTransfer: 38,
   logHeld: 39,
+  remote: 40,
 } as const;
 
 const headBytes = 25;
@@ -156,12 +163,13 @@ const fixedBytes = headBytes + maxMessageBodyBytes;
  */
 export function isBulk(record: WireRecord): boolean {
   if (record.kind === "message") return record.message.type === "append";
-  return record.kind === "forward";
+  return record.kind === "forward" || record.kind === "remote";
 }
 
 /** At least the bytes that a record takes. */
 export function recordBytesAtMost(record: WireRecord): number {
   if (record.kind === "forward") return fixedBytes + record.entries.length;
+  if (record.kind === "remote") return fixedBytes + record.body.length;
   if (record.kind === "hello") {
     const { initialMembers } = record;
     return fixedBytes + initialMembers.length * (10 + maxTextBytes) +
@@ -257,6 +265,10 @@ function encodeRecordBody(
     case "logHeld":
       writer.integer(record.term);
       writer.integer(record.bytes);
+      return;
+    case "remote":
+      writer.uint32(record.body.length);
+      writer.bytes(record.body);
       return;
     default:
       unreachable(record);
@@ -370,6 +382,8 @@ function decodeRecordBody(
       const bytes = reader.integer();
       return { kind: "logHeld", ...route, term, bytes };
     }
+    case recordKind.remote:
+      return { kind: "remote", ...route, body: reader.bytes(reader.uint32()) };
     default:
       reader.fail("kind");
       return undefined;

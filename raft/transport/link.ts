@@ -30,6 +30,8 @@ export interface Link {
    * if it was dropped: nothing of it left this process.
    */
   send(record: WireRecord): boolean;
+  /** As `send`, but only if the link is up, and without keeping it for its own sake when it is down. */
+  reply(record: WireRecord): boolean;
 }
 
 const firstBackOffMs = 50;
@@ -132,6 +134,11 @@ export class PeerLink implements Link {
     this.#isNeeded = true;
     this.#dialIfFree();
     return false;
+  }
+
+  /** Queues a record, if the link is up. */
+  reply(record: WireRecord): boolean {
+    return this.#session?.send(record) ?? false;
   }
 
   /** The link is up. */

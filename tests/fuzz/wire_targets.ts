@@ -21,6 +21,9 @@ import {
 } from "../../raft/core/membership_format.ts";
 import type { ConfigChange, Crc32, Membership } from "../../raft/core/types.ts";
 import { EntryBuilder, inspectForwardedEntries } from "../../raft/entries.ts";
+import { decodeRemote, encodeRemote } from "../../raft/remote/format.ts";
+import type { RemoteBody } from "../../raft/remote/format.ts";
+import { decodeValue, encodeValue } from "../../raft/remote/values.ts";
 import { FrameHeaders, FrameReader } from "../../raft/transport/framing.ts";
 import {
   decodeHello,
@@ -31,6 +34,7 @@ import {
 import type { Hello, RefusalNotice } from "../../raft/transport/handshake.ts";
 import { fc } from "../deps.ts";
 import { encodeEntries, record } from "../raft/codec/arbitraries.ts";
+import { remoteBody, remoteValue } from "../raft/remote/arbitraries.ts";
 import { change, id, integer, membership, object, text } from "./values.ts";
 import { target } from "./target.ts";
 import type { AnyTarget, Outcome } from "./target.ts";
@@ -231,6 +235,22 @@ export const wireTargets: readonly AnyTarget[] = [
       return { refusal: "malformed" };
     },
     isLenient: true,
+  }),
+  target<RemoteBody>({
+    name: "remote body",
+    values: remoteBody,
+    encode: encodeRemote,
+    decode: (bytes) => orRefusal(decodeRemote(bytes)),
+  }),
+  target<unknown>({
+    name: "query or answer",
+    values: remoteValue,
+    encode: (value) => encodeValue(value, "it", 1024 * 1024),
+    decode(bytes) {
+      const decoded = decodeValue(bytes);
+      return typeof decoded === "object" ? decoded : { refusal: decoded };
+    },
+    isLenient: true, // A Map may come with two keys that are one here.
   }),
   target<ConfigChange>({
     name: "membership change",

@@ -214,6 +214,7 @@ Deno.test("The configurations fill in the documented defaults, also for fields t
     logger: undefined,
     segmentBytes: 64 * 1024 * 1024,
     maxConnections: 1_024,
+    peers: [],
     maxPayloadBytes: 8 * 1024 * 1024,
     storage: undefined,
     maxSnapshotSendBytesPerSecond: undefined,
@@ -279,4 +280,18 @@ Deno.test("leaseReads needs an election timeout that leaves time for a lease, an
       RangeError,
     );
   }
+});
+
+Deno.test("Peers are a few addresses", () => {
+  const base = { dir: "/x", raftAddress: "127.0.0.1:7001" };
+  const open = (peers: unknown) =>
+    resolveNodeHostConfig({ ...base, peers } as NodeHostConfig);
+  assert.throws(() => open("127.0.0.1:7002"), TypeError);
+  assert.throws(() => open([7]), TypeError);
+  assert.throws(
+    () => open(["nowhere"]),
+    /peers\[0\]: "nowhere" is not host:port/,
+  );
+  assert.throws(() => open(Array(65).fill("a:1")), RangeError);
+  assert.deepEqual(open(["a:1"]).peers, ["a:1"]);
 });

@@ -290,4 +290,9 @@ export const record: fc.Arbitrary<WireRecord> = fc.oneof(
     term: integer,
     bytes: integer,
   }),
+  object({
+    kind: fc.constant("remote" as const),
+    ...route,
+    body: fc.uint8Array({ maxLength: 60 }),
+  }),
 );
