@@ -568,6 +568,7 @@ export class NodeSnapshots {
         this.#abandonRecord = undefined;
         resolve();
         this.#retain(meta.index);
+        if (node.failure !== undefined) return; // It was told that the node is unloaded.
         if (compactTo > 0 && node.host.events.isHeard) {
           const { clusterId, nodeId } = node;
           node.host.events.emit({
