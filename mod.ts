@@ -61,6 +61,7 @@ export type {
   ExportedSnapshot,
   SnapshotOptions,
 } from "./raft/nodehost.ts";
+export type { DamagedNode } from "./raft/mending.ts";
 export type { ClusterStatus, HostInfo, LinkStatus } from "./raft/host_info.ts";
 export type {
   ClusterConfig,

@@ -68,6 +68,12 @@ export interface NodeHostConfig {
   logger?: Logger;
   /** Bytes of one segment of the log, 64 MiB by default, 1 MiB at least. */
   segmentBytes?: number;
+  /**
+   * What damage in the log means. `"refuse"`, the default: the NodeHost does not open, and the error names path and
+   * offset. `"mend"`: it opens; nodes that lost only committed entries fetch these from other members before they take
+   * part, and nodes that may have lost a vote or an acknowledgement never start again: replace them (rule L7).
+   */
+  onDamage?: "refuse" | "mend";
   /** Largest command in bytes, 8 MiB by default; at most an eighth of `segmentBytes`. */
   maxPayloadBytes?: number;
   /** Bytes per second that all snapshots sent take together, 262,144 at least; no limit by default. */
@@ -278,6 +284,7 @@ const nodeHostDefaults = {
   maxPayloadBytes: 8 * 1024 * 1024,
   maxConnections: 1_024,
   peers: [] as string[],
+  onDamage: "refuse" as NonNullable<NodeHostConfig["onDamage"]>,
 };
 
 const nodeHostFields: ReadonlySet<string> = new Set([
@@ -364,6 +371,13 @@ export function resolveNodeHostConfig(
     if (resolved[name] !== undefined) {
       requireInteger(name, resolved[name], 256 * 1024);
     }
+  }
+  if (resolved.onDamage !== "refuse" && resolved.onDamage !== "mend") {
+    throw new TypeError(
+      `Cannot use onDamage: ${
+        String(resolved.onDamage)
+      } is neither "refuse" nor "mend"`,
+    );
   }
   requireInteger("maxConnections", resolved.maxConnections, 16, 65_536);
   validatePeers(resolved.peers);

@@ -2,6 +2,7 @@
 import type { Member, MemberKind, Membership } from "./core/types.ts";
 import { crc32 } from "./deps.ts";
 import type { ResolvedNodeHostConfig } from "./config.ts";
+import type { DamagedNode } from "./mending.ts";
 import type { Node } from "./node.ts";
 import type { NodeHost } from "./nodehost.ts";
 import type { ClusterInfo, NodeHostInfo } from "../master/protocol.ts";
@@ -73,6 +74,8 @@ export interface HostInfo {
     /** Bytes of a torn tail that were cut off when the folder was opened. */
     tornBytes: number;
   };
+  /** The nodes that damage in the log took something from; see `onDamage`. */
+  damaged: DamagedNode[];
   /** Its connections to other NodeHosts. */
   links: LinkStatus[];
 }
@@ -145,6 +148,7 @@ export function hostInfo(
     apiAddress: string;
     nodes: readonly Node[];
     log: LogStore;
+    damaged: DamagedNode[];
     links: readonly Link[];
   },
 ): HostInfo {
@@ -162,6 +166,7 @@ export function hostInfo(
       isDiskFull: log.isDiskFull,
       tornBytes: log.recovery.tornBytes,
     },
+    damaged: parts.damaged,
     links: links.map((link) => ({
       address: link.address,
       nodeHostId: link.remote?.nodeHostId ?? "",

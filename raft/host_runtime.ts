@@ -33,6 +33,7 @@ import { consoleLogger, harmless } from "./logger.ts";
 import { Counters } from "./metrics/counters.ts";
 import { addIgnored, gatherGauges, noIgnored } from "./metrics/gauges.ts";
 import { HostMetrics } from "./metrics/host_metrics.ts";
+import { Mending } from "./mending.ts";
 import { Node } from "./node.ts";
 import { Pauses } from "./pauses.ts";
 import { makePeer, randomInteger } from "./peer_maker.ts";
@@ -93,6 +94,7 @@ export class HostRuntime {
   #context: HostContext | undefined;
   #engine: Engine | undefined;
   readonly #spread: LeaderSpread | undefined;
+  #mending: Mending | undefined;
   #snapshots: SnapshotStore | undefined;
   #links: LinkPool | undefined;
   #remote: Remote | undefined;
@@ -211,9 +213,9 @@ export class HostRuntime {
   async #openLog(): Promise<void> {
     const { ports } = this;
     const logger = this.#logger;
-    const { dir, segmentBytes } = this.config;
+    const { dir, segmentBytes, onDamage } = this.config;
     const { wal, snapshots } = await openStorage(
-      { ports, dir, segmentBytes, logger },
+      { ports, dir, segmentBytes, onDamage, logger },
       (opened) => this.#wal = opened,
     );
     this.#snapshots = snapshots;
@@ -284,6 +286,16 @@ export class HostRuntime {
       health: this.#health,
       onDiskFailure: (error) => this.#diskFailed(error),
       onTick: (now) => this.#spread?.tick(now),
+    });
+    this.#mending = new Mending({
+      links,
+      engine: this.#engine,
+      log: this.#wal!,
+      logger: this.#logger,
+      tickMs: this.config.tickMs,
+      maxBytes: this.#batchBytes(),
+      pause: (ms) => this.pause(ms),
+      failure: () => this.#failure,
     });
     const notices = new Notices(this.#logger, clock);
     this.#context = {
@@ -360,20 +372,20 @@ export class HostRuntime {
       ) {
         continue;
       }
-      try {
-        await this.start({
-          ...configOf({ clusterId, nodeId }, bootstrap),
-          initialMembers: {},
-          join: false,
-        });
-      } catch (error) {
+      const started = this.start({
+        ...configOf({ clusterId, nodeId }, bootstrap),
+        initialMembers: {},
+        join: false,
+      }).catch((error) => {
         // One cluster's trouble stays its own.
         this.#logger.error("a node could not be started again", {
           clusterId,
           nodeId,
           error: String(error),
         });
-      }
+      });
+      // One that is mended waits for others, and they may wait for this NodeHost.
+      if (!this.#wal!.node(clusterId, nodeId).damage()) await started;
     }
   }
 
@@ -543,6 +555,8 @@ export class HostRuntime {
   ): Promise<Node> {
     const { clusterId, nodeId } = config;
     const log = this.#wal!.node(clusterId, nodeId);
+    await this.#mending!.whole({ clusterId, nodeId }, log);
+    this.requireOpen();
     const existing = log.bootstrap();
     if (existing === undefined) {
       requireOwnAddress(config, this.config.raftAddress);
@@ -650,10 +664,15 @@ export class HostRuntime {
 
   #receive(link: Link, record: WireRecord): void {
     if (record.kind === "remote") return this.#remote?.receive(link, record);
+    if (record.kind === "fetchedEntries") {
+      return this.#mending!.receive(record);
+    }
     const node = this.#nodes.get(record.clusterId);
     if (node === undefined) return;
     try {
-      node.receive(link, record);
+      if (record.kind === "fetchEntries") {
+        this.#mending!.answer(node, link, record);
+      } else node.receive(link, record);
     } catch (error) {
       node.fail(error);
     }

@@ -2,6 +2,7 @@
 import { crc32 } from "./deps.ts";
 import type { Logger, Ports } from "./ports.ts";
 import { zlibCompression } from "./compression.ts";
+import type { DamagedNode } from "./mending.ts";
 import { SnapshotStore } from "../storage/snapshots.ts";
 import { Wal } from "../storage/wal/wal.ts";
 
@@ -24,11 +25,12 @@ export async function openStorage(
     ports: Ports;
     dir: string;
     segmentBytes: number;
+    onDamage: "refuse" | "mend";
     logger: Logger;
   },
   onWal: (wal: Wal) => void,
 ): Promise<HostStorage> {
-  const { ports, dir, segmentBytes, logger } = options;
+  const { ports, dir, segmentBytes, onDamage, logger } = options;
   const { fileSystem, clock, random } = ports;
   const giveTurn = () => new Promise<void>((resolve) => clock.defer(resolve));
   const wal = await Wal.open({
@@ -38,9 +40,21 @@ export async function openStorage(
     crc32,
     random,
     logger,
+    onDamage,
     yield: giveTurn,
   });
   onWal(wal);
+  for (const found of wal.recovery.damage) {
+    logger.error("the log is damaged", { ...found });
+  }
+  for (const { clusterId, nodeId, state, reason } of damagedNodes(wal)) {
+    logger.error(
+      state === "lost"
+        ? "a node is lost: replace it by one with a new id"
+        : "a node must fetch entries from others before it starts",
+      { clusterId, nodeId, reason },
+    );
+  }
   const { tornAt, tornBytes } = wal.recovery;
   if (tornAt !== undefined) {
     logger.warn("a torn tail of the log was cut off", {
@@ -64,4 +78,13 @@ export async function openStorage(
   );
   snapshots.cleanUp((clusterId, nodeId) => kept.get(`${clusterId}-${nodeId}`));
   return { wal, snapshots };
+}
+
+/** The nodes that damage took something from, by cluster id. */
+export function damagedNodes(wal: Wal): DamagedNode[] {
+  return wal.damagedNodes().map(({ clusterId, nodeId }) => {
+    const { kind, reason } = wal.node(clusterId, nodeId).damage()!;
+    const state = kind === "lost" ? "lost" : "mending";
+    return { clusterId, nodeId, state, reason };
+  });
 }

@@ -44,6 +44,7 @@ export type {
   ExportedSnapshot,
   SnapshotOptions,
 } from "./nodehost.ts";
+export type { DamagedNode } from "./mending.ts";
 export type { ClusterStatus, HostInfo, LinkStatus } from "./host_info.ts";
 export type {
   ClusterConfig,

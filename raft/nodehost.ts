@@ -20,6 +20,7 @@ import { denoPorts } from "./deno_ports.ts";
 import { RaftError } from "./errors.ts";
 import type { EventsOptions, EventStream } from "./events.ts";
 import { hostInfo, reportOf } from "./host_info.ts";
+import { damagedNodes } from "./host_storage.ts";
 import type { HostInfo } from "./host_info.ts";
 import { HostRuntime } from "./host_runtime.ts";
 import {
@@ -643,6 +644,7 @@ export class NodeHost implements AsyncDisposable {
     this.#runtime.requireOpen();
     return hostInfo(this, {
       ...this.#parts(),
+      damaged: damagedNodes(this.#runtime.log),
       links: this.#runtime.links.links(),
     });
   }

@@ -246,7 +246,7 @@ function readBody(
 }
 
 /** Reads batches that are contiguous, with terms that never fall: what a log can hold. */
-function decodeBatches(
+export function decodeBatches(
   reader: ByteReader,
   after: { index: number; term: number; maxTerm: number },
   tools: DecodeTools,

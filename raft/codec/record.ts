@@ -19,6 +19,8 @@
  *      38 forwardTransfer  counter (8B), target (8B)
  *      39 logHeld          term (8B), bytes (8B)
  *      40 remote           length (4B), what one NodeHost tells another as in remote/format.ts; from and to are 1
+ *      41 fetchEntries     first index (8B), last index (8B)
+ *      42 fetchedEntries   first index (8B), first held (8B), count (4B), batches
  *
  * text  length (2B), UTF-8
  * ```
@@ -36,7 +38,7 @@ import {
   encodeConfigChange,
   membershipBytesMax,
 } from "../core/membership_format.ts";
-import type { ConfigChange, Message } from "../core/types.ts";
+import type { ConfigChange, EntryBatch, Message } from "../core/types.ts";
 import { assert, unreachable } from "../core/assert.ts";
 import {
   ByteReader,
@@ -45,6 +47,7 @@ import {
   maxTextBytes,
 } from "./bytes.ts";
 import {
+  decodeBatches,
   decodeMessageBody,
   type DecodeTools,
   encodeMessageBody,
@@ -138,6 +141,20 @@ export type WireRecord =
     /** From NodeHost to NodeHost, which need not have nodes of the cluster: see `remote/format.ts`. */
     readonly kind: "remote";
     readonly body: Uint8Array;
+  })
+  | (RecordRoute & {
+    /** A node that damage took committed entries from asks another member for them (rule L7). */
+    readonly kind: "fetchEntries";
+    readonly firstIndex: number;
+    readonly lastIndex: number;
+  })
+  | (RecordRoute & {
+    /** The answer: batches from `firstIndex` on that the sender knows to be committed, as many as fit; or none. */
+    readonly kind: "fetchedEntries";
+    readonly firstIndex: number;
+    /** The first index of the sender's log; what is below is compacted. */
+    readonly firstHeld: number;
+    readonly batches: readonly EntryBatch[];
   });
 
 const recordKind = {
@@ -150,6 +167,8 @@ const recordKind = {
   forwardTransfer: 38,
   logHeld: 39,
   remote: 40,
+  fetchEntries: 41,
+  fetchedEntries: 42,
 } as const;
 
 const headBytes = 25;
@@ -163,7 +182,8 @@ const fixedBytes = headBytes + maxMessageBodyBytes;
  */
 export function isBulk(record: WireRecord): boolean {
   if (record.kind === "message") return record.message.type === "append";
-  return record.kind === "forward" || record.kind === "remote";
+  return record.kind === "forward" || record.kind === "remote" ||
+    record.kind === "fetchedEntries";
 }
 
 /** At least the bytes that a record takes. */
@@ -175,14 +195,23 @@ export function recordBytesAtMost(record: WireRecord): number {
     return fixedBytes + initialMembers.length * (10 + maxTextBytes) +
       2 + maxTextBytes * 3;
   }
+  if (record.kind === "fetchedEntries") {
+    return fixedBytes + totalBytes(record.batches);
+  }
   if (record.kind !== "message") return fixedBytes + 2 + maxTextBytes * 3;
   const message = record.message;
   let bytes = fixedBytes;
   if (message.type === "append") {
-    for (const batch of message.batches) bytes += batch.bytes.length;
+    bytes += totalBytes(message.batches);
   } else if (message.type === "snapshot") {
     bytes += 64 + membershipBytesMax(message.snapshot.membership);
   }
+  return bytes;
+}
+
+function totalBytes(batches: readonly EntryBatch[]): number {
+  let bytes = 0;
+  for (const batch of batches) bytes += batch.bytes.length;
   return bytes;
 }
 
@@ -270,6 +299,16 @@ function encodeRecordBody(
       writer.uint32(record.body.length);
       writer.bytes(record.body);
       return;
+    case "fetchEntries":
+      writer.integer(record.firstIndex);
+      writer.integer(record.lastIndex);
+      return;
+    case "fetchedEntries":
+      writer.integer(record.firstIndex);
+      writer.integer(record.firstHeld);
+      writer.uint32(record.batches.length);
+      for (const batch of record.batches) writer.bytes(batch.bytes);
+      return;
     default:
       unreachable(record);
   }
@@ -301,7 +340,10 @@ export class RecordReader {
       if (message === undefined) return reader.defect;
       return { kind: "message", clusterId, message };
     }
-    const record = decodeRecordBody(reader, kind, { clusterId, from, to });
+    const route = { clusterId, from, to };
+    const record = kind === recordKind.fetchedEntries
+      ? decodeFetched(reader, route, this.#tools)
+      : decodeRecordBody(reader, kind, route);
     return reader.defect ?? record;
   }
 }
@@ -384,10 +426,32 @@ function decodeRecordBody(
     }
     case recordKind.remote:
       return { kind: "remote", ...route, body: reader.bytes(reader.uint32()) };
+    case recordKind.fetchEntries: {
+      const firstIndex = reader.id();
+      const lastIndex = reader.id();
+      if (lastIndex < firstIndex) reader.fail("range");
+      return { kind: "fetchEntries", ...route, firstIndex, lastIndex };
+    }
     default:
       reader.fail("kind");
       return undefined;
   }
+}
+
+function decodeFetched(
+  reader: ByteReader,
+  route: RecordRoute,
+  tools: DecodeTools,
+): WireRecord {
+  const firstIndex = reader.id();
+  const firstHeld = reader.id();
+  const after = {
+    index: firstIndex - 1,
+    term: 0,
+    maxTerm: Number.MAX_SAFE_INTEGER,
+  };
+  const batches = decodeBatches(reader, after, tools);
+  return { kind: "fetchedEntries", ...route, firstIndex, firstHeld, batches };
 }
 
 /**

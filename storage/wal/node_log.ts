@@ -21,6 +21,7 @@ import {
   encodeProfile,
   type NodeProfile,
   snapshotPlace,
+  tellsDamage,
 } from "./profile.ts";
 import type { SegmentList } from "./segment.ts";
 
@@ -88,7 +89,12 @@ export class WalNodeLog implements NodeLog {
 
   /** See `NodeLog`. */
   damage(): LogDamage | undefined {
-    return this.#readProfile().damage;
+    return this.isDamaged ? this.#readProfile().damage : undefined;
+  }
+
+  /** Whether there is any, without decoding the rest. */
+  get isDamaged(): boolean {
+    return this.#profileBytes !== undefined && tellsDamage(this.#profileBytes);
   }
 
   /** See `LogStorage`. */

@@ -147,6 +147,11 @@ export function snapshotPlace(
   };
 }
 
+/** Whether an encoded profile tells of damage. */
+export function tellsDamage(bytes: Uint8Array): boolean {
+  return bytes[0] === profileVersion3;
+}
+
 function flagsOf(bootstrap: Bootstrap): number {
   const { join, admitted, machineKind, isRemoved, witness } = bootstrap;
   return (join ? flagJoin : 0) | (admitted ? flagAdmitted : 0) |

@@ -162,6 +162,16 @@ export class Wal implements LogStore {
     );
   }
 
+  /** The nodes that damage took something from (rule L7), by cluster and node id. */
+  damagedNodes(): readonly {
+    readonly clusterId: number;
+    readonly nodeId: number;
+  }[] {
+    return this.#nodes.all.filter((node) => node.isDamaged && isNode(node)).map(
+      ({ clusterId, nodeId }) => ({ clusterId, nodeId }),
+    );
+  }
+
   /** Where damage was that may have hidden nodes of which the log says nothing, for people; undefined if nowhere. */
   get hiddenDamage(): string | undefined {
     const { clusterId, nodeId } = hiddenNode;

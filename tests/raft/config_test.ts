@@ -215,6 +215,7 @@ Deno.test("The configurations fill in the documented defaults, also for fields t
     segmentBytes: 64 * 1024 * 1024,
     maxConnections: 1_024,
     peers: [],
+    onDamage: "refuse",
     maxPayloadBytes: 8 * 1024 * 1024,
     storage: undefined,
     maxSnapshotSendBytesPerSecond: undefined,

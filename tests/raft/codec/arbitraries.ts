@@ -285,6 +285,25 @@ export const record: fc.Arbitrary<WireRecord> = fc.oneof(
     target: id,
   }),
   object({
+    kind: fc.constant("fetchEntries" as const),
+    ...route,
+    firstIndex: fc.integer({ min: 1, max: 1000 }),
+    lastIndex: fc.integer({ min: 1000, max }),
+  }),
+  object({
+    ...route,
+    firstIndex: fc.integer({ min: 1, max: 2 ** 52 }),
+    firstHeld: id,
+    count: fc.nat(3),
+  }).map(({ count, ...rest }) => ({
+    kind: "fetchedEntries" as const,
+    ...rest,
+    batches: Array.from(
+      { length: count },
+      (_, i) => makeBatch(rest.firstIndex + i, 3 + i),
+    ),
+  })),
+  object({
     kind: fc.constant("logHeld" as const),
     ...route,
     term: integer,

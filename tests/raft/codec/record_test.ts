@@ -200,9 +200,10 @@ Deno.test("RecordReader refuses ids of zero, unknown kinds, flags and texts", ()
   assert.equal(decode(long).defect, "text");
 });
 
-Deno.test("isBulk is true only for requests of other NodeHosts, forwarded entries and appends, which keep their order among themselves (rule C6)", () => {
+Deno.test("isBulk is true only for requests of other NodeHosts, entries and appends, which keep their order among themselves (rule C6)", () => {
   fc.assert(fc.property(record, (one) => {
     const mayWait = one.kind === "forward" || one.kind === "remote" ||
+      one.kind === "fetchedEntries" ||
       one.kind === "message" && one.message.type === "append";
     assert.equal(isBulk(one), mayWait);
   }));
