@@ -2,10 +2,12 @@
  * Applies committed entries to one node's state machine, in order and once, and saves and restores its snapshots.
  * Applying yields to the event loop after a few milliseconds, so that heartbeats and acknowledgements go out (C6).
  */
+import type { Compression } from "../storage/compression.ts";
 import { assert } from "./core/assert.ts";
 import { entryKind, hasPayloads } from "./core/entry_batch.ts";
 import type { CommittedRange, EntryBatch, SnapshotMeta } from "./core/types.ts";
 import { EntryCursor } from "./entries.ts";
+import { commandOf } from "./packed_commands.ts";
 import type { Counters } from "./metrics/counters.ts";
 import type { Clock, Logger } from "./ports.ts";
 import type { ProposalTable } from "./proposals.ts";
@@ -66,6 +68,7 @@ export class Applier {
   readonly #proposals: ProposalTable;
   readonly #proposer: number;
   readonly #clock: Clock;
+  readonly #compression: Compression;
   readonly #owner: ApplierOwner;
   #range: CommittedRange | undefined;
   #position = 0;
@@ -80,6 +83,7 @@ export class Applier {
     proposals: ProposalTable;
     proposer: number;
     clock: Clock;
+    compression: Compression;
     owner: ApplierOwner;
     counters?: Counters;
     start: { index: number; term: number };
@@ -89,6 +93,7 @@ export class Applier {
     this.#proposals = options.proposals;
     this.#proposer = options.proposer;
     this.#clock = options.clock;
+    this.#compression = options.compression;
     this.#owner = options.owner;
     this.#counters = options.counters;
     this.sessions = options.sessions;
@@ -237,11 +242,17 @@ export class Applier {
     term: number,
     group: ProposalGroup | undefined,
   ): void {
-    if (cursor.kind === entryKind.application) {
+    if (
+      cursor.kind === entryKind.application || cursor.kind === entryKind.packed
+    ) {
       if (cursor.clientId !== 0) {
         return this.#applyInSession(cursor, term, group);
       }
-      const result = this.#update(cursor.index, term, cursor.command());
+      const result = this.#update(
+        cursor.index,
+        term,
+        commandOf(cursor, this.#compression),
+      );
       takeSettle(this.#proposals, this.#proposer, cursor, group)?.(result);
     } else if (cursor.kind === entryKind.configChange) {
       this.#owner.applyChange(cursor.command().slice(), cursor.index, {
@@ -262,7 +273,7 @@ export class Applier {
     term: number,
     group: ProposalGroup | undefined,
   ): void {
-    const command = cursor.command();
+    const command = commandOf(cursor, this.#compression);
     const outcome = this.sessions.apply(
       cursor,
       command,

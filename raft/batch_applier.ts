@@ -5,10 +5,12 @@
  */
 import { AppliedEntry, settleOutcome, takeSettle } from "./applier.ts";
 import type { Applier, ApplierOwner } from "./applier.ts";
+import type { Compression } from "../storage/compression.ts";
 import { assert } from "./core/assert.ts";
 import { entryKind } from "./core/entry_batch.ts";
 import type { CommittedRange, EntryBatch, SnapshotMeta } from "./core/types.ts";
 import { EntryCursor, type SessionFields } from "./entries.ts";
+import { commandOf } from "./packed_commands.ts";
 import type { Counters } from "./metrics/counters.ts";
 import type { Clock } from "./ports.ts";
 import type { ProposalTable } from "./proposals.ts";
@@ -85,6 +87,7 @@ export class BatchApplier {
   readonly #proposals: ProposalTable;
   readonly #proposer: number;
   readonly #clock: Clock;
+  readonly #compression: Compression;
   readonly #owner: BatchApplierOwner;
   /** Entries up to here are in the state machine already. */
   #opened: number;
@@ -111,6 +114,7 @@ export class BatchApplier {
     proposals: ProposalTable;
     proposer: number;
     clock: Clock;
+    compression: Compression;
     owner: BatchApplierOwner;
     counters?: Counters;
     start: { index: number; term: number };
@@ -121,6 +125,7 @@ export class BatchApplier {
     this.#proposals = options.proposals;
     this.#proposer = options.proposer;
     this.#clock = options.clock;
+    this.#compression = options.compression;
     this.#owner = options.owner;
     this.#counters = options.counters;
     this.sessions = options.sessions;
@@ -283,9 +288,10 @@ export class BatchApplier {
     this.#taken = index;
     part.lastIndex = index;
     switch (kind) {
-      case entryKind.application: {
+      case entryKind.application:
+      case entryKind.packed: {
         if (index <= this.#opened) return 0;
-        const command = cursor.command();
+        const command = commandOf(cursor, this.#compression);
         step.entries.push(new AppliedEntry(index, part.batch.term, command));
         part.receivers.push({ index, proposer, counter });
         if (cursor.clientId !== 0) {

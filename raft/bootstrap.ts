@@ -18,6 +18,7 @@ const settingNames = [
   "snapshotCompression",
   "leaseReads",
   "maxClockDriftPpm",
+  "entryCompression",
 ] as const;
 
 function settingsOf(config: ResolvedClusterConfig): number[] {

@@ -172,6 +172,11 @@ export interface ClusterConfig {
   maxSessions?: number;
   /** Whether snapshots are packed (raw deflate); false by default. */
   snapshotCompression?: boolean;
+  /**
+   * Whether commands of 128 bytes or more are packed (raw deflate) where they are proposed, and unpacked where they are
+   * applied; false by default. Every member can apply both.
+   */
+  entryCompression?: boolean;
 }
 
 /** A cluster's configuration with every default filled in. */
@@ -478,6 +483,7 @@ export const clusterDefaults = {
   maxInMemLogBytes: 64 * 1024 * 1024,
   maxSessions: defaultMaxSessions,
   snapshotCompression: false,
+  entryCompression: false,
 };
 
 const clusterFields: ReadonlySet<string> = new Set([
@@ -539,6 +545,7 @@ export function resolveClusterConfig(
   requireInteger("maxInMemLogBytes", resolved.maxInMemLogBytes, 64 * 1024);
   requireInteger("maxSessions", resolved.maxSessions, 1, sessionCountLimit);
   requireType("snapshotCompression", resolved.snapshotCompression, "boolean");
+  requireType("entryCompression", resolved.entryCompression, "boolean");
   return resolved;
 }
 

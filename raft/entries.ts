@@ -19,6 +19,11 @@ import type { EntryBatch } from "./core/types.ts";
 const smallestChunkBytes = 1024;
 const largestChunkBytes = 256 * 1024;
 
+/** The kinds of entries that hold a command: as it is, or packed (`packed_commands.ts`). */
+export type CommandKind =
+  | typeof entryKind.application
+  | typeof entryKind.packed;
+
 /** Where an entry stands in its client's session, as the fields of the entry have it. */
 export interface SessionFields {
   /** The client: a random safe integer, not 0. */
@@ -62,12 +67,12 @@ export class EntryBuilder {
     return this.#count === 0 ? 0 : this.#end - this.#start;
   }
 
-  /** Adds one application entry. */
-  add(command: Uint8Array): void {
+  /** Adds one application entry; `kind` says whether its command is packed. */
+  add(command: Uint8Array, kind: CommandKind = entryKind.application): void {
     let at = this.#reserve(entryHeaderBytes + command.length, 1);
     const chunk = this.#chunk;
     const length = command.length;
-    chunk[at++] = entryKind.application;
+    chunk[at++] = kind;
     chunk[at++] = length;
     chunk[at++] = length >>> 8;
     chunk[at++] = length >>> 16;
@@ -76,13 +81,18 @@ export class EntryBuilder {
   }
 
   /** Adds one application entry that names its proposer, so that the proposer finds its result (rule B3). */
-  addWithKey(command: Uint8Array, proposer: number, counter: number): void {
+  addWithKey(
+    command: Uint8Array,
+    proposer: number,
+    counter: number,
+    kind: CommandKind = entryKind.application,
+  ): void {
     const at = this.#reserve(
       entryHeaderBytes + proposerKeyBytes + command.length,
       1,
     );
     const view = new DataView(this.#chunk.buffer, this.#chunk.byteOffset);
-    view.setUint8(at, entryKind.application | entryHasProposerKey);
+    view.setUint8(at, kind | entryHasProposerKey);
     view.setUint32(at + 1, command.length, true);
     setUint64(view, at + entryHeaderBytes, proposer);
     setUint64(view, at + entryHeaderBytes + 8, counter);
@@ -95,6 +105,7 @@ export class EntryBuilder {
     session: SessionFields,
     proposer: number,
     counter: number,
+    kind: CommandKind = entryKind.application,
   ): void {
     const hasKey = proposer !== 0;
     let at = this.#reserve(
@@ -105,7 +116,7 @@ export class EntryBuilder {
     const view = new DataView(this.#chunk.buffer, this.#chunk.byteOffset);
     view.setUint8(
       at,
-      entryKind.application | entryHasSession |
+      kind | entryHasSession |
         (hasKey ? entryHasProposerKey : 0),
     );
     view.setUint32(at + 1, command.length, true);
@@ -286,10 +297,7 @@ export function inspectForwardedEntries(
   for (let i = 0; i < entryCount; i++) {
     if (at + headBytes > bytes.length) return "malformed";
     const head = bytes[at]!;
-    if (
-      (head & ~entryHasSession) !==
-        (entryKind.application | entryHasProposerKey)
-    ) return "malformed";
+    if (!isForwardedHead(head)) return "malformed";
     const counter = getUint64(view, at + entryHeaderBytes + 8);
     if (counter !== firstCounter + i) return "malformed";
     if (!Number.isSafeInteger(getUint64(view, at + entryHeaderBytes))) {
@@ -306,6 +314,13 @@ export function inspectForwardedEntries(
   }
   if (at !== bytes.length) return "malformed";
   return hasSessions ? "sessions" : "plain";
+}
+
+/** Whether an entry begins like one with a command and a proposer key. */
+export function isForwardedHead(head: number): boolean {
+  const kind = head & ~entryHasSession;
+  return kind === (entryKind.application | entryHasProposerKey) ||
+    kind === (entryKind.packed | entryHasProposerKey);
 }
 
 function areSessionFields(view: DataView, at: number): boolean {

@@ -6,6 +6,7 @@ import type { Notices } from "./transport/notices.ts";
 import type { SnapshotPacer } from "./snapshot_pacer.ts";
 import type { Snapshotter } from "./snapshotter.ts";
 import type { HostIdentity, LinkPool } from "./transport/link_pool.ts";
+import type { Compression } from "../storage/compression.ts";
 import type { LogStore } from "../storage/log_store.ts";
 import type { SnapshotStore } from "../storage/snapshots.ts";
 
@@ -26,6 +27,8 @@ export interface HostContext {
   readonly batchBytes: number;
   /** Time. */
   readonly clock: Clock;
+  /** Packs commands and unpacks them. */
+  readonly compression: Compression;
   /** Where to log. */
   readonly logger: Logger;
   /** Where to log what may happen again and again. */

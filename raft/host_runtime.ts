@@ -17,6 +17,7 @@ import type {
   WaitOptions,
 } from "./config.ts";
 import { askForDeployment, type OpenWait } from "./deployment.ts";
+import { zlibCompression } from "./compression.ts";
 import { crc32 } from "./deps.ts";
 import { ConnectionWatch } from "./connection_watch.ts";
 import { Engine } from "./engine.ts";
@@ -306,6 +307,7 @@ export class HostRuntime {
       maxPayloadBytes: this.config.maxPayloadBytes,
       batchBytes: this.#batchBytes(),
       clock,
+      compression: this.ports.compression ?? zlibCompression,
       logger: this.#logger,
       events: this.events,
       counters: this.counters,

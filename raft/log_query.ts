@@ -1,6 +1,8 @@
 /** Reads committed entries back from one node's log, for audits, change feeds and the like. */
 import { entryKind } from "./core/entry_batch.ts";
 import { EntryCursor } from "./entries.ts";
+import { commandOf } from "./packed_commands.ts";
+import type { Compression } from "../storage/compression.ts";
 import { registerSeries } from "./sessions.ts";
 import type { NodeLog } from "../storage/log_store.ts";
 
@@ -81,6 +83,7 @@ export function queryLog(
   log: NodeLog,
   applied: number,
   query: LogQuery,
+  compression: Compression,
 ): LogQueryResult {
   const { firstIndex, lastIndex = applied, maxBytes = 1024 * 1024 } = query;
   const availableFrom = log.firstIndex();
@@ -102,7 +105,9 @@ export function queryLog(
       if (cursor.index < index) continue;
       if (cursor.index > lastIndex) break;
       const kind = kindOf(cursor);
-      const command = kind === "command" ? cursor.command().slice() : noBytes;
+      const command = kind === "command"
+        ? commandOf(cursor, compression).slice()
+        : noBytes;
       if (entries.length > 0 && bytes + command.length > maxBytes) {
         return { entries, availableFrom, availableTo: applied };
       }

@@ -148,6 +148,7 @@ export class Node implements EngineNode {
       proposals: this.#proposals,
       proposer: this.proposer,
       clock: parts.host.clock,
+      compression: parts.host.compression,
       owner: this,
       counters: parts.host.counters,
       sessions: parts.sessions,

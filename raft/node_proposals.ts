@@ -6,10 +6,12 @@ import type { EntryBatch } from "./core/types.ts";
 import type { Peer, Refusal } from "./core/peer.ts";
 import { CommitWatch } from "./commit_watch.ts";
 import type { ResolvedClusterConfig } from "./config.ts";
-import type { SessionFields } from "./entries.ts";
+import { entryKind } from "./core/entry_batch.ts";
+import type { CommandKind, SessionFields } from "./entries.ts";
 import { RaftError } from "./errors.ts";
 import type { HostContext } from "./host_context.ts";
 import { LogLimit } from "./log_limit.ts";
+import { packCommand } from "./packed_commands.ts";
 import type { ProposalTable } from "./proposals.ts";
 import { abortable, requestError, requestOverheadBytes } from "./requests.ts";
 import type { ProposalGroup, Settle } from "./requests.ts";
@@ -264,9 +266,17 @@ export class NodeProposals {
     deadline: number,
     session: SessionFields | undefined,
   ): ProposalGroup {
+    let kind: CommandKind = entryKind.application;
+    if (this.#node.config.entryCompression) {
+      const packed = packCommand(command, this.#node.host.compression);
+      if (packed !== undefined) {
+        command = packed;
+        kind = entryKind.packed;
+      }
+    }
     const group = this.#node.peer.isLeader()
-      ? this.table.add(command, settle, deadline, session)
-      : this.table.addForward(command, settle, deadline, session);
+      ? this.table.add(command, settle, deadline, session, kind)
+      : this.table.addForward(command, settle, deadline, session, kind);
     const { builder, forwardBuilder } = this.table;
     if (builder.bytes > this.#node.host.batchBytes) this.seal();
     else if (forwardBuilder.bytes > this.#node.host.batchBytes) this.forward();

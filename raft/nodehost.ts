@@ -623,7 +623,8 @@ export class NodeHost implements AsyncDisposable {
     this.#runtime.requireOpen();
     const node = this.#runtime.node(clusterId);
     if (node.workRefusal !== undefined) throw node.workRefusal;
-    return queryLog(node.log, node.applier.applied, query);
+    const { log, applier, host } = node;
+    return queryLog(log, applier.applied, query, host.compression);
   }
 
   /**

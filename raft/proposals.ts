@@ -6,7 +6,7 @@
 import { assert } from "./core/assert.ts";
 import type { EntryBatch } from "./core/types.ts";
 import { EntryBuilder } from "./entries.ts";
-import type { SessionFields } from "./entries.ts";
+import type { CommandKind, SessionFields } from "./entries.ts";
 import { ProposalGroup, requestError } from "./requests.ts";
 import type { Settle } from "./requests.ts";
 import type { Result } from "./state_machine.ts";
@@ -88,9 +88,10 @@ export class ProposalTable {
     settle: Settle<Result>,
     deadline: number,
     session?: SessionFields,
+    kind?: CommandKind,
   ): ProposalGroup {
-    if (session === undefined) this.builder.add(command);
-    else this.builder.addInSession(command, session, 0, 0);
+    if (session === undefined) this.builder.add(command, kind);
+    else this.builder.addInSession(command, session, 0, 0, kind);
     const group = this.#next;
     if (group.since < 0) this.#begin(group);
     group.add(settle, deadline, command.length);
@@ -103,6 +104,7 @@ export class ProposalTable {
     settle: Settle<Result>,
     deadline: number,
     session?: SessionFields,
+    kind?: CommandKind,
   ): ProposalGroup {
     const group = this.#nextForward;
     if (group.settles.length === 0) {
@@ -113,9 +115,10 @@ export class ProposalTable {
     assert(counter < this.#counterEnd, "a record must not use up its counters");
     const { forwardBuilder } = this;
     if (session === undefined) {
-      forwardBuilder.addWithKey(command, this.#proposer, counter);
+      forwardBuilder.addWithKey(command, this.#proposer, counter, kind);
     } else {
-      forwardBuilder.addInSession(command, session, this.#proposer, counter);
+      const proposer = this.#proposer;
+      forwardBuilder.addInSession(command, session, proposer, counter, kind);
     }
     group.add(settle, deadline, command.length);
     return group;

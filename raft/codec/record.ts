@@ -464,8 +464,10 @@ function areEntries(bytes: Uint8Array, count: number): boolean {
   let seen = 0;
   while (offset + entryHeaderBytes <= bytes.length) {
     const kind = view.getUint8(offset);
-    const required = entryKind.application | entryHasProposerKey;
-    if ((kind & ~entryHasSession) !== required) return false;
+    const plain = kind & ~entryHasSession;
+    const isCommand = plain === (entryKind.application | entryHasProposerKey) ||
+      plain === (entryKind.packed | entryHasProposerKey);
+    if (!isCommand) return false;
     offset += entryHeaderBytes + proposerKeyBytes +
       ((kind & entryHasSession) === 0 ? 0 : sessionFieldBytes) +
       view.getUint32(offset + 1, true);

@@ -16,7 +16,7 @@
  * 24      count   (4B)   of entries, at least 1
  * 28      crc32   (4B)   over bytes 0 to 27, then 32 to length
  * 32      entries, each:
- *           kind (1B)    bits 0-3: 0 empty, 1 application, 2 membership change
+ *           kind (1B)    bits 0-3: 0 empty, 1 application, 2 membership change, 3 application with a packed command
  *                        bit 4: a proposer key follows; bit 5: session fields follow
  *           command length (4B)
  *           [proposer key (16B)]  [session id (8B), series (8B), responded to (8B)]
@@ -38,7 +38,12 @@ export const proposerKeyBytes = 16;
 export const sessionFieldBytes = 24;
 
 /** The kind of an entry, in bits 0-3 of its first byte. */
-export const entryKind = { empty: 0, application: 1, configChange: 2 } as const;
+export const entryKind = {
+  empty: 0,
+  application: 1,
+  configChange: 2,
+  packed: 3,
+} as const;
 /** Bit 4 of an entry's first byte. */
 export const entryHasProposerKey = 0x10;
 /** Bit 5 of an entry's first byte. */

@@ -312,6 +312,7 @@ export class Machine {
       maxSessions: cluster.maxSessions,
       maxInMemLogBytes: cluster.maxInMemLogBytes,
       snapshotCompression: cluster.snapshotCompression,
+      entryCompression: cluster.entryCompression,
       stateMachine: (node) => this.#stateMachine(cluster, node),
     });
   }

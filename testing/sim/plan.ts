@@ -24,6 +24,7 @@ export interface ClusterPlan {
   /** Of which kind its state machines are. */
   readonly machineKind: "regular" | "concurrent" | "onDisk";
   readonly snapshotCompression: boolean;
+  readonly entryCompression: boolean;
 }
 
 /** What clients do. */
@@ -159,6 +160,7 @@ function drawClusters(
         ["regular", "regular", "concurrent", "onDisk"] as const,
       ),
       snapshotCompression: kinds.chance(0.3),
+      entryCompression: kinds.chance(0.3),
     };
   });
 }

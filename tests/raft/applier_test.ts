@@ -1,4 +1,5 @@
 import { assert } from "../deps.ts";
+import { zlibCompression } from "../../raft/compression.ts";
 import { Applier, closeMachine } from "../../raft/applier.ts";
 import { sealBatch } from "../../raft/core/entry_batch.ts";
 import type { EntryBatch } from "../../raft/core/types.ts";
@@ -33,6 +34,7 @@ class World {
       machine: this.machine,
       proposals: this.proposals,
       proposer: 9,
+      compression: zlibCompression,
       clock: { now: () => this.now } as unknown as Clock,
       owner: {
         applyChange: () => {},

@@ -98,6 +98,7 @@ Deno.test("configOf() starts a node again with the settings it had (rule I5)", (
     leaseReads: true,
     maxClockDriftPpm: 2_000,
     snapshotCompression: true,
+    entryCompression: true,
   };
   const first = config({
     initialMembers: members,

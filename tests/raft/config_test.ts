@@ -241,6 +241,7 @@ Deno.test("The configurations fill in the documented defaults, also for fields t
       maxInMemLogBytes: 64 * 1024 * 1024,
       maxSessions: 4_096,
       snapshotCompression: false,
+      entryCompression: false,
     },
   );
 });

@@ -71,6 +71,28 @@ Deno.test("A profile is of version 2 only if its bootstrap says what version 1 c
   }
 });
 
+Deno.test("A profile of version 2 is as its golden file, which is read back (rule L8)", () => {
+  const golden = Deno.readFileSync(
+    new URL("../../golden/profile_v2", import.meta.url),
+  );
+  const profile = {
+    ...emptyProfile,
+    bootstrap: {
+      join: true,
+      initialMembers: [],
+      stateMachineName: "kv",
+      fingerprint: "0123456789abcdef",
+      generation: 4,
+      admitted: true,
+      settings: [10, 1],
+      machineKind: "onDisk",
+      isRemoved: true,
+    },
+  } as const;
+  assert.deepEqual(encodeProfile(profile), golden);
+  assert.deepEqual(decodeProfile(golden), profile);
+});
+
 Deno.test("Bytes that are not exactly a profile are none", () => {
   const bytes = encodeProfile(full);
   for (let length = 0; length < bytes.length; length++) {
