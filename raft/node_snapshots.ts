@@ -160,7 +160,10 @@ export class NodeSnapshots {
     return new Promise((resolve, reject) =>
       node.stageOther(
         { compactTo },
-        () => resolve(log.firstIndex()),
+        () => {
+          resolve(log.firstIndex());
+          this.#tellCompacted(compactTo);
+        },
         () => reject(node.failure ?? closedEarly(node)),
       )
     );
@@ -568,16 +571,7 @@ export class NodeSnapshots {
         this.#abandonRecord = undefined;
         resolve();
         this.#retain(meta.index);
-        if (node.failure !== undefined) return; // It was told that the node is unloaded.
-        if (compactTo > 0 && node.host.events.isHeard) {
-          const { clusterId, nodeId } = node;
-          node.host.events.emit({
-            type: "logCompacted",
-            clusterId,
-            nodeId,
-            index: compactTo,
-          });
-        }
+        if (compactTo > 0) this.#tellCompacted(compactTo);
       }, abandon);
     });
   }
@@ -649,10 +643,17 @@ export class NodeSnapshots {
     }
   }
 
+  /** The log lost entries up to `index`. A node that has stopped meanwhile tells nothing more. */
+  #tellCompacted(index: number): void {
+    const { host, clusterId, nodeId, failure } = this.#node;
+    if (failure !== undefined || !host.events.isHeard) return;
+    host.events.emit({ type: "logCompacted", clusterId, nodeId, index });
+  }
+
   #retain(index: number): void {
-    const { host, clusterId, nodeId } = this.#node;
+    const { host, clusterId, nodeId, failure } = this.#node;
     const removed = host.snapshotStore.retain(clusterId, nodeId, index);
-    if (removed > 0 && host.events.isHeard) {
+    if (removed > 0 && failure === undefined && host.events.isHeard) {
       host.events.emit({
         type: "snapshotCompacted",
         clusterId,
