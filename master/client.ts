@@ -26,6 +26,8 @@ export interface HttpMasterClientOptions {
   fetch?: (request: Request) => Response | Promise<Response>;
   /** Measures timeouts; real time by default. */
   clock?: MasterClock;
+  /** Milliseconds after which the data of a node is removed that a master had stopped; a day by default. */
+  retentionMs?: number;
 }
 
 /**
@@ -72,7 +74,10 @@ export class HttpMasterClient implements IMasterClient {
     this.#fetch = options.fetch ?? ((request) => fetch(request));
     const clock = options.clock ?? systemClock;
     this.#calls = new ClientCalls("the master", clock);
-    this.#tasks = new ClientTasks(host, () => clock.wallTime());
+    this.#tasks = new ClientTasks(host, {
+      now: () => clock.wallTime(),
+      retentionMs: options.retentionMs,
+    });
   }
 
   /** Names the client in logs. */

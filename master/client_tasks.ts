@@ -21,15 +21,20 @@ export class ClientTasks {
   /** What the master knows. */
   readonly known = new KnownMemberships();
   readonly #host: NodeHost | undefined;
+  readonly #target: NodeHostTarget | undefined;
   readonly #runner: RequestRunner | undefined;
   #silent: readonly string[] = [];
 
   /** Without a NodeHost it only reports. */
-  constructor(host: NodeHost | undefined, now: () => number) {
+  constructor(
+    host: NodeHost | undefined,
+    options: { now: () => number; retentionMs: number | undefined },
+  ) {
+    const { now, retentionMs } = options;
     this.#host = host;
-    this.#runner = host === undefined
-      ? undefined
-      : new RequestRunner(new NodeHostTarget(host), now);
+    if (host === undefined) return;
+    this.#target = new NodeHostTarget(host, now, retentionMs);
+    this.#runner = new RequestRunner(this.#target, now);
   }
 
   /** The report as it is to be sent. */
@@ -60,6 +65,7 @@ export class ClientTasks {
   /** Does what masters asked for. */
   async handleRequests(): Promise<void> {
     if (this.#runner?.hasWork === true) await this.#runner.run();
+    await this.#target?.removeOld();
   }
 
   /** Those of the NodeHosts that are silent to masters whom this one is connected with. */

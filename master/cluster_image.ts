@@ -113,7 +113,8 @@ function mayTell(
   hostId: string,
 ): boolean {
   if (isFull(info) && !tellsItself(info)) return false;
-  if (!isManaged(record)) return true;
+  // Of a copy nobody knows how old it is: whoever is a member of what it tells may tell it, and a jump needs two.
+  if (!isManaged(record) || record.isImported === true) return true;
   const { plan } = record;
   if (plan?.in === info.nodeId) return plan.host === hostId;
   const member = record.members[info.nodeId];

@@ -24,6 +24,8 @@ export interface KvMasterClientOptions
   openKv?: KvOpener;
   /** Measures timeouts; real time by default. */
   clock?: MasterClock;
+  /** Milliseconds after which the data of a node is removed that a master had stopped; a day by default. */
+  retentionMs?: number;
 }
 
 /**
@@ -54,8 +56,11 @@ export class KvMasterClient implements IMasterClient {
     this.#openKv = options.openKv ?? openDenoKv;
     this.#clock = options.clock ?? systemClock;
     this.#calls = new ClientCalls("the store", this.#clock);
-    this.#tasks = new ClientTasks(host, () => this.#clock.wallTime());
-    const { openKv: _, clock: __, ...rest } = options;
+    this.#tasks = new ClientTasks(host, {
+      now: () => this.#clock.wallTime(),
+      retentionMs: options.retentionMs,
+    });
+    const { openKv: _, clock: __, retentionMs: ___, ...rest } = options;
     this.#storeOptions = { ...rest, clock: this.#clock };
   }
 

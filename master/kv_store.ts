@@ -15,6 +15,7 @@
  */
 import { RaftError } from "../raft/errors.ts";
 import type { Random } from "../raft/ports.ts";
+import { exportLines, importLines, type ImportResult } from "./export.ts";
 import { type Kv, openDenoKv } from "./kv.ts";
 import { KvAccess } from "./kv_access.ts";
 import {
@@ -202,6 +203,26 @@ export class KvStore {
       this.#access.now(),
     );
     return { tick, busy, paused, silent, brake: brake ?? null };
+  }
+
+  /** All state as lines of text, for {@link importLines} (M11). */
+  exportLines(): AsyncGenerator<string> {
+    return exportLines(this.#access);
+  }
+
+  /**
+   * Fills an empty store from an export. NodeHosts then do nothing that the old store asked for, the brake is on, and
+   * clusters are decided about when a majority of their members reported.
+   *
+   * @throws {RangeError} if the lines are no export.
+   * @throws {RaftError} `rejected` if the store is in use; others if it failed: begin again.
+   */
+  async importLines(
+    lines: AsyncIterable<string> | Iterable<string>,
+  ): Promise<ImportResult> {
+    const result = await importLines(this.#access, lines);
+    this.#meta = undefined;
+    return result;
   }
 
   /** Index of the last known membership change, by cluster. */

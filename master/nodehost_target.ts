@@ -9,13 +9,33 @@ import type {
   StartRequest,
 } from "./request_runner.ts";
 
+/** What was stopped is kept for so long before its data is removed: whoever told to stop it may have been wrong. */
+export const defaultRetentionMs = 24 * 3_600_000;
+
+/** A node that was stopped because a master said so. */
+interface Stopped {
+  readonly clusterId: number;
+  readonly nodeId: number;
+  readonly atMs: number;
+}
+
 /** A NodeHost that masters may tell what to do. */
 export class NodeHostTarget implements RequestTarget {
   readonly #host: NodeHost;
+  readonly #now: () => number;
+  readonly #retentionMs: number;
+  /** Nodes whose data will be removed. One that starts again with its NodeHost is stopped, and kept, once more. */
+  #stopped: Stopped[] = [];
 
   /** Works on `host`. */
-  constructor(host: NodeHost) {
+  constructor(
+    host: NodeHost,
+    now: () => number,
+    retentionMs: number = defaultRetentionMs,
+  ) {
     this.#host = host;
+    this.#now = now;
+    this.#retentionMs = retentionMs;
   }
 
   /** See {@link RequestTarget}. */
@@ -38,10 +58,30 @@ export class NodeHostTarget implements RequestTarget {
     }
   }
 
-  /** See {@link RequestTarget}. What it leaves on disk is known to be of no member any more. */
+  /** See {@link RequestTarget}. Its data goes later: see {@link removeOld}. */
   async kill(clusterId: number, nodeId: number): Promise<void> {
     if (this.#runningNode(clusterId) !== nodeId) return;
     await this.#host.stopCluster(clusterId);
+    this.#stopped.push({ clusterId, nodeId, atMs: this.#now() });
+  }
+
+  /** Removes the data of nodes that were stopped long ago. */
+  async removeOld(): Promise<void> {
+    const now = this.#now();
+    const isOld = ({ atMs }: Stopped) => now - atMs >= this.#retentionMs;
+    const old = this.#stopped.filter(isOld);
+    if (old.length === 0) return;
+    this.#stopped = this.#stopped.filter((one) => !isOld(one));
+    for (const { clusterId, nodeId } of old) {
+      try {
+        await this.#host.removeData(clusterId, nodeId);
+      } catch (error) {
+        // Gone already, or started again: then it is stopped once more.
+        if (!isCode(error, "clusterNotFound") && !isCode(error, "rejected")) {
+          throw error;
+        }
+      }
+    }
   }
 
   /** See {@link RequestTarget}. */

@@ -16,6 +16,7 @@
  *     GET    /v1/plan                        what the next round would do, and why not
  *     GET    /v1/events?limit=N              the history, newest first
  *     GET    /v1/status                      { tick, busy, paused, brake }
+ *     GET    /v1/export                      everything, as lines of text (`export.ts`); wants an operator's token
  */
 import type { Context, Hono } from "./deps.ts";
 import { answer, methodNotAllowed, problem, readBody } from "./http.ts";
@@ -89,7 +90,14 @@ function addViews(app: Hono, store: KvStore): void {
     "/v1/status",
     async (context) => answer(context, { ...await store.status() }),
   );
-  for (const name of ["plan", "events", "status"]) {
+  app.get("/v1/export", () =>
+    new Response(linesOf(store), {
+      headers: {
+        "content-type": "application/x-ndjson",
+        "cache-control": "no-store",
+      },
+    }));
+  for (const name of ["plan", "events", "status", "export"]) {
     app.all(`/v1/${name}`, () => methodNotAllowed("GET, HEAD"));
   }
   for (const name of ["pause", "resume", "release-brake"]) {
@@ -101,6 +109,22 @@ function addViews(app: Hono, store: KvStore): void {
   );
   app.all("/v1/clusters/:id/:action", () => methodNotAllowed("POST"));
   app.all("/v1/nodehosts/:id/:action", () => methodNotAllowed("POST"));
+}
+
+/** A line is made when somebody reads it. */
+function linesOf(store: KvStore): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const lines = store.exportLines();
+  const encoder = new TextEncoder();
+  return new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await lines.next();
+      if (done === true) controller.close();
+      else controller.enqueue(encoder.encode(`${value}\n`));
+    },
+    async cancel() {
+      await lines.return(undefined);
+    },
+  });
 }
 
 async function runCommand(

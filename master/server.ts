@@ -154,7 +154,9 @@ async function authorize(
 ): Promise<Response | void> {
   const { path, method } = context.req;
   const isRead = method === "GET" || method === "HEAD";
-  const isCommand = !isRead && path.startsWith("/v1/") && path !== "/v1/report";
+  // What is exported includes what NodeHosts identify themselves by.
+  const isCommand = path === "/v1/export" ||
+    (!isRead && path.startsWith("/v1/") && path !== "/v1/report");
   const isOpen = path === "/healthz" || path === "/style.css";
   const check = isOpen ? undefined : isCommand ? gate.operator : gate.reader;
   const header = context.req.header("authorization");

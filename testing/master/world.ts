@@ -44,7 +44,7 @@ export interface Roads {
 export class MasterWorld implements FakeWorld {
   readonly timeline: Timeline;
   readonly random: SimRandom;
-  readonly kv: MemoryKv;
+  kv: MemoryKv;
   readonly hosts: FakeHost[];
   readonly masters: Master[] = [];
   readonly clusters = new Map<number, FakeCluster>();
@@ -68,15 +68,7 @@ export class MasterWorld implements FakeWorld {
     this.#options = options;
     this.random = new SimRandom(options.seed, "masters");
     this.timeline = new Timeline(this.#trace);
-    const { timeline } = this;
-    this.kv = new MemoryKv({
-      wait: (delayMs) =>
-        timeline.wait(timeline.world, delayMs * 1_000, eventKind.disk),
-      now: () => this.now(),
-      random: this.random.fork("store"),
-      ...(options.faults === undefined ? {} : { faults: options.faults }),
-    });
-    this.kv.afterCommit = (keys) => this.#check(keys);
+    this.kv = this.#makeKv();
     for (let i = 0; i < options.masterCount; i++) {
       this.masters.push(this.#makeMaster());
     }
@@ -84,6 +76,26 @@ export class MasterWorld implements FakeWorld {
       new FakeHost(`host-${i + 1}`, `h${i + 1}:7001`, region, this)
     );
     for (const host of this.hosts) this.#reportLater(host, this.#periodMs);
+  }
+
+  /** The store is lost: masters have an empty one. */
+  loseStore(): void {
+    this.kv = this.#makeKv();
+    for (const index of this.masters.keys()) this.killMaster(index);
+  }
+
+  #makeKv(): MemoryKv {
+    const { timeline } = this;
+    const { faults } = this.#options;
+    const kv = new MemoryKv({
+      wait: (delayMs) =>
+        timeline.wait(timeline.world, delayMs * 1_000, eventKind.disk),
+      now: () => this.now(),
+      random: this.random.fork("store"),
+      ...(faults === undefined ? {} : { faults }),
+    });
+    kv.afterCommit = (keys) => this.#check(keys);
+    return kv;
   }
 
   get #periodMs(): number {

@@ -7,8 +7,9 @@ import { KvStore } from "../../master/kv_store.ts";
 import type { MasterClientFactory } from "../../master/protocol.ts";
 import { createMaster } from "../../master/server.ts";
 import type { ClusterRecord } from "../../master/schema.ts";
+import { isRetryable } from "../../raft/errors.ts";
 import type { NodeHost } from "../../raft/nodehost.ts";
-import { Counter, Hosts } from "../support/hosts.ts";
+import { Counter, Hosts, until } from "../support/hosts.ts";
 
 const periodMs = 60;
 
@@ -73,6 +74,30 @@ async function withManaged(
   }
 }
 
+async function proposeOn(host: NodeHost, value: number): Promise<void> {
+  for (let attempt = 0;; attempt++) {
+    try {
+      await host.propose(1, Uint8Array.of(value));
+      return;
+    } catch (error) {
+      if (!isRetryable(error) || attempt > 100) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+}
+
+/** On a busy machine there may be an election at any time. */
+async function totalOn(host: NodeHost): Promise<unknown> {
+  for (let attempt = 0;; attempt++) {
+    try {
+      await host.waitReady(1);
+      return await host.read(1, "total");
+    } catch (error) {
+      if (!isRetryable(error) || attempt > 20) throw error;
+    }
+  }
+}
+
 const isWhole = (record: ClusterRecord): boolean =>
   record.life === "ok" && record.plan === undefined &&
   record.step === undefined && Object.keys(record.members).length === 3 &&
@@ -97,7 +122,7 @@ async function repair(hosts: Managed): Promise<void> {
   const [victim, ...rest] = members;
   const survivor = hosts.host(rest[0]!);
   await survivor.waitReady(1);
-  for (let i = 1; i <= 10; i++) await survivor.propose(1, Uint8Array.of(i));
+  for (let i = 1; i <= 10; i++) await proposeOn(survivor, i);
 
   const spare = [1, 2, 3, 4].find((n) => !members.includes(n))!;
   const deadId = hosts.host(victim!).nodeHostId;
@@ -112,7 +137,7 @@ async function repair(hosts: Managed): Promise<void> {
   assert.ok(now.includes(hosts.host(spare).nodeHostId));
   const newcomer = hosts.host(spare);
   await newcomer.waitReady(1);
-  assert.equal(await newcomer.read(1, "total"), 55);
+  assert.equal(await totalOn(newcomer), 55);
   const { members: voters, observers } = await survivor.getMembership(1);
   assert.equal(voters.length, 3);
   assert.equal(observers.length, 0);
@@ -134,6 +159,85 @@ Deno.test("The same through the store itself, without a master's process", async
       busyPeriodMs: periodMs,
     });
   }, repair);
+});
+
+/** The NodeHosts that run a node of cluster 1. */
+function carriers(hosts: Managed, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i + 1).filter((n) =>
+    hosts.host(n).info().clusters.some((one) => one.failure === undefined)
+  );
+}
+
+Deno.test("Real NodeHosts are drained, take a cluster that grows and shrinks, are restarted, and forget one that is deleted", async () => {
+  await withManaged((store) => {
+    const master = createMaster({ store });
+    return httpMasterClient({
+      fetch: (request) => master.fetch(request),
+      retentionMs: 0,
+    });
+  }, async (hosts) => {
+    const { store } = hosts;
+    for (const n of [1, 2, 3, 4]) await hosts.openManaged(n, `r${n}`);
+    const wish = { app: "counter", size: 3 };
+    await store.command({ type: "createCluster", clusterId: 1, wish });
+    await hosts.untilRecord("a launch", isWhole);
+    const [first] = carriers(hosts, 4);
+    await hosts.host(first!).waitReady(1);
+    for (let i = 1; i <= 10; i++) {
+      await proposeOn(hosts.host(first!), i);
+    }
+
+    const hostId = hosts.host(first!).nodeHostId;
+    await store.command({ type: "drainHost", hostId });
+    await hosts.untilRecord("a drained NodeHost", (record) =>
+      isWhole(record) &&
+      Object.values(record.members).every(({ host }) => host !== hostId));
+    await until(
+      "it stops its node",
+      () => !carriers(hosts, 4).includes(first!),
+    );
+    await store.command({ type: "uncordonHost", hostId });
+
+    // The NodeHost that was drained has data of an old node, and takes a new one.
+    const sized = (size: number) => (record: ClusterRecord) =>
+      record.plan === undefined && record.step === undefined &&
+      Object.keys(record.members).length === size &&
+      Object.values(record.members).every(({ role, since }) =>
+        role === "voter" && since !== undefined
+      );
+    await store.command({
+      type: "changeCluster",
+      clusterId: 1,
+      wish: { size: 4 },
+    });
+    await hosts.untilRecord("a fourth voter", sized(4));
+    await hosts.host(first!).waitReady(1);
+    assert.equal(await totalOn(hosts.host(first!)), 55);
+
+    await hosts.close(first!);
+    await hosts.openManaged(first!, `r${first}`);
+    await hosts.host(first!).waitReady(1);
+    await store.command({
+      type: "changeCluster",
+      clusterId: 1,
+      wish: { size: 1 },
+    });
+    const alone = await hosts.untilRecord("a single voter", sized(1));
+    const [{ host: last } = { host: "" }] = Object.values(alone.members);
+    const keeper = [1, 2, 3, 4].find((n) => hosts.host(n).nodeHostId === last)!;
+    assert.equal(await totalOn(hosts.host(keeper)), 55);
+
+    await store.command({ type: "deleteCluster", clusterId: 1 });
+    for (let turn = 0; turn < 5_000 && await hosts.record() !== null; turn++) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    assert.equal(await hosts.record(), null);
+    await until("all nodes stop", () => carriers(hosts, 4).length === 0);
+    // What was stopped because the cluster was deleted leaves nothing behind, so it does not start again either.
+    await hosts.close(keeper);
+    const again = await hosts.openManaged(keeper, `r${keeper}`);
+    assert.deepEqual(again.info().clusters, []);
+  });
 });
 
 function methodsOf(kv: Awaited<ReturnType<typeof openDenoKv>>): typeof kv {
