@@ -26,6 +26,7 @@ import {
 } from "./operator.ts";
 import {
   type ClusterSummary,
+  countAll,
   listClusters,
   listNodeHosts,
   type NodeHostSummary,
@@ -52,6 +53,7 @@ import {
 } from "./schema.ts";
 import type { StoreContext } from "./store_context.ts";
 import { takeReport } from "./store_report.ts";
+import { tickByTimer } from "./round_timer.ts";
 import { type MasterClock, systemClock, systemRandom } from "./system.ts";
 import { unpackLog } from "./wire/mod.ts";
 
@@ -75,6 +77,11 @@ export interface KvStoreOptions {
   decisionsPerRound?: number;
   /** Milliseconds that a round may take; 300 by default. */
   roundMs?: number;
+  /**
+   * Whether an empty store gets a deployment by whoever asks first, which is the default. Where a store that is empty may
+   * be one that was lost, `false`: then {@link KvStore.init} makes one, or an import (M11).
+   */
+  makesDeployment?: boolean;
 }
 
 /** A cluster as it is stored. */
@@ -109,10 +116,22 @@ export interface OpenStoreOptions extends Omit<KvStoreOptions, "kv"> {
 const maxAttempts = 16;
 const metaMaxAgeMs = 60_000;
 
+/** The store is empty, and nobody said that it should be: it may be one that was lost (M11). */
+export class NotInitialisedError extends RaftError {
+  /** There is one thing to say. */
+  constructor() {
+    super(
+      "notReady",
+      "The store is empty: make a deployment with POST /v1/init, or import the one that was lost",
+    );
+  }
+}
+
 /** A master's state. Close it when done. */
 export class KvStore {
   readonly #access: KvAccess;
   readonly #context: StoreContext;
+  readonly #makesDeployment: boolean;
   #meta: { record: MetaRecord; readAtMs: number } | undefined;
 
   /** Uses an open store. */
@@ -123,6 +142,7 @@ export class KvStore {
       random: options.random ?? systemRandom,
       timeoutMs: options.timeoutMs ?? 10_000,
     });
+    this.#makesDeployment = options.makesDeployment ?? true;
     const periodMs = options.periodMs ?? 20_000;
     this.#context = {
       access: this.#access,
@@ -142,6 +162,27 @@ export class KvStore {
    */
   async deploymentId(): Promise<bigint> {
     return (await this.#readMeta()).deploymentId;
+  }
+
+  /**
+   * Makes a deployment in an empty store; in another one it changes nothing.
+   *
+   * @returns The deployment id.
+   * @throws {RaftError} if the store failed.
+   */
+  async init(): Promise<bigint> {
+    return (await this.#readOrMakeMeta(true)).deploymentId;
+  }
+
+  /**
+   * Lets time grow if no NodeHost's report did for two periods, and then runs the round: for a timer of the platform, so
+   * that what is under way goes on while nobody reports (M5). Otherwise it is one read.
+   *
+   * @returns Whether it did.
+   */
+  async tick(): Promise<boolean> {
+    const { epoch } = await this.#requireWriter();
+    return await tickByTimer(this.#context, epoch);
   }
 
   /**
@@ -173,6 +214,11 @@ export class KvStore {
   async plan(): Promise<PlannedDecision[]> {
     const { epoch } = await this.#readMeta();
     return await planRound(this.#context, epoch);
+  }
+
+  /** How much there is of everything, for metrics. */
+  counts(): Promise<Record<string, number>> {
+    return countAll(this.#access);
   }
 
   /** A cluster's record; `undefined` if there is none. */
@@ -271,7 +317,7 @@ export class KvStore {
       return known.record;
     }
     const record = known === undefined
-      ? await this.#readOrMakeMeta()
+      ? await this.#readOrMakeMeta(this.#makesDeployment)
       : (await this.#access.get(metaKey)).value as MetaRecord | null;
     // A store that lost its id, or got another one, is not the store that this master served.
     if (
@@ -289,10 +335,11 @@ export class KvStore {
     return record;
   }
 
-  async #readOrMakeMeta(): Promise<MetaRecord> {
+  async #readOrMakeMeta(mayMake: boolean): Promise<MetaRecord> {
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
       const entry = await this.#access.get(metaKey);
       if (entry.value !== null) return entry.value as MetaRecord;
+      if (!mayMake) throw new NotInitialisedError();
       const record: MetaRecord = {
         v: schemaVersion,
         w: this.#access.randomHex(8),

@@ -21,8 +21,17 @@ export type {
 } from "./kv.ts";
 export { KvMasterClient, kvMasterClient } from "./kv_client.ts";
 export type { KvMasterClientOptions } from "./kv_client.ts";
-export { KvStore, openStore } from "./kv_store.ts";
-export type { KvStoreOptions, OpenStoreOptions } from "./kv_store.ts";
+export type { ClusterImage } from "./cluster_image.ts";
+export type { ImportResult } from "./export.ts";
+export { KvStore, NotInitialisedError, openStore } from "./kv_store.ts";
+export type {
+  ClusterDetails,
+  HistoryEvent,
+  KvStoreOptions,
+  OpenStoreOptions,
+  StoreStatus,
+} from "./kv_store.ts";
+export type { PlannedDecision } from "./round_plan.ts";
 export type {
   ClusterSummary,
   NodeHostSummary,
@@ -50,5 +59,18 @@ export type {
   RequestKind,
 } from "./protocol.ts";
 export type { Limits } from "./scheduler/view.ts";
-export type { ClusterLife, RegionWish } from "./schema.ts";
+export type {
+  BrakeRecord,
+  ClusterDefinition,
+  ClusterLife,
+  ClusterRecord,
+  EventRecord,
+  MemberRecord,
+  PlanRecord,
+  RegionWish,
+  SlotName,
+  StepKind,
+  StepRecord,
+  StoredRecord,
+} from "./schema.ts";
 export type { MasterClock } from "./system.ts";

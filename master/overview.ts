@@ -4,10 +4,11 @@ import type {
   AddressRecord,
   ClusterLife,
   HostRecord,
+  HostState,
   MemberRecord,
   SliceRecord,
 } from "./schema.ts";
-import { readCluster } from "./schema.ts";
+import { clockKey, readClock, readCluster } from "./schema.ts";
 import { type NodeRow, unpackRows } from "./wire/mod.ts";
 
 /** A NodeHost as last reported. */
@@ -186,4 +187,40 @@ function leaderOf(cluster: ClusterSummary): ClusterSummary["leader"] {
     .sort((a, b) => a.ageMs - b.ageMs);
   if (latest === undefined) return null;
   return { nodeId: latest.nodeId, nodeHostId: latest.nodeHostId };
+}
+
+/**
+ * How much there is of everything. The clusters are not read one by one: those that are not as desired are counted, and
+ * those that are being changed.
+ */
+export async function countAll(
+  access: KvAccess,
+): Promise<Record<string, number>> {
+  const { value } = await access.get(clockKey);
+  const clock = readClock(value, access.now());
+  const hosts = await readHosts(access);
+  const inState = (state: HostState) =>
+    [...hosts.values()].filter((host) => (host.state ?? "ok") === state).length;
+  let waiting = 0;
+  for await (const _ of access.list(["att"], 1_000)) waiting++;
+  let slots = 0;
+  for await (const _ of access.list(["slot", "repair", "all"], 100)) slots++;
+  let moves = 0;
+  for await (const _ of access.list(["slot", "move", "all"], 100)) moves++;
+  const sum = (pick: (host: HostRecord) => number) =>
+    [...hosts.values()].reduce((total, host) => total + pick(host), 0);
+  return {
+    tick: clock.tick,
+    busy: clock.busy ? 1 : 0,
+    paused: clock.paused ? 1 : 0,
+    brake: clock.brake !== undefined && clock.brake.isReleased !== true ? 1 : 0,
+    'nodehosts{state="ok"}': inState("ok"),
+    'nodehosts{state="failed"}': inState("failing") + inState("failed"),
+    'nodehosts{state="gone"}': inState("gone"),
+    nodes: sum((host) => host.n),
+    leaders: sum((host) => host.leads),
+    clusters_waiting: waiting,
+    repairs: slots,
+    moves,
+  };
 }

@@ -12,10 +12,12 @@
  *     POST   /v1/nodehosts/ID/cordon | uncordon | drain
  *     POST   /v1/nodehosts/ID/revoke | dead  { confirm: "ID" }
  *     POST   /v1/pause | resume | release-brake
+ *     POST   /v1/init                        {}; makes a deployment in an empty store
  *     GET    /v1/clusters/ID                 the record
  *     GET    /v1/plan                        what the next round would do, and why not
  *     GET    /v1/events?limit=N              the history, newest first
  *     GET    /v1/status                      { tick, busy, paused, brake }
+ *     GET    /v1/metrics                     counts for Prometheus
  *     GET    /v1/export                      everything, as lines of text (`export.ts`); wants an operator's token
  */
 import type { Context, Hono } from "./deps.ts";
@@ -64,6 +66,11 @@ export function addOperatorRoutes(app: Hono, store: KvStore): void {
     "/v1/release-brake",
     run((_, body) => readGlobal("releaseBrake", body)),
   );
+  app.post("/v1/init", async (context) => {
+    const foreign = refuseForeign(context);
+    if (foreign !== undefined) return foreign;
+    return answer(context, { deploymentId: (await store.init()).toString() });
+  });
   addViews(app, store);
 }
 
@@ -97,10 +104,20 @@ function addViews(app: Hono, store: KvStore): void {
         "cache-control": "no-store",
       },
     }));
-  for (const name of ["plan", "events", "status", "export"]) {
+  app.get(
+    "/v1/metrics",
+    async () =>
+      new Response(metricsText(await store.counts()), {
+        headers: {
+          "content-type": "text/plain; version=0.0.4; charset=utf-8",
+          "cache-control": "no-store",
+        },
+      }),
+  );
+  for (const name of ["plan", "events", "status", "export", "metrics"]) {
     app.all(`/v1/${name}`, () => methodNotAllowed("GET, HEAD"));
   }
-  for (const name of ["pause", "resume", "release-brake"]) {
+  for (const name of ["pause", "resume", "release-brake", "init"]) {
     app.all(`/v1/${name}`, () => methodNotAllowed("POST"));
   }
   app.all(
@@ -109,6 +126,19 @@ function addViews(app: Hono, store: KvStore): void {
   );
   app.all("/v1/clusters/:id/:action", () => methodNotAllowed("POST"));
   app.all("/v1/nodehosts/:id/:action", () => methodNotAllowed("POST"));
+}
+
+/** As Prometheus reads it. */
+function metricsText(counts: Readonly<Record<string, number>>): string {
+  const lines: string[] = [];
+  let last = "";
+  for (const [name, value] of Object.entries(counts)) {
+    const family = `drakkar_master_${name.replace(/\{.*/, "")}`;
+    if (family !== last) lines.push(`# TYPE ${family} gauge`);
+    lines.push(`drakkar_master_${name} ${value}`);
+    last = family;
+  }
+  return lines.join("\n") + "\n";
 }
 
 /** A line is made when somebody reads it. */

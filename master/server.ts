@@ -20,7 +20,7 @@ import type { Logger } from "../raft/ports.ts";
 import { TokenCheck } from "./auth.ts";
 import { type Context, Hono, type Next } from "./deps.ts";
 import { answer, methodNotAllowed, problem, readBody } from "./http.ts";
-import type { KvStore } from "./kv_store.ts";
+import { type KvStore, NotInitialisedError } from "./kv_store.ts";
 import { pagePolicy, renderPage, styleSheet } from "./page.ts";
 import type { NodeHostInfo } from "./protocol.ts";
 import { addOperatorRoutes } from "./routes.ts";
@@ -216,6 +216,9 @@ function answerError(error: Error, logger: Logger): Response {
   }
   if (error.code === "deploymentMismatch") {
     return problem(409, "deployment-mismatch", error.message);
+  }
+  if (error instanceof NotInitialisedError) {
+    return problem(503, "store-not-initialised", error.message);
   }
   logger.warn("Cannot answer a request now", { reason: error.message });
   const refused = problem(503, "store-unavailable", error.message);

@@ -2,7 +2,7 @@ import { assert } from "../deps.ts";
 import { createMaster, type Master } from "../../master/server.ts";
 import { decodeCbor, encodeCbor } from "../../master/wire/mod.ts";
 import { cluster, dump, type FaultyKv, report, withStore } from "./fixtures.ts";
-import type { KvStore } from "../../master/kv_store.ts";
+import { KvStore } from "../../master/kv_store.ts";
 
 const operatorToken = "an-operators-token-of-32-characters";
 const token = "a-nodehosts-token-of-at-least-32-characters";
@@ -376,5 +376,67 @@ Deno.test("Commands of another origin's page are refused (M13)", async () => {
     }
     const own = { origin: "http://localhost", "sec-fetch-site": "same-origin" };
     assert.equal((await send("POST", "/v1/pause", {}, own)).status, 200);
+  });
+});
+
+Deno.test("An empty store that may be a lost one answers 503 until an operator makes a deployment (M11)", async () => {
+  await withStore(async (_store, kv, clock) => {
+    const store = new KvStore({ kv, clock, makesDeployment: false });
+    const master = createMaster({ store });
+    const send = sender(master);
+    for (const path of ["/v1/deployment", "/v1/plan"]) {
+      const { status, body } = await send("GET", path);
+      assert.deepEqual(
+        [status, body.code],
+        [503, "store-not-initialised"],
+        path,
+      );
+    }
+    const reported = await send("POST", "/v1/report", report(1));
+    assert.equal(reported.body.code, "store-not-initialised");
+    assert.deepEqual(await dump(kv, ["h"]), {});
+    const { deploymentId } = (await send("POST", "/v1/init", {})).body;
+    assert.deepEqual((await send("POST", "/v1/init", {})).body, {
+      deploymentId,
+    });
+    assert.deepEqual((await send("GET", "/v1/deployment")).body, {
+      deploymentId,
+    });
+  });
+});
+
+Deno.test("A timer of the platform makes time grow when nobody did for two periods, and not sooner (M5)", async () => {
+  await withStore(async (store, kv, clock) => {
+    const tick = async () =>
+      ((await kv.get(["clock"])).value as { tick: number }).tick;
+    assert.equal(await store.tick(), false, "nobody ever reported");
+    await store.report(report(1));
+    clock.advance(39_999);
+    assert.deepEqual([await store.tick(), await tick()], [false, 1]);
+    clock.advance(1);
+    assert.deepEqual([await store.tick(), await tick()], [true, 2]);
+    assert.deepEqual([await store.tick(), await tick()], [false, 2]);
+  });
+});
+
+Deno.test("Metrics count NodeHosts, nodes and what is waited for", async () => {
+  await withMaster(async ({ send, store, master }) => {
+    await store.report(report(1, [cluster(1, 1), cluster(2, 1)]));
+    await store.report(report(2, [cluster(1, 2)]));
+    await send("POST", "/v1/clusters", wish);
+    await send("POST", "/v1/nodehosts/host-2/dead", { confirm: "host-2" });
+    const text = await (await master.request("/v1/metrics")).text();
+    const value = (name: string) =>
+      text.split("\n").find((line) =>
+        line.startsWith(`drakkar_master_${name} `)
+      )?.split(" ")[1];
+    assert.equal(value('nodehosts{state="ok"}'), "1");
+    assert.equal(value('nodehosts{state="gone"}'), "1");
+    assert.equal(value("nodes"), "3");
+    assert.equal(value("clusters_waiting"), "1");
+    assert.equal(
+      text.match(/# TYPE drakkar_master_nodehosts gauge/g)?.length,
+      1,
+    );
   });
 });

@@ -1,0 +1,35 @@
+/** Time that grows without reports. */
+import { runRound } from "./round.ts";
+import { clockKey, readClock, schemaVersion } from "./schema.ts";
+import type { StoreContext } from "./store_context.ts";
+
+/** Periods that must have passed: a report would have made time grow long before. */
+const periods = 2;
+
+/** Lets time grow by one and runs the round, if nobody else did for long. */
+export async function tickByTimer(
+  context: StoreContext,
+  epoch: string,
+): Promise<boolean> {
+  const { access, periodMs } = context;
+  const entry = await access.get(clockKey);
+  if (entry.value === null) return false;
+  const nowMs = access.now();
+  const clock = readClock(entry.value, nowMs);
+  if (Math.abs(nowMs - clock.atMs) < periods * periodMs) return false;
+  const w = access.randomHex(8);
+  const next = {
+    ...clock,
+    tick: clock.tick + 1,
+    atMs: nowMs,
+    v: schemaVersion,
+    w,
+  };
+  const atomic = access.atomic()
+    .check({ key: clockKey, versionstamp: entry.versionstamp })
+    .set(clockKey, next);
+  const { ok, versionstamp } = await access.tryCommit(atomic);
+  if (!ok) return false; // Somebody else did, or will.
+  await runRound(context, { epoch, clock: next, versionstamp });
+  return true;
+}
