@@ -72,7 +72,8 @@ export async function settle(
   assert.deepEqual(world.problems, []);
 }
 
-const storeFaults = {
+/** What a store over a bad network does. */
+export const storeFaults = {
   lies: 20,
   lost: 20,
   twice: 10,

@@ -8,6 +8,7 @@ import {
   settle,
   told,
 } from "./world_checks.ts";
+import { wild } from "./wild.ts";
 
 for (let seed = 1; seed <= 6; seed++) {
   Deno.test(`Masters over a lying store reach what is desired after ten steps of harm, seed ${seed} (M3, M4)`, async () => {
@@ -220,3 +221,9 @@ Deno.test("A NodeHost that cannot start what is placed on it costs no cluster a 
   empty.cannotStart = false;
   await settle(world, ids, 400_000);
 });
+
+for (let seed = 1; seed <= 4; seed++) {
+  Deno.test(`Masters do as operators say in the midst of everything that fails, seed ${seed}`, async () => {
+    assertIdsAreNew(await wild(seed));
+  });
+}
