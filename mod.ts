@@ -77,6 +77,7 @@ export type {
   DiskFailedEvent,
   DiskFullEvent,
   DiskSlowEvent,
+  EntriesLostEvent,
   EventsDroppedEvent,
   EventsOptions,
   EventStream,

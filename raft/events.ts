@@ -53,6 +53,21 @@ export interface NodeDeletedEvent extends NodeEvent {
   readonly type: "nodeDeleted";
 }
 
+/**
+ * A leader here sees that a follower no longer holds what it had acknowledged: its disk lost what was synced, or its folder
+ * is an old copy. It may vote and acknowledge twice: remove it, and add a new node id.
+ */
+export interface EntriesLostEvent extends NodeEvent {
+  /** Tells the events apart. */
+  readonly type: "entriesLost";
+  /** The follower. */
+  readonly followerId: number;
+  /** What it had acknowledged, as an index. */
+  readonly acknowledged: number;
+  /** The term of this leader, in which it is told once. */
+  readonly term: number;
+}
+
 /** A node has applied another membership. */
 export interface MembershipChangedEvent extends NodeEvent {
   /** Tells the events apart. */
@@ -235,6 +250,7 @@ export type HostEvent =
   | NodeUnloadedEvent
   | NodeRemovedEvent
   | NodeDeletedEvent
+  | EntriesLostEvent
   | MembershipChangedEvent
   | ConnectionUpEvent
   | ConnectionDownEvent
@@ -422,6 +438,7 @@ const allTypes: Readonly<Record<HostEventType, true>> = {
   nodeUnloaded: true,
   nodeRemoved: true,
   nodeDeleted: true,
+  entriesLost: true,
   membershipChanged: true,
   connectionUp: true,
   connectionDown: true,

@@ -60,6 +60,7 @@ export type {
   DiskFailedEvent,
   DiskFullEvent,
   DiskSlowEvent,
+  EntriesLostEvent,
   EventsDroppedEvent,
   EventsOptions,
   EventStream,

@@ -95,6 +95,15 @@ export class NodeEvents {
           `the disk of node ${member.nodeId} of cluster ${clusterId} lost what was synced, or its folder is an old ` +
           "copy: it may vote and acknowledge twice; remove it, and add a new node id",
       });
+      if (!host.events.isHeard) continue;
+      host.events.emit({
+        type: "entriesLost",
+        clusterId,
+        nodeId,
+        followerId: member.nodeId,
+        acknowledged: member.match,
+        term: peer.term,
+      });
     }
   }
 

@@ -1,12 +1,15 @@
 import { assert } from "../deps.ts";
+import { EventHub } from "../../raft/events.ts";
 import type { MemberProgress, Peer } from "../../raft/core/peer.ts";
 import { NodeEvents } from "../../raft/node_events.ts";
 import type { EventsOwner } from "../../raft/node_events.ts";
 import { KeptLog } from "../support/hosts.ts";
 
-Deno.test("NodeEvents warns of a follower that lost entries, once for each follower and term, and says what it means", () => {
+Deno.test("NodeEvents warns and tells of a follower that lost entries, once for each follower and term, and says what it means", async () => {
   const logger = new KeptLog();
   const lost = new Set<number>();
+  const hub = new EventHub();
+  const stream = hub.subscribe();
   const peer = {
     term: 4,
     leaderId: 0,
@@ -21,7 +24,7 @@ Deno.test("NodeEvents warns of a follower that lost entries, once for each follo
   const events = new NodeEvents({
     clusterId: 9,
     nodeId: 1,
-    host: { logger, events: { isHeard: false }, counters: {} },
+    host: { logger, events: hub, counters: {} },
     peer: peer as unknown as Peer,
   } as unknown as EventsOwner);
   const lose = (nodeId: number) => {
@@ -42,4 +45,11 @@ Deno.test("NodeEvents warns of a follower that lost entries, once for each follo
   peer.term = 5;
   lost.clear();
   assert.match(lose(2).join(), /follower=2 term=5/);
+  hub.close();
+  const told: string[] = [];
+  for await (const event of stream) {
+    if (event.type !== "entriesLost") continue; // The term changed as well.
+    told.push(`${event.followerId} ${event.acknowledged} ${event.term}`);
+  }
+  assert.deepEqual(told, ["2 72 4", "3 73 4", "2 72 5"]);
 });
