@@ -17,7 +17,7 @@ interface Program {
 
 async function importProgram(): Promise<Program> {
   const page = Deno.readTextFileSync(new URL("docs/ROUTING.md", projectDir));
-  const code = /^```ts\n(\/\/ client\.ts\n[^]*?)^```$/m.exec(page)?.[1];
+  const code = /^```ts.*\n(\/\/ client\.ts\n[^]*?)^```$/m.exec(page)?.[1];
   assert.ok(code !== undefined, "the page has its program");
   const dir = await Deno.makeTempDir({ prefix: "drakkar-docs-" });
   try {
