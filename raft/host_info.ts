@@ -25,6 +25,8 @@ export interface ClusterStatus {
   commit: number;
   /** Highest index applied to the state machine. */
   applied: number;
+  /** First index of the node's log: what was before it is compacted. */
+  firstIndex: number;
   /** Last index of the node's log. */
   lastIndex: number;
   /** Term of the last durable entry of the node's log, or 0. */
@@ -103,6 +105,7 @@ export function clusterStatus(node: Node): ClusterStatus {
     term: peer.term,
     commit: peer.commit,
     applied: applier.applied,
+    firstIndex: node.log.firstIndex(),
     lastIndex: peer.lastIndex,
     lastTerm: node.log.termOf(node.log.lastIndex()) ?? 0,
     snapshotIndex: node.log.snapshot()?.index ?? 0,

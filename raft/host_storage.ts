@@ -83,8 +83,8 @@ export async function openStorage(
 /** The nodes that damage took something from, by cluster id. */
 export function damagedNodes(wal: Wal): DamagedNode[] {
   return wal.damagedNodes().map(({ clusterId, nodeId }) => {
-    const { kind, reason } = wal.node(clusterId, nodeId).damage()!;
+    const { kind, ...found } = wal.node(clusterId, nodeId).damage()!;
     const state = kind === "lost" ? "lost" : "mending";
-    return { clusterId, nodeId, state, reason };
+    return { clusterId, nodeId, state, ...found };
   });
 }

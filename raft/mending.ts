@@ -33,6 +33,10 @@ export interface DamagedNode {
   nodeId: number;
   /** `mending`: it fetches committed entries and will start. `lost`: it must be replaced by a node with a new id. */
   state: "mending" | "lost";
+  /** The first missing entry, with `mending`; else 0. */
+  firstIndex: number;
+  /** The last one. */
+  lastIndex: number;
   /** What was found where. */
   reason: string;
 }

@@ -7,6 +7,7 @@ import { eventKind } from "./clock.ts";
 import type { Scope, Timeline } from "./clock.ts";
 import { codedError } from "./network.ts";
 import type { SimRandom } from "./random.ts";
+import { rotOneBit } from "./rot.ts";
 import type { Trace } from "./trace.ts";
 
 /** What kind of disk it is. */
@@ -40,6 +41,8 @@ export class SimDisk {
   writesUntilFailure = -1;
   /** Whether an injected error has hit the process now running. */
   hasFailed = false;
+  /** Whether damage was done to what it holds. */
+  isRotten = false;
   /** Probability that a write needs two calls. */
   shortWrites = 0;
   /** Called when an injected error hits the process. */
@@ -66,11 +69,27 @@ export class SimDisk {
     this.#traits = options.traits;
     this.#scope = options.timeline.world;
     this.fileSystem = new MemoryFileSystem({ device: options.machine + 1 });
+    this.#inject();
+  }
+
+  #inject(): void {
     this.fileSystem.faults = {
       beforeWrite: (_path, position, length) =>
         this.#beforeWrite(position, length),
       beforeSync: () => this.#beforeSync(),
     };
+  }
+
+  /** Damages the log, while no process uses the disk; returns whether there was something to damage. */
+  rot(): boolean {
+    this.fileSystem.faults = {};
+    const place = rotOneBit(this.fileSystem, this.#random);
+    this.#inject();
+    if (place === undefined) return false;
+    this.isRotten = true;
+    const { path, offset } = place;
+    this.#trace.note(this.#timeline.nowUs, "rot", `${path} at ${offset}`);
+    return true;
   }
 
   /** No injected error is to come any more. */

@@ -439,4 +439,16 @@ export const faultKinds: readonly FaultKind[] = [
       return world.membership.change(clusterId) ? "over" : "notNow";
     },
   },
+  {
+    name: "bitRot",
+    weight: 2,
+    followsElection: false,
+    start(world, random, target) {
+      if (target.state !== "up" || !world.atlas.mayDamage(target)) {
+        return "notNow";
+      }
+      stopAndRestart(world, target, random.pick(["kill", "powerLoss"]));
+      return world.atlas.damage(target) ? "over" : "notNow";
+    },
+  },
 ];

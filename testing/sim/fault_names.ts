@@ -58,6 +58,8 @@ export const faultNames = [
   "restartCluster",
   /** A member is added or removed. */
   "changeMember",
+  /** A bit of a machine's log changes while it is down. */
+  "bitRot",
 ] as const;
 
 /** One of {@link faultNames}. */

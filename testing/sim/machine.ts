@@ -232,6 +232,7 @@ export class Machine {
       raftAddress: this.address,
       tickMs: plan.tickMs,
       segmentBytes: plan.segmentBytes,
+      ...(this.disk.isRotten ? { onDamage: "mend" } as const : {}),
       logger: this.#logger(),
       ...(plan.snapshotBytesPerSecond === undefined ? {} : {
         maxSnapshotSendBytesPerSecond: plan.snapshotBytesPerSecond,
@@ -246,11 +247,28 @@ export class Machine {
     });
     this.host = host;
     this.#world.checks.listen(this, host);
+    const damaged = new Set(host.info().damaged.map((one) => one.clusterId));
     for (const placement of [...this.placements.values()]) {
-      await this.#startUnlessRemoved(host, placement);
+      const { clusterId } = placement.cluster;
+      if (damaged.has(clusterId)) this.#startDamaged(scope, host, placement);
+      else await this.#startUnlessRemoved(host, placement);
     }
     this.state = "up";
     this.#world.machineUp(this);
+  }
+
+  /** A node that is mended starts when others have sent what it misses; one that is lost says so. */
+  #startDamaged(scope: Scope, host: NodeHost, placement: Placement): void {
+    const { clusterId } = placement.cluster;
+    this.#startUnlessRemoved(host, placement).catch((error) => {
+      const isLost = error instanceof RaftError &&
+        error.code === "corruption" &&
+        host.info().damaged.some((one) =>
+          one.clusterId === clusterId && one.state === "lost"
+        );
+      const isClosing = error instanceof RaftError && error.code === "closed";
+      if (!isLost && !isClosing) this.#startFailed(scope, error);
+    });
   }
 
   /** A node may know from its own log that it was removed. It runs all the same, until a member tells it that it may go. */

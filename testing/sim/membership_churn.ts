@@ -26,6 +26,8 @@ export class MembershipChurn {
   readonly #busy = new Set<number>();
   /** Nodes whose removal was asked for, as `cluster/node`. */
   readonly #condemned = new Set<string>();
+  /** Nodes that need not run, as `cluster/node`. */
+  readonly #excused = new Set<string>();
   /** Members by cluster, as last read when harm was over. */
   readonly #members = new Map<number, ReadonlySet<number>>();
 
@@ -104,6 +106,7 @@ export class MembershipChurn {
       clusterId,
       new Set(allMembers(membership).map(({ nodeId }) => nodeId)),
     );
+    this.#excuse(clusterId);
     for (const machine of this.#world.machines) {
       const nodeId = machine.placements.get(clusterId)?.nodeId;
       if (nodeId === undefined || this.mayBeRemoved(clusterId, nodeId)) {
@@ -120,8 +123,20 @@ export class MembershipChurn {
     const members = this.#members.get(clusterId);
     return this.#world.machines.filter((machine) => {
       const nodeId = machine.placements.get(clusterId)?.nodeId;
-      return nodeId !== undefined && members?.has(nodeId) === true;
+      return nodeId !== undefined && members?.has(nodeId) === true &&
+        !this.#excused.has(`${clusterId}/${nodeId}`);
     });
+  }
+
+  /** Takes note of nodes that need not run, because damage took what no other has. */
+  #excuse(clusterId: number): void {
+    const { machines, atlas } = this.#world;
+    for (const machine of machines) {
+      const nodeId = machine.placements.get(clusterId)?.nodeId;
+      if (nodeId === undefined) continue;
+      if (!atlas.excuses(machine, clusterId, machines)) continue;
+      this.#excused.add(`${clusterId}/${nodeId}`);
+    }
   }
 
   /** Those of them that have a state machine. */

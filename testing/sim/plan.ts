@@ -125,7 +125,7 @@ export function planOf(seed: number, options: PlanOptions = {}): SimPlan {
       ? 256 * 1024
       : undefined,
     workload: drawWorkload(random, mayBeQuiet, sessions),
-    faults: drawFaults(random, options.faults),
+    faults: drawFaults(random, new SimRandom(seed, "rot"), options.faults),
     harmUs: (options.harmSeconds ?? 60) * 1_000_000,
     operationCount: options.operationCount ?? 500,
   };
@@ -189,11 +189,14 @@ function drawWorkload(
 
 function drawFaults(
   random: SimRandom,
+  rot: SimRandom,
   only: readonly FaultName[] | undefined,
 ): FaultPlan {
   // Swarm testing: a kind that is off lets others go further. Most runs have half of the kinds.
   const share = random.pick([0.3, 0.5, 0.8]);
-  const drawn = faultNames.filter(() => random.chance(share));
+  const drawn = faultNames.filter((name) =>
+    (name === "bitRot" ? rot : random).chance(share)
+  );
   return {
     kinds: only ?? (drawn.length > 0 ? drawn : ["powerLoss"]),
     gapUs: random.pick([300_000, 1_000_000, 3_000_000]),

@@ -1,6 +1,7 @@
 /** A whole deployment in one process: machines with disks, the network between them, clients, faults and checks. */
 import { RaftError } from "../../raft/errors.ts";
 import type { SimApplication } from "./application.ts";
+import { DamageAtlas } from "./atlas.ts";
 import { Checks } from "./checks.ts";
 import { eventKind, Timeline } from "./clock.ts";
 import type { Scope } from "./clock.ts";
@@ -36,6 +37,8 @@ export class World {
   readonly workload: Workload;
   readonly membership: MembershipChurn;
   readonly faults: FaultInjector;
+  /** What is damaged, and what must stay whole. */
+  readonly atlas: DamageAtlas;
   /** Clusters whose history has a linearization, for the report. */
   historiesJudged = 0;
   #restartCount = 0;
@@ -44,6 +47,7 @@ export class World {
   constructor(plan: SimPlan, application: SimApplication, trace: Trace) {
     this.plan = plan;
     this.application = application;
+    this.atlas = new DamageAtlas(plan);
     this.trace = trace;
     this.timeline = new Timeline(trace);
     this.random = new SimRandom(plan.seed, "world");

@@ -146,6 +146,28 @@ Deno.test("simulate() finds answers that no order of the clients' calls explains
   assert.ok(right.historiesJudged > 0);
 });
 
+Deno.test("simulate() damages the log of one machine, and demands that it is mended or that the loss is told (rule L7)", async () => {
+  const told = new Set<string>();
+  let rots = 0;
+  for (const seed of [4, 5, 12]) {
+    const report = await simulate({
+      seed,
+      faults: ["bitRot", "kill", "powerLoss", "cleanRestart"],
+      harmSeconds: 10,
+      operationCount: 100,
+      onTrace: (line) => {
+        for (const what of ["was mended", "is lost", "log is damaged"]) {
+          if (line.includes(what)) told.add(what);
+        }
+      },
+    });
+    assert.equal(report.failure, undefined, report.failure?.message);
+    rots += report.faults.bitRot ?? 0;
+  }
+  assert.ok(rots > 0);
+  assert.ok(told.has("log is damaged"), [...told].join());
+});
+
 Deno.test("simulate() asks the application what it thinks of the history", async () => {
   const application: SimApplication = {
     ...keyValueApplication(3),
