@@ -33,6 +33,14 @@ export interface NodeHostSummary {
   leaders: number[];
   /** Another NodeHost reports from its address since: its directory was replaced, or lost. */
   replacedBy?: string;
+  /** What the masters think of it; absent while it is well. */
+  state?: Exclude<HostState, "ok">;
+  /** Nothing more is placed there. */
+  cordon?: true;
+  /** Leaders and nodes move away. */
+  drain?: true;
+  /** It is refused. */
+  revoked?: true;
 }
 
 /** One node of a cluster, as its NodeHost last reported. */
@@ -121,8 +129,20 @@ export async function listNodeHosts(
     if (current !== undefined && current !== nodeHostId) {
       status.replacedBy = current;
     }
-    return status;
+    return { ...status, ...marksOf(host) };
   });
+}
+
+/** What is out of the ordinary. A record of schema 1 has no state. */
+function marksOf(
+  { state = "ok", cordon, drain, revoked }: Partial<HostRecord>,
+): Partial<NodeHostSummary> {
+  return {
+    ...(state === "ok" ? {} : { state }),
+    ...(cordon === true ? { cordon } : {}),
+    ...(drain === true ? { drain } : {}),
+    ...(revoked === true ? { revoked } : {}),
+  };
 }
 
 /** All clusters, by id. */

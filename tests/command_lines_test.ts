@@ -7,6 +7,7 @@ const programs: Readonly<Record<string, string>> = {
   bench: "bench/main.ts",
   demo: "examples/demo/main.ts",
   master: "master/main.ts",
+  drakkar: "master/cli/main.ts",
 };
 
 const wrongValues: readonly [task: string, args: string[], text: string][] = [
