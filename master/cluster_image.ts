@@ -170,7 +170,8 @@ function withMembership(
   hostId: string,
 ): ClusterImage {
   const cci = info.configChangeIndex;
-  if (cci < image.cci) return image; // Old news.
+  // Old news; or those that were stopped already are no members in the record any more, and that is no contradiction.
+  if (cci < image.cci || image.life === "deleting") return image;
   if (cci === image.cci) return confirmed(image, info, hostId);
   if (!isFull(info)) return image;
   const members = membersOf(info, image, hostId);

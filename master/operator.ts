@@ -291,11 +291,13 @@ function adopted(
   image: ClusterImage,
   { wish }: { wish: Omit<ClusterWish, "size"> },
 ): ClusterImage {
-  if (image.life !== "unmanaged") {
+  // From quarantine as well: the operator has looked, and what is recorded is right.
+  if (isManaged(image)) {
     throw new CommandError("conflict", `It is ${image.life}, not unmanaged`);
   }
   const size = votersOf(image).length;
-  const def = { gen: 1, regions: [], config: {}, ...wish, size };
+  const gen = (image.def?.gen ?? 0) + 1;
+  const def = { regions: [], config: {}, ...wish, gen, size };
   return { ...image, life: "ok", def };
 }
 

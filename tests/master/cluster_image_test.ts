@@ -175,3 +175,13 @@ Deno.test("An observer is ready when the leader says so; others do not know", ()
   assert.deepEqual(seen(1, true, "host-1"), { ...observer, isReady: true });
   assert.equal(seen(5, true, "h5"), observer);
 });
+
+Deno.test("A cluster that is being deleted is not put into quarantine by what its last nodes tell", () => {
+  const { 1: only } = managed.members;
+  const deleting = {
+    ...managed,
+    life: "deleting" as const,
+    members: { 1: only! },
+  };
+  assert.equal(reconcile(deleting, cluster(1, 1), by("host-1")), undefined);
+});

@@ -440,3 +440,18 @@ Deno.test("Metrics count NodeHosts, nodes and what is waited for", async () => {
     );
   });
 });
+
+Deno.test("A quarantined cluster is taken up again by an operator who adopts it (M8)", async () => {
+  await withMaster(async ({ send, store }) => {
+    await store.report(report(1, [cluster(1, 1)]));
+    const other = { 2: "h2:7001", 5: "h5:7001" };
+    await store.report(report(2, [cluster(1, 2, { nodes: other })]));
+    assert.equal((await store.cluster(1))!.life, "quarantine");
+    assert.equal(
+      (await send("DELETE", "/v1/clusters/1", { confirm: "1" })).status,
+      409,
+    );
+    const adopted = await send("POST", "/v1/clusters/1/adopt", { app: "kv" });
+    assert.equal(adopted.body.life, "ok");
+  });
+});
