@@ -200,8 +200,9 @@ async function takeClusters(
 ): Promise<void> {
   const { info, rows, host, nodes, progress } = parts;
   const { changed, left } = changedClusters(rows, nodes);
-  // What was lacking leaves the digest empty, so that all of this NodeHost's rows count as changed.
-  const isAll = host?.digest === "";
+  // What was lacking leaves the digest empty, and whoever was given up tells everything anew: all rows count as changed.
+  const isAll = host?.digest === "" ||
+    (host !== undefined && host.state !== "ok");
   const news: ClusterNews[] = info.clusterInfoList
     .filter((one) => isAll || isFull(one) || changed.has(one.clusterId))
     .map((one) => ({ clusterId: one.clusterId, info: one }));

@@ -19,6 +19,7 @@ import {
   type Decision,
   hasQuorum,
   isAlive,
+  isDead,
   isRunning,
   nothing,
   type View,
@@ -26,11 +27,23 @@ import {
 
 /** Decides about one cluster. */
 export function decide(view: View, image: ClusterImage): Decision {
-  const closed = closeStep(view, image);
+  const closed = withoutLostZombies(view, closeStep(view, image));
   const next = nextDecision(view, closed);
   if (next.do === "change" || closed === image) return next;
-  const why = image.step === undefined ? "" : `step ${image.step.n} is over`;
+  const why = image.step === undefined
+    ? "what ran on a lost NodeHost does not run any more"
+    : `step ${image.step.n} is over`;
   return { do: "change", next: closed, hosts: [], what: "", why };
+}
+
+/** What runs on a dead NodeHost cannot be stopped, and need not be: if that returns, it tells everything anew. */
+function withoutLostZombies(view: View, image: ClusterImage): ClusterImage {
+  const all = Object.entries(image.zombies);
+  const kept = all.filter(([, host]) =>
+    view.hosts.has(host) && !isDead(view, host)
+  );
+  if (kept.length === all.length) return image;
+  return { ...image, zombies: Object.fromEntries(kept) };
 }
 
 /** Without the open step, if its effect was seen or it took too long; a closed one may still happen: the CCI lets one win. */
@@ -259,5 +272,8 @@ function maintain(view: View, image: ClusterImage): Decision {
   }
   if (view.isBraked) return nothing("the brake is on");
   if (image.plan !== undefined) return continuePlan(view, image);
-  return beginPlan(view, image);
+  const decision = beginPlan(view, image);
+  return decision.do === "settle" && Object.keys(image.zombies).length > 0
+    ? nothing("a node that was removed still runs on a NodeHost that is silent")
+    : decision;
 }

@@ -528,3 +528,21 @@ Deno.test("Drummer's order kills a cluster whose new node never starts; ours kee
     "it tries again",
   );
 });
+
+Deno.test("A zombie on a NodeHost that is lost is forgotten: who returns tells everything anew", () => {
+  for (const lost of [deadHost(4), undefined]) {
+    const hosts = [
+      host(1),
+      host(2),
+      host(3),
+      ...(lost === undefined ? [] : [lost]),
+    ];
+    const { next } = changeOf(
+      decide(view(hosts), image({ zombies: { 9: "h4" } })),
+    );
+    assert.deepEqual([next.zombies, next.step], [{}, undefined]);
+  }
+  const silent = [host(1), host(2), host(3), host(4, { tick: now - 10 })];
+  const known = image({ zombies: { 9: "h4" } });
+  assert.match(whyNot(decide(view(silent), known)), /still runs/);
+});
