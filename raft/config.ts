@@ -92,6 +92,11 @@ export interface NodeHostConfig {
    * go to a NodeHost that has one: these, and whoever this one has a link to, are asked where it is.
    */
   peers?: string[];
+  /**
+   * Where NodeHosts are reached, by their `nodeHostId`: for those that have moved and cannot be heard. Each is believed
+   * until that NodeHost says otherwise itself.
+   */
+  nodeHostAddresses?: Record<string, string>;
   /** Mutual TLS between NodeHosts; without it they talk in the clear. All NodeHosts of a deployment need it, or none. */
   tls?: TlsSettings;
 }
@@ -290,6 +295,7 @@ const nodeHostDefaults = {
   maxConnections: 1_024,
   peers: [] as string[],
   onDamage: "refuse" as NonNullable<NodeHostConfig["onDamage"]>,
+  nodeHostAddresses: {} as Record<string, string>,
 };
 
 const nodeHostFields: ReadonlySet<string> = new Set([
@@ -386,6 +392,12 @@ export function resolveNodeHostConfig(
   }
   requireInteger("maxConnections", resolved.maxConnections, 16, 65_536);
   validatePeers(resolved.peers);
+  if (!isObject(resolved.nodeHostAddresses)) {
+    throw new TypeError("Cannot use nodeHostAddresses: it must be an object");
+  }
+  for (const [id, address] of Object.entries(resolved.nodeHostAddresses)) {
+    validateAddress(`nodeHostAddresses["${id}"]`, address);
+  }
   validateMasters(resolved);
   validateStateMachines(resolved.stateMachines);
   if (resolved.logger !== undefined) validateLogger(resolved.logger);

@@ -1,4 +1,5 @@
 /** Tells of connections as they come and go, to logs, events and whoever asks what is the matter. */
+import { RaftError } from "./errors.ts";
 import type { EventHub } from "./events.ts";
 import type { Logger } from "./ports.ts";
 import type { Refusal } from "./transport/link_pool.ts";
@@ -55,4 +56,16 @@ export class ConnectionWatch {
   troubleWith(address: string): string {
     return this.#troubles.get(address) ?? "";
   }
+}
+
+/** Why a NodeHost cannot listen. */
+export function listenError(address: string, error: unknown): RaftError {
+  const { code } = error as { code?: string };
+  return new RaftError(
+    "rejected",
+    `Cannot listen on ${address}: ${
+      code === "EADDRINUSE" ? "the port is in use" : String(error)
+    }`,
+    { cause: error },
+  );
 }

@@ -1,4 +1,5 @@
 /** What the nodes of one NodeHost share. */
+import type { AddressBook } from "./address_book.ts";
 import type { EventHub } from "./events.ts";
 import type { Counters } from "./metrics/counters.ts";
 import type { Clock, Logger } from "./ports.ts";
@@ -37,6 +38,8 @@ export interface HostContext {
   readonly events: EventHub;
   /** What is counted. */
   readonly counters: Counters;
+  /** Where they are. */
+  readonly addresses: AddressBook;
   /** Connections to other NodeHosts. */
   readonly links: LinkPool;
   /** The log of all nodes. */

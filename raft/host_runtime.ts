@@ -2,6 +2,7 @@
  * What stands behind a `NodeHost`: opens its folder, log and port in their order, starts and stops its nodes, and shuts
  * everything down again.
  */
+import type { AddressBook } from "./address_book.ts";
 import { closeMachine } from "./applier.ts";
 import {
   bootstrapFor,
@@ -19,7 +20,7 @@ import type {
 import { askForDeployment, type OpenWait } from "./deployment.ts";
 import { zlibCompression } from "./compression.ts";
 import { crc32 } from "./deps.ts";
-import { ConnectionWatch } from "./connection_watch.ts";
+import { ConnectionWatch, listenError } from "./connection_watch.ts";
 import { Engine } from "./engine.ts";
 import { RaftError } from "./errors.ts";
 import { EventHub } from "./events.ts";
@@ -35,6 +36,7 @@ import { Counters } from "./metrics/counters.ts";
 import { addIgnored, gatherGauges, noIgnored } from "./metrics/gauges.ts";
 import { HostMetrics } from "./metrics/host_metrics.ts";
 import { Mending } from "./mending.ts";
+import { Neighbours } from "./neighbours.ts";
 import { Node } from "./node.ts";
 import { Pauses } from "./pauses.ts";
 import { makePeer, randomInteger } from "./peer_maker.ts";
@@ -46,6 +48,7 @@ import { Reporter } from "./reporter.ts";
 import type { SessionTable } from "./sessions.ts";
 import { SnapshotPacer } from "./snapshot_pacer.ts";
 import { Snapshotter } from "./snapshotter.ts";
+import { findFactory } from "./machine_factory.ts";
 import { startMachine } from "./machine_start.ts";
 import { kindOf, makeMachine } from "./state_machine.ts";
 import type { AnyStateMachine, StateMachineFactory } from "./state_machine.ts";
@@ -55,7 +58,6 @@ import { Notices } from "./transport/notices.ts";
 import type { IMasterClient, NodeHostInfo } from "../master/protocol.ts";
 import type { Bootstrap, NodeLog } from "../storage/log_store.ts";
 import type { SnapshotStore } from "../storage/snapshots.ts";
-import { noStateMachine } from "./witness.ts";
 import type { Wal } from "../storage/wal/wal.ts";
 
 /** Of clusters that lost their leader while they were quiet, so many begin an election in one tick on average (C10). */
@@ -99,6 +101,7 @@ export class HostRuntime {
   #snapshots: SnapshotStore | undefined;
   #links: LinkPool | undefined;
   #remote: Remote | undefined;
+  #neighbours: Neighbours | undefined;
   #certificates: CertificateWatch | undefined;
   #wal: Wal | undefined;
   #masterClient: IMasterClient | undefined;
@@ -154,6 +157,11 @@ export class HostRuntime {
   /** The folder's identity, once it is open. */
   get identity(): OpenedIdentity | undefined {
     return this.#identity;
+  }
+
+  /** Where other NodeHosts are; only while open. */
+  get addresses(): AddressBook {
+    return this.#neighbours!.book;
   }
 
   /** The log; only while open. */
@@ -254,6 +262,7 @@ export class HostRuntime {
         onFrameEnd: () => this.#engine?.requestTurn(),
         onLinkUp: (link) => {
           this.#connections.up(link.address);
+          this.#neighbours?.linkUp(link); // It may have moved.
           this.#spread?.linkUp(link.address);
           this.#eachNode((node) => node.linkUp());
           this.#remote?.linkUp(link);
@@ -288,7 +297,20 @@ export class HostRuntime {
       onDiskFailure: (error) => this.#diskFailed(error),
       onTick: (now) => this.#spread?.tick(now),
     });
+    const engine = this.#engine;
+    const neighbours = new Neighbours({
+      self,
+      fileSystem: this.ports.fileSystem,
+      dir: this.config.dir,
+      logger: this.#logger,
+      hints: this.config.nodeHostAddresses,
+      nodes: () => this.sortedNodes(),
+      links: () => links.links(),
+      requestTurn: () => engine.requestTurn(),
+    });
+    this.#neighbours = neighbours;
     this.#mending = new Mending({
+      addresses: neighbours.book,
       links,
       engine: this.#engine,
       log: this.#wal!,
@@ -300,6 +322,7 @@ export class HostRuntime {
     });
     const notices = new Notices(this.#logger, clock);
     this.#context = {
+      addresses: neighbours.book,
       notices,
       self,
       proposer: randomInteger(random),
@@ -324,7 +347,6 @@ export class HostRuntime {
         maxReceiveBytesPerSecond: this.config.maxSnapshotReceiveBytesPerSecond,
       }),
     };
-    const engine = this.#engine;
     this.#remote = new Remote({
       clock,
       logger: this.#logger,
@@ -335,18 +357,13 @@ export class HostRuntime {
       links,
       findNode: (clusterId) => this.#nodes.get(clusterId),
       call: (...call) => this.#owner.call(...call),
+      learnAddresses: (link, hosts) => neighbours.receive(link, hosts),
       requestTurn: () => engine.requestTurn(),
     });
     try {
       await links.listen();
     } catch (error) {
-      const code = (error as { code?: string }).code;
-      throw new RaftError(
-        "rejected",
-        `Cannot listen on ${this.config.listenAddress}: ` +
-          (code === "EADDRINUSE" ? "the port is in use" : String(error)),
-        { cause: error },
-      );
+      throw listenError(this.config.listenAddress, error);
     }
   }
 
@@ -432,6 +449,7 @@ export class HostRuntime {
     await Promise.all(this.#stopping.values());
     this.#context?.snapshotter.close();
     await this.#wal?.close();
+    await this.#neighbours?.idle();
     this.#identity?.release();
     this.events.close();
   }
@@ -468,7 +486,7 @@ export class HostRuntime {
   /** Starts a node. */
   async start(config: ResolvedClusterConfig): Promise<void> {
     const { clusterId, nodeId } = config;
-    const factory = this.#factory(config);
+    const factory = findFactory(config, this.config.stateMachines);
     const running = this.#nodes.get(clusterId);
     if (running?.refusal?.code === "nodeRemoved" && running.nodeId !== nodeId) {
       running.removed();
@@ -536,19 +554,6 @@ export class HostRuntime {
     await before;
     await node.ended;
     await this.#engine!.idle();
-  }
-
-  #factory(config: ResolvedClusterConfig): StateMachineFactory {
-    if (config.witness) return () => noStateMachine;
-    if (typeof config.stateMachine !== "string") return config.stateMachine;
-    const factories = this.config.stateMachines;
-    if (Object.hasOwn(factories, config.stateMachine)) {
-      return factories[config.stateMachine]!;
-    }
-    throw new RaftError(
-      "notReady",
-      `Cannot start cluster ${config.clusterId}: this NodeHost has no state machine "${config.stateMachine}"`,
-    );
   }
 
   async #makeNode(

@@ -120,8 +120,9 @@ function describe(self: string, node: Node): SpreadCluster {
   let leader = leaderId === nodeId ? self : "";
   for (const member of peer.membership().members) {
     if (member.nodeId === nodeId) continue;
-    others.push(member.address);
-    if (member.nodeId === leaderId) leader = member.address;
+    const address = node.routes.addressOf(member.nodeId) ?? member.address;
+    others.push(address);
+    if (member.nodeId === leaderId) leader = address;
   }
   return { clusterId, leader, others };
 }

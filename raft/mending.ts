@@ -5,6 +5,7 @@
  * too (rule B1), so any member that knows it to be committed may answer. A node that may have lost a vote or an
  * acknowledgement is never started.
  */
+import type { AddressBook } from "./address_book.ts";
 import { decodeConfigChange } from "./core/membership_format.ts";
 import { allMembers, memberOf } from "./core/members.ts";
 import type { EntryBatch } from "./core/types.ts";
@@ -43,6 +44,8 @@ export interface DamagedNode {
 
 /** What {@link Mending} needs of its NodeHost. */
 export interface MendingHost {
+  /** Where NodeHosts are that have moved. */
+  readonly addresses: Pick<AddressBook, "addressOf">;
   readonly links: LinkPool;
   readonly engine: Engine;
   readonly log: Wal;
@@ -132,7 +135,9 @@ export class Mending {
     log: NodeLog,
   ): Promise<void> {
     const { logger } = this.#host;
-    const members = membersIn(log).filter(([id]) => id !== node.nodeId);
+    const members = membersIn(log, this.#host.addresses).filter(([id]) =>
+      id !== node.nodeId
+    );
     let silent = 0;
     for (let turn = 0;; turn++) {
       const damage = log.damage();
@@ -230,7 +235,10 @@ function lostError(
 }
 
 /** Everybody who may be a member, as far as the node's own log tells. */
-function membersIn(log: NodeLog): (readonly [number, string])[] {
+function membersIn(
+  log: NodeLog,
+  addresses: Pick<AddressBook, "addressOf">,
+): (readonly [number, string])[] {
   const members = new Map<number, string>(log.bootstrap()?.initialMembers);
   const snapshot = log.snapshot();
   if (snapshot !== undefined) {
@@ -248,7 +256,11 @@ function membersIn(log: NodeLog): (readonly [number, string])[] {
     if (batch.isConfigChange) noteChange(members, batch);
     index = batch.lastIndex + 1;
   }
-  return [...members].sort(([a], [b]) => a - b);
+  const hosts = new Map(log.peers().map((peer) => [peer.nodeId, peer]));
+  return [...members].sort(([a], [b]) => a - b).map(([nodeId, address]) => {
+    const nodeHostId = hosts.get(nodeId)?.nodeHostId ?? "";
+    return [nodeId, addresses.addressOf(nodeHostId, address)];
+  });
 }
 
 function noteChange(members: Map<number, string>, batch: EntryBatch): void {

@@ -495,6 +495,11 @@ export class Node implements EngineNode {
     return this.host.links.linkTo(address);
   }
 
+  /** Where a NodeHost is reached. */
+  addressOf(nodeHostId: string, otherwise: string): string {
+    return this.host.addresses.addressOf(nodeHostId, otherwise);
+  }
+
   /** The bootstrap record as it stands. */
   bootstrap(): Bootstrap {
     return this.#bootstrap;

@@ -5,7 +5,7 @@
  */
 import type { Message, SnapshotMeta } from "./core/types.ts";
 import type { AnyApplier } from "./batch_applier.ts";
-import { memberKindOf, memberOf } from "./core/members.ts";
+import { memberKindOf } from "./core/members.ts";
 import type { Peer } from "./core/peer.ts";
 import { RaftError } from "./errors.ts";
 import type { HostContext } from "./host_context.ts";
@@ -197,7 +197,7 @@ export class NodeSnapshots {
       return this.#sendNote(message);
     }
     if (this.#sending.has(to)) return;
-    const address = memberOf(peer.membership(), to)?.address;
+    const address = this.#node.routes.addressOf(to);
     if (address === undefined) return peer.reportSnapshot(to, false);
     this.#sending.add(to);
     const { index } = message.snapshot;

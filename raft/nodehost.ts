@@ -640,6 +640,20 @@ export class NodeHost implements AsyncDisposable {
     await this.#runtime.removeData(clusterId, nodeId);
   }
 
+  /**
+   * Says where another NodeHost is reached now; believed until that says otherwise itself. For masters, and for whoever
+   * keeps such a list.
+   *
+   * @throws {TypeError} if an argument is no text.
+   * @throws {RangeError} if the address is not `host:port`.
+   * @throws {RaftError} `closed`, `diskFailed`.
+   */
+  learnAddress(nodeHostId: string, raftAddress: string): void {
+    validateTarget({ nodeHostId, address: raftAddress });
+    this.#runtime.requireOpen();
+    this.#runtime.addresses.hint(nodeHostId, raftAddress);
+  }
+
   /** Describes the NodeHost and its clusters as they are now. */
   info(): HostInfo {
     this.#runtime.requireOpen();

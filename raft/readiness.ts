@@ -40,7 +40,7 @@ function notReadyInTime(node: Node, runtime: HostRuntime): RaftError {
   const missing = node.admission.missing();
   const members = allMembers(node.peer.membership());
   const describe = (nodeId: number) => {
-    const address = members.find((member) => member.nodeId === nodeId)?.address;
+    const address = node.routes.addressOf(nodeId);
     const trouble = address === undefined ? "" : runtime.troubleWith(address);
     return `node ${nodeId} at ${address}${
       trouble === "" ? "" : ` (${trouble})`

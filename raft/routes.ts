@@ -33,6 +33,8 @@ export interface RoutesOwner {
   readonly self: HostIdentity;
   /** A link to an address. */
   linkTo(address: string): Link;
+  /** Where a NodeHost is reached; `otherwise` is where the membership has it. */
+  addressOf(nodeHostId: string, otherwise: string): string;
   /** The bootstrap record as it stands. */
   bootstrap(): Bootstrap;
   /** Whether the node still wants to be admitted (rule I2). */
@@ -95,6 +97,33 @@ export class Routes {
     const named = memberOf(this.#membership, nodeId)?.nodeHostId ?? "";
     if (named !== "") return named;
     return this.#identities.get(nodeId)?.nodeHostId ?? "";
+  }
+
+  /** Where a member is reached, which is not always where the membership has it; undefined if it is none. */
+  addressOf(nodeId: number): string | undefined {
+    const member = memberOf(this.#membership, nodeId);
+    if (member === undefined) return undefined;
+    const nodeHostId = this.knownNodeHost(nodeId);
+    return nodeHostId === ""
+      ? member.address
+      : this.#owner.addressOf(nodeHostId, member.address);
+  }
+
+  /** Where the membership has the member that a NodeHost carries. */
+  membershipAddressOf(nodeHostId: string): string | undefined {
+    const { nodeId, self } = this.#owner;
+    return allMembers(this.#membership).find((member) =>
+      member.nodeId === nodeId
+        ? self.nodeHostId === nodeHostId
+        : this.knownNodeHost(member.nodeId) === nodeHostId
+    )?.address;
+  }
+
+  /** A NodeHost is to be looked for elsewhere. True if it carries a member. */
+  addressChanged(nodeHostId: string): boolean {
+    if (this.membershipAddressOf(nodeHostId) === undefined) return false;
+    this.#targets.clear();
+    return true;
   }
 
   /** Sends a record to a node of the cluster, with a hello before it where that is due. False: there is no way to it now. */
@@ -176,7 +205,7 @@ export class Routes {
   /** Node ids whose link, by address, is `address`. */
   membersAt(address: string): number[] {
     return allMembers(this.#membership)
-      .filter((member) => member.address === address)
+      .filter((member) => this.addressOf(member.nodeId) === address)
       .map((member) => member.nodeId);
   }
 
@@ -244,9 +273,9 @@ export class Routes {
   #target(to: number): Target | undefined {
     const known = this.#targets.get(to);
     if (known !== undefined) return known;
-    const member = memberOf(this.#membership, to);
-    if (member !== undefined) {
-      const link = this.#owner.linkTo(member.address);
+    const address = this.addressOf(to);
+    if (address !== undefined) {
+      const link = this.#owner.linkTo(address);
       const target = { link, helloEpoch: -1 };
       this.#targets.set(to, target);
       return target;

@@ -3,7 +3,7 @@
  * has a link to. A member answers with its cluster's members and leader; any other NodeHost with what a member told it,
  * or with further NodeHosts to ask.
  */
-import { splitAddress } from "../transport/address.ts";
+import { isAddress } from "../transport/address.ts";
 import type { Link } from "../transport/link_pool.ts";
 import { maxPlaces } from "./format.ts";
 import type { Place, RemoteBody } from "./format.ts";
@@ -243,13 +243,4 @@ function usable(located: Located, ownAddress: string): Place[] {
     Number(b.nodeId === located.leaderId) -
     Number(a.nodeId === located.leaderId)
   );
-}
-
-function isAddress(text: string): boolean {
-  try {
-    splitAddress(text);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -16,11 +16,13 @@
  *       5 result     id (8B), value as in values.ts
  *       6 failure    id (8B), type (1B: 0 RaftError, 1 TypeError, 2 RangeError, 3 another), outcome unknown (flag),
  *                    code or name (text), message (text)
+ *       7 addresses  count (1B), each: NodeHost id (text), incarnation (8B), address (text): who moved, and where to
  * ```
  */
 import { ByteReader, ByteWriter, type CodecDefect } from "../codec/bytes.ts";
 import { unreachable } from "../core/assert.ts";
 import type { SessionFields } from "../entries.ts";
+import type { HostIdentity } from "../transport/link_pool.ts";
 
 /** A NodeHost that carries a node, or may know who does. */
 export interface Place {
@@ -32,7 +34,7 @@ export interface Place {
   readonly address: string;
 }
 
-/** Most places that a `located` names. */
+/** Most places that a `located` names, and NodeHosts in `addresses`. */
 export const maxPlaces = 63;
 
 /** What a request asks for. */
@@ -81,6 +83,11 @@ export type RemoteBody =
     readonly isUnknown: boolean;
     readonly name: string;
     readonly message: string;
+  }
+  | {
+    readonly kind: "addresses";
+    /** {@link maxPlaces} at most. */
+    readonly hosts: readonly HostIdentity[];
   };
 
 const kinds = [
@@ -90,6 +97,7 @@ const kinds = [
   "committed",
   "result",
   "failure",
+  "addresses",
 ] as const;
 const sources: readonly LocatedSource[] = ["nobody", "member", "hearsay"];
 const whats: readonly RequestWhat[] = ["propose", "session", "read", "call"];
@@ -146,6 +154,15 @@ export function encodeRemote(body: RemoteBody): Uint8Array {
       writer.text(body.name);
       writer.text(body.message);
       break;
+    case "addresses":
+      writer.uint8(body.hosts.length);
+      for (const { nodeHostId, incarnation, raftAddress } of body.hosts) {
+        writer.text(nodeHostId);
+        writer.reserve(8);
+        writer.integer(incarnation);
+        writer.text(raftAddress);
+      }
+      break;
     default:
       unreachable(body);
   }
@@ -192,6 +209,8 @@ function bodyOf(
         name: reader.text(),
         message: reader.text(),
       };
+    case "addresses":
+      return { kind, hosts: hostsOf(reader) };
     default:
       return unreachable(kind);
   }
@@ -232,6 +251,20 @@ function placesOf(reader: ByteReader): Place[] {
     });
   }
   return places;
+}
+
+function hostsOf(reader: ByteReader): HostIdentity[] {
+  const count = reader.uint8();
+  if (count > maxPlaces) reader.fail("range");
+  const hosts: HostIdentity[] = [];
+  for (let i = 0; i < count && reader.defect === undefined; i++) {
+    hosts.push({
+      nodeHostId: reader.text(),
+      incarnation: reader.integer(),
+      raftAddress: reader.text(),
+    });
+  }
+  return hosts;
 }
 
 function oneOf<T>(reader: ByteReader, all: readonly T[]): T {

@@ -12,7 +12,7 @@ import type { Clock, Logger } from "../ports.ts";
 import { defaultMaxSessions } from "../sessions.ts";
 import type { SessionNode } from "../session_requests.ts";
 import type { Result } from "../state_machine.ts";
-import type { Link, WireRecord } from "../transport/link_pool.ts";
+import type { HostIdentity, Link, WireRecord } from "../transport/link_pool.ts";
 import { isHarmless } from "./calls.ts";
 import type { CallableMethod } from "./calls.ts";
 import { Directory } from "./directory.ts";
@@ -32,7 +32,10 @@ export interface LocatedNode extends ServedNode {
     membership(): Membership;
   };
   readonly refusal: RaftError | undefined;
-  readonly routes: { knownNodeHost(nodeId: number): string };
+  readonly routes: {
+    knownNodeHost(nodeId: number): string;
+    addressOf(nodeId: number): string | undefined;
+  };
 }
 
 /** What {@link Remote} needs of its NodeHost. */
@@ -42,7 +45,7 @@ export interface RemoteHost {
   readonly tickMs: number;
   /** Longest command. */
   readonly maxPayloadBytes: number;
-  readonly self: { readonly nodeHostId: string; readonly raftAddress: string };
+  readonly self: HostIdentity;
   /** Whom to ask where clusters are; without any, nothing is asked of others. */
   readonly peers: readonly string[];
   readonly links: {
@@ -56,6 +59,8 @@ export interface RemoteHost {
     args: readonly unknown[],
     options: WaitOptions,
   ): Promise<unknown>;
+  /** Another NodeHost says where some are. */
+  learnAddresses(link: Link, hosts: readonly HostIdentity[]): void;
   /** Asks for a turn, which sends what was queued. */
   requestTurn(): void;
 }
@@ -195,6 +200,8 @@ export class Remote {
         return;
       case "request":
         return this.#service.receive(link, clusterId, body);
+      case "addresses":
+        return this.#host.learnAddresses(link, body.hosts);
       default:
         this.#requests.receive(link, body);
     }
@@ -241,7 +248,9 @@ export class Remote {
         nodeHostId: member.nodeId === nodeId
           ? self.nodeHostId
           : routes.knownNodeHost(member.nodeId),
-        address: member.nodeId === nodeId ? self.raftAddress : member.address,
+        address: member.nodeId === nodeId
+          ? self.raftAddress
+          : routes.addressOf(member.nodeId) ?? member.address,
       }));
   }
 

@@ -26,6 +26,16 @@ export function splitAddress(address: string): HostAndPort {
   return { hostname, port: Number(digits) };
 }
 
+/** Whether a text is `host:port`. */
+export function isAddress(text: string): boolean {
+  try {
+    splitAddress(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Joins the two halves. */
 export function joinAddress({ hostname, port }: HostAndPort): string {
   const host = hostname.includes(":") ? `[${hostname}]` : hostname;

@@ -27,7 +27,7 @@
  * ```
  */
 import { ByteReader, ByteWriter } from "../codec/bytes.ts";
-import { splitAddress } from "./address.ts";
+import { isAddress } from "./address.ts";
 import { PendingConnection } from "./pending_connection.ts";
 import { type Network, PeerRefusedError } from "./transport.ts";
 
@@ -339,15 +339,6 @@ function exchange(
     connection.send([hello]);
     onHelloSent?.();
   });
-}
-
-function isAddress(text: string): boolean {
-  try {
-    splitAddress(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 const refusalCodes: ReadonlySet<string> = new Set<RefusalCode>([

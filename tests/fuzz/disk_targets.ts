@@ -1,4 +1,9 @@
 /** Decoders of what lies on disk, whole logs aside. */
+import type { KnownAddress } from "../../raft/address_book.ts";
+import {
+  decodeAddressBook,
+  encodeAddressBook,
+} from "../../raft/address_book_format.ts";
 import { RaftError } from "../../raft/errors.ts";
 import { decodeIdentity, encodeIdentity } from "../../raft/identity_format.ts";
 import type { Identity } from "../../raft/identity_format.ts";
@@ -214,6 +219,23 @@ export const diskTargets: readonly AnyTarget[] = [
     encode: encodeIdentity,
     decode: (bytes, crc32) =>
       refusing(isCorruption, () => decodeIdentity(bytes, "identity", crc32)),
+  }),
+  target<KnownAddress[]>({
+    name: "file of addresses",
+    values: fc.array(
+      object({
+        nodeHostId: text,
+        incarnation: integer,
+        raftAddress: text,
+        isMoved: fc.constant(true),
+      }),
+      { maxLength: 5 },
+    ),
+    encode: encodeAddressBook,
+    decode(bytes, crc32) {
+      const moved = decodeAddressBook(bytes, crc32);
+      return typeof moved === "string" ? { refusal: moved } : { value: moved };
+    },
   }),
   target<Snapshot>({
     name: "snapshot file",

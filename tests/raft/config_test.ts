@@ -216,6 +216,7 @@ Deno.test("The configurations fill in the documented defaults, also for fields t
     maxConnections: 1_024,
     peers: [],
     onDamage: "refuse",
+    nodeHostAddresses: {},
     maxPayloadBytes: 8 * 1024 * 1024,
     storage: undefined,
     maxSnapshotSendBytesPerSecond: undefined,

@@ -61,6 +61,8 @@ class World {
     admitted: true,
     settings: [],
   };
+  /** Where NodeHosts are that have moved. */
+  readonly addresses = new Map<string, string>();
   readonly routes: Routes;
 
   constructor(identities: PeerIdentity[] = [], members = membership) {
@@ -70,6 +72,7 @@ class World {
         nodeId: 1,
         self: { nodeHostId: "H1", incarnation: 1, raftAddress: "host-1:1" },
         linkTo: (address) => this.link(address) as unknown as Link,
+        addressOf: (id, otherwise) => this.addresses.get(id) ?? otherwise,
         bootstrap: () => this.bootstrap,
         isNewcomer: () => this.isNewcomer,
         saveIdentities: (peers, mustSync, done) => {

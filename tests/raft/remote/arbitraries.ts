@@ -73,6 +73,13 @@ export const remoteBody: fc.Arbitrary<RemoteBody> = fc.oneof(
     payload: fc.uint8Array({ maxLength: 60 }),
   }),
   object({
+    kind: fc.constant("addresses" as const),
+    hosts: fc.array(
+      object({ nodeHostId: text, incarnation: integer, raftAddress: text }),
+      { maxLength: 5 },
+    ),
+  }),
+  object({
     kind: fc.constant("failure" as const),
     id: integer,
     type: fc.constantFrom("RaftError", "TypeError", "RangeError", "other"),

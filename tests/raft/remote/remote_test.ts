@@ -75,7 +75,7 @@ class World {
       logger: new KeptLog(),
       tickMs: 50,
       maxPayloadBytes: 1_000,
-      self: { nodeHostId: "self", raftAddress: "self:1" },
+      self: { nodeHostId: "self", incarnation: 1, raftAddress: "self:1" },
       peers,
       links: {
         linkTo: (address) => this.link(address),
@@ -83,6 +83,7 @@ class World {
       },
       findNode: () => this.node as undefined,
       call: () => Promise.resolve(),
+      learnAddresses: () => {},
       requestTurn: () => {},
     });
   }
