@@ -32,6 +32,8 @@ export interface Action {
   readonly flags: readonly string[];
   /** It cannot be undone: the name must be said again. */
   readonly isFinal?: boolean;
+  /** It does nothing the second time, and so has neither a dry run nor a key. */
+  readonly isOnce?: boolean;
   /** More of the help. */
   readonly help?: string;
   /** The request. */
@@ -142,6 +144,15 @@ Afterwards import a snapshot on a survivor: deno task import-snapshot --help.`,
     subject: "all",
     flags: [],
     call: () => post("/v1/release-brake"),
+  },
+  init: {
+    usage: "",
+    what:
+      "makes a deployment in an empty store, where masters do not by themselves",
+    subject: "all",
+    flags: [],
+    isOnce: true,
+    call: () => post("/v1/init"),
   },
   cordon: hostAction("cordon", "places nothing more on a NodeHost"),
   drain: hostAction("drain", "moves leaders and nodes away from a NodeHost"),

@@ -76,6 +76,9 @@ ${exitCodes}`;
 function helpOf(name: string): string {
   const action = actions[name];
   const { usage, what, help = "" } = action ?? views[name]!;
+  const flagsText = action === undefined || action.isOnce === true
+    ? ""
+    : forActions;
   const warning = action?.isFinal === true
     ? "\nIt cannot be undone: the id must be typed again, or given with --yes.\n"
     : "";
@@ -83,7 +86,7 @@ function helpOf(name: string): string {
 
 It ${action === undefined ? "shows " : ""}${what}.
 ${warning}
-Flags:${help}${action === undefined ? "" : forActions}${common}
+Flags:${help}${flagsText}${common}
 ${exitCodes}`;
 }
 
@@ -165,7 +168,7 @@ async function dispatch(
   const allowed = [
     ...commonFlags,
     ...one.flags,
-    ...(action === undefined ? [] : actionFlags),
+    ...(action === undefined || action.isOnce === true ? [] : actionFlags),
   ];
   for (const flag of Object.keys(values)) {
     if (allowed.includes(flag)) continue;
@@ -190,7 +193,7 @@ async function dispatch(
     if (!isMeant) return 1;
   }
   const result = await give(
-    { calls, around },
+    { calls, around, isOnce: action!.isOnce === true },
     () => calls.command(call, isDryRun),
   );
   around.out(resultText(result, { name, isDryRun, isJson: values.json }));
@@ -337,13 +340,17 @@ async function confirm(
 
 /** When nobody answered, the command may have been done: its key says how to find out. */
 async function give(
-  { calls, around }: { calls: MasterCalls; around: Surroundings },
+  { calls, around, isOnce }: {
+    calls: MasterCalls;
+    around: Surroundings;
+    isOnce: boolean;
+  },
   command: () => Promise<Fields>,
 ): Promise<Fields> {
   try {
     return await command();
   } catch (error) {
-    if (error instanceof UnreachableError) {
+    if (error instanceof UnreachableError && !isOnce) {
       around.err(
         `Whether it was done is not known: repeat it with --key ${calls.key}`,
       );

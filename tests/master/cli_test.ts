@@ -161,6 +161,12 @@ Deno.test("drakkar adopts, recovers, and commands NodeHosts and everything", asy
 
 Deno.test("drakkar status ends with 1 while a cluster is not well, and says which", async () => {
   await withDesk(async ({ run, store }) => {
+    const made = await run("init");
+    assert.equal(made.code, 0, made.err);
+    const { out: again } = await run("init");
+    assert.equal(again, made.out);
+    const id = await store.deploymentId();
+    assert.match(made.out, new RegExp(`^init: done\ndeploymentId +${id}$`));
     const empty = await run("status");
     assert.equal(empty.code, 0, empty.err);
     assert.match((await run("clusters")).out, /no cluster yet/);
@@ -280,6 +286,7 @@ Deno.test("drakkar ends with 2 when its line cannot be used, before anybody is a
       ["status", "--master", "up"],
       ["pause", "--key", "two words"],
       ["release-brake", "7"],
+      ["init", "--dry-run"],
     ];
     for (const args of wrong) {
       const { code, out, err } = await run(...args);
@@ -296,7 +303,7 @@ Deno.test("drakkar has a help for the whole and for each command", async () => {
     assert.equal(code, 0);
     const names = [...out.matchAll(/^ {2}([a-z][a-z-]+) {2,}/gm)]
       .map(([, name]) => name!);
-    assert.equal(names.length, 21, names.join());
+    assert.equal(names.length, 22, names.join());
     for (const name of names) {
       const help = await run(name, "--help");
       assert.equal(help.code, 0, name);
