@@ -220,3 +220,60 @@ Deno.test("A snapshot arrives under a bandwidth limit of both sides, and limits 
     RangeError,
   );
 });
+
+Deno.test("A node that stops ends the recovery under way, and then closes its state machine", async () => {
+  const reading = Promise.withResolvers<void>();
+  const errors: unknown[] = [];
+  class Slow extends Counter {
+    override async saveSnapshot(writer: SnapshotWriter): Promise<void> {
+      await super.saveSnapshot(writer);
+      await writer.write(new Uint8Array(1_000_000).fill(0x20));
+    }
+    override async recoverFromSnapshot(
+      stream: ReadableStream<Uint8Array>,
+    ): Promise<void> {
+      const reader = stream.getReader();
+      try {
+        await reader.read();
+        reading.resolve();
+        // Reads on when the node has stopped.
+        await until("the stop", () => stopped);
+        for (;;) if ((await reader.read()).done) return;
+      } catch (error) {
+        errors.push(error);
+        throw error;
+      }
+    }
+  }
+  let stopped = false;
+  const hosts = new Hosts();
+  await using _ = hosts;
+  const machines: Slow[] = [];
+  const config = {
+    snapshotEntries: 0,
+    compactionOverhead: 0,
+    stateMachine: () => {
+      const machine = new Slow();
+      machines.push(machine);
+      return machine;
+    },
+  };
+  await hosts.open(1);
+  await hosts.host(1).startCluster(hosts.cluster(1, 1, config));
+  await hosts.host(1).waitReady(1);
+  for (let i = 0; i < 80; i++) {
+    await hosts.host(1).propose(1, new Uint8Array(4_096).fill(1));
+  }
+  await hosts.host(1).takeSnapshot(1);
+  await hosts.open(2);
+  await hosts.host(1).addObserver(1, { nodeId: 2, address: hosts.address(2) });
+  await hosts.host(2).startCluster(
+    hosts.cluster(2, 2, { ...config, join: true }),
+  );
+  await reading.promise;
+  const stopping = hosts.host(2).stopCluster(1);
+  stopped = true;
+  await stopping;
+  assert.equal(errors.length, 1);
+  assert.ok(machines[1]!.isClosed);
+});
