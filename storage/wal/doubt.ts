@@ -26,6 +26,8 @@ interface Doubt {
   to: number;
   /** Term and vote are in doubt. */
   isBallot: boolean;
+  /** What was copied forward, or mended, behind the damage: it is what the log held then. */
+  copied: { readonly first: number; readonly last: number }[];
   readonly reason: string;
 }
 
@@ -77,6 +79,11 @@ export class Doubts {
     if (doubt !== undefined) doubt.to = Math.min(doubt.to, index - 1);
   }
 
+  /** Batches follow that were copied from an older place, or fetched from another member. */
+  copiedSeen(node: WalNodeLog, first: number, last: number): void {
+    this.#doubts.get(node)?.copied.push({ first, last });
+  }
+
   /** A checkpoint follows that names a node. */
   checkpointed(node: WalNodeLog, bounds: LogBounds): void {
     this.ballotSeen(node);
@@ -93,22 +100,28 @@ export class Doubts {
     this.#doubts.delete(node);
   }
 
-  /** Decides, and tells each node what damage took from it. */
-  judge(): void {
+  /** Decides, and tells each node what damage took from it. Returns whether that is more than was known. */
+  judge(): boolean {
+    let isNews = this.#hidden !== undefined;
     for (const [node, doubt] of this.#doubts) {
       const found = joined(verdictOn(node, doubt), missingOf(node, doubt));
-      const damage = joined(node.damage(), found);
-      if (damage === undefined) continue;
+      const known = node.damage();
+      const damage = joined(known, found);
+      if (damage === undefined || isSame(damage, known)) continue;
+      // What a snapshot covers is compacted instead; that record may be what was damaged.
+      if (known === undefined && node.compactOver(damage)) continue;
+      isNews = true;
       node.isWritten = true;
       node.setDamage(damage);
     }
     this.#doubts.clear();
-    if (this.#hidden === undefined) return;
+    if (this.#hidden === undefined) return isNews;
     const { clusterId, nodeId } = hiddenNode;
     const hidden = this.#nodes.obtain(clusterId, nodeId);
     hidden.isWritten = true;
     hidden.setDamage(lost(this.#hidden));
     this.#hidden = undefined;
+    return isNews;
   }
 
   #doubt(node: WalNodeLog, reason: string): void {
@@ -120,10 +133,17 @@ export class Doubts {
     );
     const from = node.endOfBatchWith(base) + 1;
     if (known === undefined) {
-      this.#doubts.set(node, { from, to: Infinity, isBallot: true, reason });
+      this.#doubts.set(node, {
+        from,
+        to: Infinity,
+        isBallot: true,
+        copied: [],
+        reason,
+      });
       return;
     }
     known.from = Math.min(known.from, from);
+    known.copied = [];
     known.to = Infinity;
     known.isBallot = true;
   }
@@ -134,7 +154,7 @@ function lost(reason: string): LogDamage {
 }
 
 function verdictOn(node: WalNodeLog, doubt: Doubt): LogDamage | undefined {
-  const { reason, isBallot, to } = doubt;
+  const { reason, isBallot } = doubt;
   // Nor does it take part if what it began with is gone.
   if (isBallot || node.bootstrap() === undefined) return lost(reason);
   // The batch with the last entry that was committed then may have been found only later, where it was copied to.
@@ -142,8 +162,30 @@ function verdictOn(node: WalNodeLog, doubt: Doubt): LogDamage | undefined {
     node.endOfBatchWith(doubt.from - 1) + 1,
     node.bounds.compactedIndex + 1,
   );
-  if (firstIndex > to) return undefined; // All of it was said again.
-  return entriesOrLost(node, { firstIndex, lastIndex: to }, reason);
+  const left = withoutCopied(doubt, firstIndex);
+  if (left.firstIndex > left.lastIndex) return undefined; // All of it was said again.
+  return entriesOrLost(node, left, reason);
+}
+
+/** What is left of a doubt from `firstIndex` on, without what was copied at its ends. */
+function withoutCopied(
+  { to, copied }: Doubt,
+  firstIndex: number,
+): { firstIndex: number; lastIndex: number } {
+  let lastIndex = to;
+  const ascending = copied.toSorted((a, b) => a.first - b.first);
+  for (const { first, last } of ascending) {
+    if (first <= firstIndex) firstIndex = Math.max(firstIndex, last + 1);
+  }
+  for (const { first, last } of ascending.reverse()) {
+    if (last >= lastIndex) lastIndex = Math.min(lastIndex, first - 1);
+  }
+  return { firstIndex, lastIndex };
+}
+
+function isSame(a: LogDamage, b: LogDamage | undefined): boolean {
+  return a.kind === b?.kind && a.firstIndex === b.firstIndex &&
+    a.lastIndex === b.lastIndex;
 }
 
 /** What is not there although it should be: the damaged record may have held older entries that were copied forward. */

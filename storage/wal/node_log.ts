@@ -291,6 +291,26 @@ export class WalNodeLog implements NodeLog {
     );
   }
 
+  /** Lets the log begin behind missing entries that its snapshot covers; false if it cannot. */
+  compactOver({ kind, lastIndex }: LogDamage): boolean {
+    const snapshot = this.snapshot();
+    if (kind === "lost" || snapshot === undefined) return false;
+    const row = this.#index.firstEndingFrom(lastIndex + 1);
+    if (
+      row < this.#index.count && this.#index.lastIndexOf(row) <= snapshot.index
+    ) {
+      this.compactTo(this.#index.lastIndexOf(row), this.#index.termOf(row));
+      return true;
+    }
+    if (lastIndex !== snapshot.index) return false;
+    this.setBounds({
+      compactedIndex: snapshot.index,
+      compactedTerm: snapshot.term,
+      lastIndex: this.#lastIndex,
+    });
+    return true;
+  }
+
   /** The last index of the batch that holds `index`; `index` itself if none does. */
   endOfBatchWith(index: number): number {
     const row = this.#index.find(index);

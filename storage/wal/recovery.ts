@@ -74,6 +74,12 @@ export async function recover(context: RecoveryContext): Promise<Recovered> {
 /** A segment with a header: its own, or one that was made up because that cannot be read at all. */
 type GoodSegment = FoundSegment & { readonly header: SegmentHeader };
 
+interface FoundDamage {
+  readonly path: string;
+  readonly offset: number;
+  readonly what: string;
+}
+
 /** What stands behind a record that does not check. */
 interface LaterRecords {
   /** Up to where records that check say the log to be durable. */
@@ -104,7 +110,9 @@ class Recovery {
   readonly #unreadable = new Set<number>();
   /** Damage before this position was judged when the log was opened before. */
   #judgedTo = 0;
-  readonly #damage: { path: string; offset: number; what: string }[] = [];
+  readonly #damage: FoundDamage[] = [];
+  /** Damage that was judged before, or was done since where that had been. */
+  readonly #judgedDamage: FoundDamage[] = [];
 
   constructor(context: RecoveryContext, found: readonly FoundSegment[]) {
     this.#context = context;
@@ -242,7 +250,7 @@ class Recovery {
     }
     if (chain.length > 0) {
       this.#requireCheckpoint(segments.active);
-      this.#replay.doubts.judge();
+      this.#judge();
       this.#requireWhole();
     }
     return provenTo;
@@ -337,13 +345,13 @@ class Recovery {
   #passOver(segment: Segment, defect: Defect, isStructured: boolean): void {
     const { path, end, base } = segment;
     const length = defect.length ?? 0;
-    const judged = base + end < this.#judgedTo;
-    if (!judged) this.#damage.push({ path, offset: end, what: defect.what });
+    const isJudged = base + end < this.#judgedTo;
+    const list = isJudged ? this.#judgedDamage : this.#damage;
+    list.push({ path, offset: end, what: defect.what });
     const at = isStructured
       ? this.#reader.load(end, recordHeaderBytes + length)
       : -1;
     this.#replay.passOver(`${path} is damaged at offset ${end}`, {
-      judged,
       record: at < 0 ? undefined : { window: this.#reader, at },
       crc32: this.#context.crc32,
     });
@@ -417,6 +425,21 @@ class Recovery {
       if (reader.takeTurn()) await this.#context.yield();
     }
     return { provenTo, first, end };
+  }
+
+  /**
+   * Decides what damage took. Where damage was judged before there may be more since: then it takes more than is known,
+   * for what was known follows from the same records again.
+   */
+  #judge(): void {
+    const isNews = this.#replay.doubts.judge();
+    if (!isNews || this.#damage.length > 0) return;
+    const [first] = this.#judgedDamage;
+    if (first === undefined) return;
+    if (this.#context.mends !== true) {
+      throw damage(first.path, first.offset, first.what);
+    }
+    this.#damage.push(...this.#judgedDamage);
   }
 
   #requireCheckpoint(newest: Segment): void {

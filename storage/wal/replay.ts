@@ -52,13 +52,11 @@ export class Replay {
   }
 
   /**
-   * Passes over damage. With `judged` it is known what that took; else the nodes that it names are in doubt, which are all
-   * unless a record with good structure is given.
+   * Passes over damage. The nodes that it names are in doubt, which are all unless a record with good structure is given.
    */
   passOver(
     reason: string,
     options: {
-      judged: boolean;
       record: { window: Window; at: number } | undefined;
       crc32: Crc32;
     },
@@ -66,7 +64,6 @@ export class Replay {
     this.#isSegmentDamaged = true;
     if (this.#isRedundant(options.record)) return;
     this.#isBehindDamage = true;
-    if (options.judged) return;
     const named = options.record === undefined
       ? undefined
       : this.#nodesIn(options.record, options.crc32);
@@ -260,8 +257,10 @@ export class Replay {
         return `entries ${head.firstIndex} to ${lastIndex} for a log from ` +
           `${node.firstIndex()} to ${node.lastIndex()}`;
       }
-      if (isMoved) node.placeMoved(place);
-      else {
+      if (isMoved) {
+        this.doubts.copiedSeen(node, head.firstIndex, lastIndex);
+        node.placeMoved(place);
+      } else {
         if (this.doubts.any) this.doubts.restatedFrom(node, head.firstIndex);
         node.append(place);
       }
