@@ -34,7 +34,7 @@ export interface NodeHostSummary {
   /** Another NodeHost reports from its address since: its directory was replaced, or lost. */
   replacedBy?: string;
   /** What the masters think of it; absent while it is well. */
-  state?: Exclude<HostState, "ok">;
+  state?: "failing" | "failed" | "gone";
   /** Nothing more is placed there. */
   cordon?: true;
   /** Leaders and nodes move away. */
