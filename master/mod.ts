@@ -65,6 +65,7 @@ export type {
   ClusterLife,
   ClusterRecord,
   EventRecord,
+  HostState,
   MemberRecord,
   PlanRecord,
   RegionWish,
