@@ -21,6 +21,30 @@ const settingNames = [
   "entryCompression",
 ] as const;
 
+/**
+ * Behind the settings: configuration change index, plus one, of the membership of which every member has announced the
+ * newest wire version (rule I6). A setting that comes later stands behind it.
+ */
+const announcedSlot = 10;
+
+/** The configuration change index at which all members had announced the newest wire version; -1 if none is known. */
+export function announcedAt({ settings }: Bootstrap): number {
+  return (settings[announcedSlot] ?? 0) - 1;
+}
+
+/** A bootstrap record that says so. */
+export function withAnnounced(
+  bootstrap: Bootstrap,
+  configChangeIndex: number,
+): Bootstrap {
+  const settings = [...bootstrap.settings];
+  while (settings.length < announcedSlot) {
+    settings.push(Number(clusterDefaults[settingNames[settings.length]!]));
+  }
+  settings[announcedSlot] = configChangeIndex + 1;
+  return { ...bootstrap, settings };
+}
+
 function settingsOf(config: ResolvedClusterConfig): number[] {
   return settingNames.map((name) => Number(config[name]));
 }
@@ -186,11 +210,13 @@ function restarted(
   config: ResolvedClusterConfig,
   existing: Bootstrap,
 ): Bootstrap {
-  return {
+  const bootstrap = {
     ...existing,
     stateMachineName: nameOf(config),
     settings: settingsOf(config),
   };
+  const announced = announcedAt(existing);
+  return announced < 0 ? bootstrap : withAnnounced(bootstrap, announced);
 }
 
 /** What the lists have not in common, for people. */

@@ -9,6 +9,7 @@ import { RaftError } from "./errors.ts";
 import type { RaftErrorCode } from "./errors.ts";
 import { requestError, settleError } from "./requests.ts";
 import type { Settle } from "./requests.ts";
+import { refusalOf } from "./versions.ts";
 import type { WireRecord } from "./transport/link_pool.ts";
 
 /** They come one at a time; who asks for so many at once is out of control. */
@@ -29,6 +30,8 @@ export interface ChangesOwner {
   readonly peer: Peer;
   /** So many numbers in a row that no other node got, in this life of it or before; returns the first. */
   takeCounters(count: number): number;
+  /** Why the leader cannot take a change, as it would answer itself: a member does not know it (rule I6). */
+  refuseChange(change: ConfigChange): string | undefined;
   /** Sends a record to a node; false if there is no way to it now. */
   send(to: number, record: WireRecord): boolean;
 }
@@ -87,7 +90,13 @@ const refusalTexts: Record<string, string> = {
 };
 
 function refusalText(refusal: string): string {
-  return refusalTexts[refusal] ?? `it was refused (${refusal})`;
+  return refusalTexts[refusal] ?? refusalOf(refusal)?.reason ??
+    `it was refused (${refusal})`;
+}
+
+function mayPass(refusal: string): boolean {
+  return passingRefusals.has(refusal) ||
+    refusalOf(refusal)?.code === "notReady";
 }
 
 function refusalError(what: string, refusal: string): RaftError {
@@ -291,6 +300,11 @@ export class ChangeTable {
     const { peer, clusterId, nodeId, proposer } = this.#owner;
     const key = proposerKey(proposer, pending.counter);
     pending.mayTry = false;
+    const refusal = this.#owner.refuseChange(pending.change);
+    if (refusal !== undefined) {
+      const answer = { firstIndex: 0, term: 0, refusal };
+      return this.#changeAnswered(pending, answer);
+    }
     if (peer.isLeader()) {
       const taken = peer.proposeChange(pending.change, key);
       if (typeof taken === "string") {
@@ -328,7 +342,7 @@ export class ChangeTable {
     pending.isSent = false;
     pending.lastRefusal = answer.refusal;
     pending.onRefusal?.(answer.refusal);
-    if (passingRefusals.has(answer.refusal)) return; // Tried again at the next tick.
+    if (mayPass(answer.refusal)) return; // Tried again at the next tick.
     this.#changes = this.#changes.filter((other) => other !== pending);
     settleError(
       pending.settle,

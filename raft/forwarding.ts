@@ -10,6 +10,7 @@ import type { RaftError } from "./errors.ts";
 import type { HostContext } from "./host_context.ts";
 import type { ProposalTable } from "./proposals.ts";
 import { requestError } from "./requests.ts";
+import { type MemberVersions, refusalOf } from "./versions.ts";
 import type { WireRecord } from "./transport/link_pool.ts";
 
 type RecordOf<K extends WireRecord["kind"]> = Extract<WireRecord, { kind: K }>;
@@ -20,6 +21,7 @@ export interface ForwardingOwner {
   readonly nodeId: number;
   readonly peer: Peer;
   readonly host: HostContext;
+  readonly versions: MemberVersions;
   /** Sends a record to a node of the cluster; false if there is no way to it now. */
   send(to: number, record: WireRecord): boolean;
   /** Why entries of so many bytes are too much for now. */
@@ -62,6 +64,13 @@ export class Forwarding {
       );
       return this.#answer(record, "malformed", 0);
     }
+    const objection = found === "sessions"
+      ? node.versions.refuseSessions(true)
+      : undefined;
+    if (objection !== undefined) {
+      const { code, message } = objection;
+      return this.#answer(record, `${code}: ${message}`, 0);
+    }
     const overload = node.overload(entries.length);
     if (overload !== undefined) return this.#answer(record, overload.code, 0);
     const { bytes } = this.#proposals.builder;
@@ -87,6 +96,10 @@ export class Forwarding {
   answered(record: RecordOf<"forwarded">): void {
     this.#changes.answered(record.firstCounter, record);
     this.#proposals.answered(record.firstCounter, record, () => {
+      const refused = refusalOf(record.refusal);
+      if (refused !== undefined) {
+        return requestError(refused.code, refused.reason);
+      }
       if (record.refusal === "busy" || record.refusal === "diskFull") {
         return requestError(
           record.refusal,
@@ -107,7 +120,8 @@ export class Forwarding {
   receiveChange(record: RecordOf<"forwardChange">): void {
     const { peer } = this.#node;
     const taken = peer.isLeader()
-      ? peer.proposeChange(record.change, record.proposerKey)
+      ? this.#node.versions.refuseChange(record.change) ??
+        peer.proposeChange(record.change, record.proposerKey)
       : "notLeader";
     this.#answer(
       { from: record.from, firstCounter: record.counter, entryCount: 1 },

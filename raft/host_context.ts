@@ -8,6 +8,7 @@ import type { SnapshotPacer } from "./snapshot_pacer.ts";
 import type { Snapshotter } from "./snapshotter.ts";
 import type { HostIdentity, LinkPool } from "./transport/link_pool.ts";
 import type { Compression } from "../storage/compression.ts";
+import type { HostVersions } from "./versions.ts";
 import type { LogStore } from "../storage/log_store.ts";
 import type { SnapshotStore } from "../storage/snapshots.ts";
 
@@ -30,6 +31,8 @@ export interface HostContext {
   readonly clock: Clock;
   /** Packs commands and unpacks them. */
   readonly compression: Compression;
+  /** What it and others speak (rule I6). */
+  readonly versions: HostVersions;
   /** Where to log. */
   readonly logger: Logger;
   /** Where to log what may happen again and again. */

@@ -58,6 +58,7 @@ import { Notices } from "./transport/notices.ts";
 import type { IMasterClient, NodeHostInfo } from "../master/protocol.ts";
 import type { Bootstrap, NodeLog } from "../storage/log_store.ts";
 import type { SnapshotStore } from "../storage/snapshots.ts";
+import { HostVersions } from "./versions.ts";
 import type { Wal } from "../storage/wal/wal.ts";
 
 /** Of clusters that lost their leader while they were quiet, so many begin an election in one tick on average (C10). */
@@ -123,6 +124,7 @@ export class HostRuntime {
   /** What nodes that are gone did not heed. */
   readonly #ignoredBefore = noIgnored();
   readonly #health: HealthWatch;
+  readonly #versions: HostVersions;
   readonly #connections: ConnectionWatch;
   readonly #pauses: Pauses;
   #failure: RaftError | undefined;
@@ -143,6 +145,7 @@ export class HostRuntime {
     this.#logger = config.logger === undefined
       ? consoleLogger
       : harmless(config.logger);
+    this.#versions = new HostVersions(ports.highestWireVersion);
     this.#connections = new ConnectionWatch(this.#logger, this.events);
     this.#health = new HealthWatch({
       clock: ports.clock,
@@ -257,10 +260,12 @@ export class HostRuntime {
       maxQueuedBytes,
       maxConnections: this.config.maxConnections,
       counters: this.counters.transport,
+      highestVersion: this.ports.highestWireVersion,
       handlers: {
         onRecord: (link, record) => this.#receive(link, record),
         onFrameEnd: () => this.#engine?.requestTurn(),
         onLinkUp: (link) => {
+          this.#versions.met(link.remote!.nodeHostId, link.version);
           this.#connections.up(link.address);
           this.#neighbours?.linkUp(link); // It may have moved.
           this.#spread?.linkUp(link.address);
@@ -325,6 +330,7 @@ export class HostRuntime {
       addresses: neighbours.book,
       notices,
       self,
+      versions: this.#versions,
       proposer: randomInteger(random),
       tickMs: this.config.tickMs,
       maxPayloadBytes: this.config.maxPayloadBytes,

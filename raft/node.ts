@@ -35,6 +35,7 @@ import { NodeEvents } from "./node_events.ts";
 import { NodeSnapshots } from "./node_snapshots.ts";
 import type { SessionTable } from "./sessions.ts";
 import type { AnyStateMachine, Result } from "./state_machine.ts";
+import { MemberVersions } from "./versions.ts";
 import { witnessRefusal } from "./witness.ts";
 import type { Link, WireRecord } from "./transport/link_pool.ts";
 import type { Bootstrap, NodeLog, PeerIdentity } from "../storage/log_store.ts";
@@ -91,6 +92,8 @@ export class Node implements EngineNode {
   readonly admission: Admission;
   /** Saves, sends and receives snapshots. */
   readonly snapshots: NodeSnapshots;
+  /** What the members' NodeHosts speak (rule I6). */
+  readonly versions: MemberVersions;
   /** Tells what becomes of it. */
   readonly events: NodeEvents;
   readonly #engine: Engine;
@@ -138,6 +141,7 @@ export class Node implements EngineNode {
     this.#forwarding = new Forwarding(this, this.#proposals, this.#changes);
     this.applier = this.#applierOf(parts);
     this.routes = new Routes(this, this.peer.membership(), parts.log.peers());
+    this.versions = new MemberVersions(this);
     this.admission = new Admission(this);
     this.snapshots = new NodeSnapshots(this);
   }
@@ -422,6 +426,7 @@ export class Node implements EngineNode {
         // It was out of touch, and may not be able to campaign: an observer has nobody else to wake (rules C9, C10).
         if (this.peer.isQuiet && this.peer.isLeader()) this.peer.stir();
         this.#watch.wantsIdentify = true;
+        this.versions.look();
       }
       return;
     }
@@ -474,6 +479,7 @@ export class Node implements EngineNode {
   linkUp(): void {
     if (this.failure !== undefined) return;
     this.#watch.wantsIdentify = true;
+    this.versions.look();
     this.routes.helloAll();
     this.admission.linkUp();
   }
@@ -513,6 +519,24 @@ export class Node implements EngineNode {
       true,
       done,
     );
+  }
+
+  /** See `VersionsOwner`. */
+  noteBootstrap(bootstrap: Bootstrap): void {
+    const { clusterId, nodeId } = this;
+    this.#bootstrap = bootstrap;
+    const write = { clusterId, nodeId, bootstrap };
+    this.#engine.stageOther(write, false, () => {});
+  }
+
+  /** See `ChangesOwner`. */
+  refuseChange(change: ConfigChange): string | undefined {
+    return this.versions.refuseChange(change);
+  }
+
+  /** See `RoutesOwner`. */
+  refuseHost(version: number): string | undefined {
+    return this.versions.refuseHost(version);
   }
 
   /** Whether the node still wants to be admitted. */
@@ -564,11 +588,13 @@ export class Node implements EngineNode {
     key: { proposer: number; counter: number },
   ): void {
     this.#watch.apply(command, index, key);
+    this.versions.look();
   }
 
   /** The membership was changed by a snapshot, or is that of the start. */
   membershipChanged(membership: Membership): void {
     this.#watch.follow(membership);
+    this.versions.look();
   }
 
   /** Another member says that this node is none any more: it may go. */
@@ -588,6 +614,7 @@ export class Node implements EngineNode {
 
   /** `batch` was applied: requests that had its place in the log in another term never will be (rule R1). */
   batchApplied(batch: EntryBatch): void {
+    this.versions.applied(batch);
     if (this.#proposals.hasForwarded) {
       this.#proposals.settleOverwrittenForwards(batch);
     }

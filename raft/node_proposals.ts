@@ -16,6 +16,7 @@ import type { ProposalTable } from "./proposals.ts";
 import { abortable, requestError, requestOverheadBytes } from "./requests.ts";
 import type { ProposalGroup, Settle } from "./requests.ts";
 import type { Routes } from "./routes.ts";
+import type { MemberVersions } from "./versions.ts";
 import type { WireRecord } from "./transport/link_pool.ts";
 import type { Result } from "./state_machine.ts";
 
@@ -35,6 +36,7 @@ export interface ProposalsOwner {
   readonly host: HostContext;
   readonly peer: Peer;
   readonly routes: Routes;
+  readonly versions: MemberVersions;
   /** Whether the engine knows that there is something to do. */
   readonly isDirty: boolean;
   /** Why callers who want work done are refused, if they are. */
@@ -107,7 +109,8 @@ export class NodeProposals {
     options: ProposalWait,
     session?: SessionFields,
   ): Promise<Result> {
-    const refusal = this.#refusalOf(command.length);
+    const refusal = this.#refusalOf(command.length) ??
+      (session === undefined ? undefined : this.#refuseSessions());
     if (refusal !== undefined) {
       this.#node.host.counters.refused(refusal.code);
       return refusal === this.#busyError
@@ -196,6 +199,11 @@ export class NodeProposals {
       );
     }
     return this.overload(bytes);
+  }
+
+  #refuseSessions(): RaftError | undefined {
+    const { peer, versions } = this.#node;
+    return versions.refuseSessions(peer.isLeader());
   }
 
   /** Why entries of so many bytes are too much for now. */

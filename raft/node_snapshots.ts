@@ -18,6 +18,8 @@ import type { SnapshotOffer } from "./snapshotter.ts";
 import { type AnyStateMachine, SnapshotAborted } from "./state_machine.ts";
 import type { Connection } from "./transport/transport.ts";
 import { witnessNoteEntries } from "./witness.ts";
+import type { MemberVersions } from "./versions.ts";
+import { wireVersions } from "./transport/handshake.ts";
 import type { HostIdentity } from "./transport/link_pool.ts";
 import type { Bootstrap, NodeLog } from "../storage/log_store.ts";
 import type { Membership } from "./core/types.ts";
@@ -44,6 +46,7 @@ export interface SnapshotsOwner {
   readonly machine: AnyStateMachine;
   readonly applier: AnyApplier;
   readonly routes: Routes;
+  readonly versions: MemberVersions;
   /** Why the node stopped; undefined while it runs. */
   readonly failure: RaftError | undefined;
   /** Why callers who want work done are refused, if they are. */
@@ -257,7 +260,11 @@ export class NodeSnapshots {
   }
 
   /** Makes a connection for one snapshot to member `to`. */
-  async #connect(address: string, to: number): Promise<Connection> {
+  async #connect(
+    address: string,
+    to: number,
+    index: number,
+  ): Promise<Connection> {
     const { events, counters, links } = this.#node.host;
     const { signal } = this.#aborter;
     counters.transport.snapshotDials++;
@@ -267,6 +274,15 @@ export class NodeSnapshots {
       if (known !== "" && known !== opened.remote.nodeHostId) {
         opened.connection.close();
         throw new Error(`another NodeHost answers at ${address}`);
+      }
+      const objection = this.#refuseVersion(opened.version, index);
+      if (objection !== undefined) {
+        opened.connection.close();
+        throw new RaftError(
+          "rejected",
+          `Cannot send snapshot ${index} of cluster ${this.#node.clusterId} to node ${to} at ${address}: NodeHost ` +
+            `${opened.remote.nodeHostId} still speaks wire version ${opened.version}, which ${objection}`,
+        );
       }
       if (events.isHeard) {
         events.emit({ type: "connectionUp", address, snapshot: true });
@@ -287,6 +303,21 @@ export class NodeSnapshots {
     }
   }
 
+  /** Why a NodeHost that speaks a wire version cannot take a snapshot, as the end of a sentence (rule I6). */
+  #refuseVersion(version: number, index: number): string | undefined {
+    if (version === wireVersions.highest) return undefined;
+    const { host, clusterId, nodeId, machine } = this.#node;
+    if (machine.kind === "onDisk") {
+      return "has no state machines on disk; upgrade it";
+    }
+    const file = host.snapshotStore.open(clusterId, nodeId, index);
+    const { formatVersion } = file;
+    file.close();
+    return formatVersion === 1
+      ? undefined
+      : `does not read snapshots of format version ${formatVersion}; upgrade it`;
+  }
+
   async #sendTo(
     to: number,
     address: string,
@@ -295,7 +326,7 @@ export class NodeSnapshots {
     const { host, clusterId, nodeId, machine } = this.#node;
     const { fingerprint, generation } = this.#node.bootstrap();
     const request = {
-      open: () => this.#connect(address, to),
+      open: () => this.#connect(address, to, message.snapshot.index),
       clusterId,
       from: nodeId,
       to,
@@ -500,7 +531,8 @@ export class NodeSnapshots {
         machine,
         applier,
         peer,
-        isPacked: config.snapshotCompression,
+        // A member of an older release could not read it.
+        isPacked: config.snapshotCompression && node.versions.isNewest,
         generation,
         fingerprint,
         resumed: () => node.schedule(),

@@ -54,4 +54,6 @@ export interface Ports {
   readonly random: Random;
   /** Packs snapshots and entries; that of `node:zlib` if it is left out. Every member needs the same. */
   readonly compression?: Compression;
+  /** For tests of upgrades: the newest wire version to speak, as an older release does; the newest there is by default. */
+  readonly highestWireVersion?: number;
 }

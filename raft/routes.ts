@@ -39,6 +39,8 @@ export interface RoutesOwner {
   bootstrap(): Bootstrap;
   /** Whether the node still wants to be admitted (rule I2). */
   isNewcomer(): boolean;
+  /** Why a NodeHost that speaks this wire version cannot carry a member; undefined if it can (rule I6). */
+  refuseHost(version: number): string | undefined;
   /** Makes identities durable; calls `done` then. `mustSync` false: in order, without a sync of its own. */
   saveIdentities(
     peers: readonly PeerIdentity[],
@@ -192,7 +194,8 @@ export class Routes {
   judge(link: Link, hello: Hello, welcome: () => void): HelloVerdict {
     const remote = link.remote;
     if (remote === undefined) return "the connection has no identity";
-    const objection = this.#objection(hello, remote);
+    const objection = this.#objection(hello, remote) ??
+      this.#owner.refuseHost(link.version);
     if (objection !== undefined) {
       this.#sources.delete(hello.from);
       return objection;

@@ -32,6 +32,8 @@ export class SnapshotFile {
   readonly path: string;
   /** What it is; a snapshot of version 1 has the plain ones. */
   readonly traits: SnapshotTraits;
+  /** Version of its format: 1 or 2. */
+  readonly formatVersion: number;
   readonly #file: StoredFile;
   readonly #options: SnapshotCodecOptions;
   /** Bytes before the data of a block. */
@@ -55,6 +57,7 @@ export class SnapshotFile {
     this.clusterId = parser.header.clusterId;
     this.meta = parser.header.meta;
     this.traits = parser.header.traits ?? plainTraits;
+    this.formatVersion = parser.header.traits === undefined ? 1 : 2;
     this.#headBytes = parser.header.traits === undefined
       ? snapshotBlockHeadBytes
       : snapshotBlockHeadBytes2;

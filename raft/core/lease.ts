@@ -10,6 +10,7 @@
  * A lease ends, and only later rounds begin another, when
  * - leadership ends, or is being handed over: who was told to campaign may ignore the lease, and may do so late, so there
  *   is no lease any more in this term;
+ * - a member is found to be of a release without leases, which promises nothing after a restart (rule I6);
  * - the membership changes: a quorum is another one then;
  * - the cluster offers to be quiet: its followers may forget this leader (rule C10);
  * - wall clock and monotonic clock advance differently: one of them stood still, perhaps the one that counts.
@@ -138,6 +139,6 @@ export function renewLease(raft: Raft): void {
 /** Whether this leader may answer reads by itself now. */
 export function hasReadLease(raft: Raft): boolean {
   const { lease } = raft.config;
-  return lease !== undefined && raft.transferTarget === 0 &&
+  return lease !== undefined && raft.transferTarget === 0 && !raft.isMixed &&
     raft.lease.isValid(lease);
 }

@@ -35,6 +35,12 @@ const flagWhenCaughtUp = 2;
 /** Longest text in either format. */
 const textBytesMax = 1_024;
 
+/** Whether a change can only be said in the second version. */
+export function needsChangeVersion2(change: ConfigChange): boolean {
+  return change.force === true || change.whenCaughtUp === true ||
+    changeTypes.indexOf(change.type) >= firstTypeCount;
+}
+
 /** Encodes a change as drawn above. */
 export function encodeConfigChange(change: ConfigChange): Uint8Array {
   const address = encodeText(change.address);
@@ -42,7 +48,7 @@ export function encodeConfigChange(change: ConfigChange): Uint8Array {
   const type = changeTypes.indexOf(change.type) + 1;
   const flags = (change.force === true ? flagForce : 0) |
     (change.whenCaughtUp === true ? flagWhenCaughtUp : 0);
-  const isFirst = type <= firstTypeCount && flags === 0;
+  const isFirst = !needsChangeVersion2(change);
   let at = isFirst ? 2 : 3;
   const length = at + 16 + 4 + address.length + nodeHostId.length;
   const bytes = new Uint8Array(length);

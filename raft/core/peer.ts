@@ -183,6 +183,18 @@ export class Peer {
     this.#raft.isDiskStalled = isStalled;
   }
 
+  /**
+   * Whether a member is of a release that knows neither quiet clusters nor leases: then this node agrees to neither
+   * (rules C8, C10, I6).
+   */
+  setMixed(isMixed: boolean): void {
+    const raft = this.#raft;
+    if (isMixed === raft.isMixed) return;
+    raft.isMixed = isMixed;
+    raft.lease.end();
+    stir(raft);
+  }
+
   /** One tick of the driver's clock passed. */
   tick(): void {
     this.#raft.tick();

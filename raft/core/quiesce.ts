@@ -89,6 +89,7 @@ export function tickQuiesce(raft: Raft): boolean {
 
 /** Whether nothing is under way, and all that this leader hears hold everything. */
 function canBeQuiet(raft: Raft): boolean {
+  if (raft.isMixed) return false;
   const { log, reads } = raft;
   const { lastIndex } = log;
   if (log.commit !== lastIndex || log.applied !== lastIndex) return false;
@@ -129,7 +130,7 @@ export function handleQuiesce(
   const { log } = raft;
   const { quiesceTicks = 0 } = raft.config;
   // A driver that has something to do says so before each tick, so a whole tick without that must have passed.
-  const accepted = quiesceTicks > 0 && raft.idleTicks > 1 &&
+  const accepted = quiesceTicks > 0 && raft.idleTicks > 1 && !raft.isMixed &&
     message.round >= raft.heardRound &&
     log.lastIndex === message.index && log.persisted === message.index &&
     raft.reads.forwarded.length === 0;

@@ -140,6 +140,8 @@ export class Raft {
   /** Ticks of this leadership. */
   leaderTicks = 0;
 
+  /** A member knows neither quiet clusters nor leases, as the driver says (rule I6). */
+  isMixed = false;
   /** The cluster has nothing to do: no heartbeats, no elections, until something stirs (rule C10). */
   isQuiet = false;
   /** Ticks since something happened. */

@@ -11,6 +11,7 @@ import {
   type Hello,
   type HostIdentity,
   type RefusalNotice,
+  versionInCommon,
 } from "./handshake.ts";
 import { PendingConnection } from "./pending_connection.ts";
 import type { Connection } from "./transport.ts";
@@ -152,10 +153,11 @@ export class Greeter {
       stranger.refuse(refusal ?? malformed);
       return this.#tell(stranger, refusal ?? malformed);
     }
-    stranger.introduce(hello.remote, hello.purpose);
+    stranger.introduce(hello);
     if (hello.purpose === "link") return this.#options.onLink(stranger);
     const connection = stranger.welcome();
-    this.#options.onSnapshot({ remote: hello.remote, connection });
+    const { remote, version } = stranger;
+    this.#options.onSnapshot({ remote, version, connection });
   }
 
   #judge({ remote }: Hello): RefusalNotice | undefined {
@@ -203,6 +205,7 @@ export class Stranger {
   readonly #greeting: Greeting;
   readonly #strangers: Set<Stranger>;
   #remote = nobody;
+  #version = 0;
   #purpose: Hello["purpose"] = "link";
 
   /** Made by a greeter, which keeps it in `strangers` as long as it is one. */
@@ -226,6 +229,11 @@ export class Stranger {
     return this.#remote;
   }
 
+  /** The wire version to speak with it, once it has said who it is. */
+  get version(): number {
+    return this.#version;
+  }
+
   /** Why its certificate does not fit what it says. */
   findPretence(hello: Hello): RefusalNotice | undefined {
     return findPretence(this.#connection, hello);
@@ -242,17 +250,19 @@ export class Stranger {
   }
 
   /** It said who it is. */
-  introduce(remote: HostIdentity, purpose: Hello["purpose"]): void {
-    this.#remote = remote;
-    this.#purpose = purpose;
+  introduce(hello: Hello): void {
+    this.#remote = hello.remote;
+    this.#version = versionInCommon(hello, this.#greeting);
+    this.#purpose = hello.purpose;
   }
 
   /** Answers, and hands over the connection, held. */
   welcome(): PendingConnection {
     this.#strangers.delete(this);
     this.#connection.hold();
+    const chosen = { lowest: this.#version, highest: this.#version };
     this.#connection.send([
-      encodeHello("welcome", this.#greeting, this.#purpose),
+      encodeHello("welcome", this.#greeting, this.#purpose, chosen),
     ]);
     return this.#connection;
   }

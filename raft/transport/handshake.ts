@@ -31,8 +31,8 @@ import { isAddress } from "./address.ts";
 import { PendingConnection } from "./pending_connection.ts";
 import { type Network, PeerRefusedError } from "./transport.ts";
 
-/** The wire versions that this library speaks. The one before the newest stays (rule I6). */
-export const wireVersions: VersionRange = { lowest: 1, highest: 1 };
+/** The wire versions that this library speaks. The one before the newest stays (rule I6); `docs/VERSIONS.md` lists them. */
+export const wireVersions: VersionRange = { lowest: 1, highest: 2 };
 
 /** First byte of a frame. */
 export const frameKind = {
@@ -96,6 +96,8 @@ export interface Greeting {
   readonly self: HostIdentity;
   /** Ours and theirs must be the same. */
   readonly deploymentId: bigint;
+  /** What we speak, if that is not all of {@linkcode wireVersions}. */
+  readonly versions?: VersionRange;
 }
 
 /** A hello or a welcome, read. */
@@ -140,13 +142,14 @@ export function encodeHello(
   kind: "hello" | "welcome",
   greeting: Greeting,
   purpose: Purpose,
+  versions: VersionRange = greeting.versions ?? wireVersions,
 ): Uint8Array {
   const writer = new ByteWriter();
   writer.reserve(26);
   writer.uint8(frameKind[kind]);
   writer.uint32(magic);
-  writer.uint16(wireVersions.lowest);
-  writer.uint16(wireVersions.highest);
+  writer.uint16(versions.lowest);
+  writer.uint16(versions.highest);
   writer.uint64(greeting.deploymentId);
   writer.integer(greeting.self.incarnation);
   writer.uint8(purpose === "link" ? 1 : 2);
@@ -216,17 +219,14 @@ export function decodeRefusal(
 /** Says why a hello or welcome does not fit us; undefined if it does. */
 export function findMisfit(
   hello: Hello,
-  { self, deploymentId }: Greeting,
+  { self, deploymentId, versions: own = wireVersions }: Greeting,
 ): RefusalNotice | undefined {
   const { versions, remote } = hello;
-  if (
-    versions.lowest > wireVersions.highest ||
-    versions.highest < wireVersions.lowest
-  ) {
+  if (versions.lowest > own.highest || versions.highest < own.lowest) {
     return {
       code: "version",
       reason: `wire versions ${rangeText(versions)} and ` +
-        `${rangeText(wireVersions)} have none in common`,
+        `${rangeText(own)} have none in common`,
     };
   }
   if (hello.deploymentId !== deploymentId) {
@@ -243,10 +243,20 @@ export function findMisfit(
   };
 }
 
+/** The newest version that both sides speak, if {@linkcode findMisfit} has no objection. */
+export function versionInCommon(
+  { versions }: Hello,
+  { versions: own = wireVersions }: Greeting,
+): number {
+  return Math.min(versions.highest, own.highest);
+}
+
 /** A connection whose handshake is done; held until its owner calls `start`. */
 export interface Handshaken {
   /** The other side. */
   readonly remote: HostIdentity;
+  /** The wire version that both sides speak on it. */
+  readonly version: number;
   /** The connection. */
   readonly connection: PendingConnection;
 }
@@ -290,7 +300,8 @@ export async function dial(options: DialOptions): Promise<Handshaken> {
     ? malformed
     : findMisfit(welcome, greeting) ?? findPretence(connection, welcome);
   if (welcome !== undefined && misfit === undefined) {
-    return { remote: welcome.remote, connection };
+    const version = versionInCommon(welcome, greeting);
+    return { remote: welcome.remote, version, connection };
   }
   connection.close();
   const refusal = decodeRefusal(answer);

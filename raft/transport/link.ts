@@ -17,6 +17,8 @@ export interface Link {
   readonly address: string;
   /** Who it is, while the link is up. */
   readonly remote: HostIdentity | undefined;
+  /** The wire version of the connection, while the link is up; 0 if it is not. */
+  readonly version: number;
   /** Whether there is a connection, handshake done. */
   readonly isUp: boolean;
   /** Bytes that wait to be sent. */
@@ -93,6 +95,11 @@ export class PeerLink implements Link {
   /** Who it is, while the link is up. */
   get remote(): HostIdentity | undefined {
     return this.#session?.remote;
+  }
+
+  /** The wire version of the connection. */
+  get version(): number {
+    return this.#session?.version ?? 0;
   }
 
   /** Whether there is a connection. */

@@ -21,6 +21,7 @@ import {
   type Handshaken,
   type HostIdentity,
   type RefusalNotice,
+  wireVersions,
 } from "./handshake.ts";
 import { type Link, type LinkEnvironment, PeerLink } from "./link.ts";
 import {
@@ -100,6 +101,8 @@ export interface LinkPoolOptions {
   readonly judge?: (remote: HostIdentity) => string | undefined;
   /** Where it counts. */
   readonly counters?: TransportCounters;
+  /** The newest wire version to speak, if not the newest that there is: as an older release does. */
+  readonly highestVersion?: number | undefined;
 }
 
 /** The links of a NodeHost. */
@@ -140,7 +143,12 @@ export class LinkPool {
     const { network, clock, random, logger, self, deploymentId } = options;
     this.#options = options;
     this.#handlers = options.handlers;
-    this.#greeting = { self, deploymentId };
+    const { lowest, highest } = wireVersions;
+    this.#greeting = {
+      self,
+      deploymentId,
+      versions: { lowest, highest: options.highestVersion ?? highest },
+    };
     this.#notices = new Notices(logger, clock);
     this.#counters = options.counters ?? newTransportCounters();
     this.#environment = {
@@ -245,7 +253,9 @@ export class LinkPool {
   async openSnapshotConnection(
     address: string,
     signal: AbortSignal,
-  ): Promise<{ remote: HostIdentity; connection: Connection }> {
+  ): Promise<
+    { remote: HostIdentity; version: number; connection: Connection }
+  > {
     signal.throwIfAborted();
     if (this.#isClosed) throw poolClosed;
     const { network, clock } = this.#options;
@@ -322,8 +332,9 @@ export class LinkPool {
     this.#linkAt(remote.raftAddress).session?.end(
       "another NodeHost has its address now",
     );
+    const { version } = stranger;
     const connection = stranger.welcome();
-    this.#begin({ remote, connection, isDialledHere: false }, links);
+    this.#begin({ remote, version, connection, isDialledHere: false }, links);
   }
 
   /** Says why a NodeHost that dialled us must not be accepted. */
@@ -360,7 +371,8 @@ export class LinkPool {
 
   // ---- Connections that we dialled.
 
-  #onDialled(link: PeerLink, { remote, connection }: Handshaken): void {
+  #onDialled(link: PeerLink, handshaken: Handshaken): void {
+    const { remote, connection } = handshaken;
     const refusal = this.#judge(remote) ?? this.#findNewer(remote);
     if (refusal !== undefined) {
       connection.close();
@@ -374,7 +386,7 @@ export class LinkPool {
     } else {
       const links = this.#end(standing, "replaced by a newer connection");
       links.push(link);
-      this.#begin({ remote, connection, isDialledHere: true }, links);
+      this.#begin({ ...handshaken, isDialledHere: true }, links);
     }
     this.#settleWaiting(link);
   }

@@ -6,8 +6,9 @@ import {
   RecordReader,
   type WireRecord,
 } from "../codec/record.ts";
+import { wireVersionOf } from "../codec/record_versions.ts";
 import type { TransportCounters } from "./counters.ts";
-import { frameKind, type HostIdentity } from "./handshake.ts";
+import { frameKind, type HostIdentity, wireVersions } from "./handshake.ts";
 import type { PendingConnection } from "./pending_connection.ts";
 import { RecordQueue } from "./record_queue.ts";
 
@@ -52,6 +53,8 @@ export interface SessionEvents {
 export class LinkSession {
   /** The other side. */
   readonly remote: HostIdentity;
+  /** The wire version that both sides speak. */
+  readonly version: number;
   /** Whether this side dialled. */
   readonly isDialledHere: boolean;
   /** Records refused because too many waited, or because one alone exceeds a frame. */
@@ -63,6 +66,8 @@ export class LinkSession {
   readonly #bulk = new RecordQueue();
   readonly #counters: TransportCounters;
   readonly #tools = { crc32, keeper: new BatchKeeper() };
+  /** The other side knows only what the oldest version knows. */
+  readonly #isOldest: boolean;
   #isOpen = true;
   #isMarked = false;
   #isDraining = false;
@@ -73,6 +78,7 @@ export class LinkSession {
   constructor(
     handshaken: {
       remote: HostIdentity;
+      version: number;
       connection: PendingConnection;
       isDialledHere: boolean;
     },
@@ -80,6 +86,8 @@ export class LinkSession {
     events: SessionEvents,
   ) {
     this.remote = handshaken.remote;
+    this.version = handshaken.version;
+    this.#isOldest = this.version === wireVersions.lowest;
     this.isDialledHere = handshaken.isDialledHere;
     this.#connection = handshaken.connection;
     this.#limits = limits;
@@ -106,9 +114,16 @@ export class LinkSession {
     });
   }
 
-  /** Queues a record until `flush`. False if it was dropped: nothing of it leaves. */
+  /**
+   * Queues a record until `flush`. False if it was dropped: nothing of it leaves. What the link's version does not know
+   * is dropped here at the latest: it would end the connection, of all clusters that share it.
+   */
   send(record: WireRecord): boolean {
     if (!this.#isOpen) return false;
+    if (this.#isOldest && wireVersionOf(record) > this.version) {
+      this.#counters.recordsDropped++;
+      return false;
+    }
     const isBulky = isBulk(record);
     const atMost = recordBytesAtMost(record);
     const { maxFrameBytes, maxQueuedBytes } = this.#limits;
@@ -203,6 +218,10 @@ export class LinkSession {
       if (record === undefined) break;
       if (typeof record === "string") {
         this.end(`not a record: ${record}`);
+        break;
+      }
+      if (this.#isOldest && wireVersionOf(record) > this.version) {
+        this.end(`not a record of wire version ${this.version}`);
         break;
       }
       this.#counters.recordsReceived++;

@@ -121,6 +121,19 @@ export class Machine {
     });
   }
 
+  /** Whether the process is of an older release. */
+  get #isOlder(): boolean {
+    const untilUs = this.#world.plan.olderUntilUs[this.index] ?? 0;
+    return untilUs > 0 && this.#incarnation === 1;
+  }
+
+  /** Ends a process of an older release; the next one is of the newest. */
+  upgrade(): void {
+    if (!this.#isOlder || this.state === "down") return;
+    this.stop("kill");
+    this.#world.restartLater(this);
+  }
+
   /** Ends the process at once: killed, or with the power of the whole machine. */
   stop(how: "kill" | "powerLoss"): void {
     if (this.state === "down") return;
@@ -239,6 +252,7 @@ export class Machine {
         maxSnapshotReceiveBytesPerSecond: plan.snapshotBytesPerSecond,
       }),
     }, {
+      ...(this.#isOlder ? { highestWireVersion: 1 } : {}),
       compression: simCompression,
       fileSystem: this.disk.fileSystem,
       network: network.host(this.index, scope),

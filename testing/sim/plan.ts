@@ -69,6 +69,11 @@ export interface SimPlan {
   readonly disk: DiskTraits;
   readonly clocks: readonly ClockTraits[];
   readonly shortWrites: number;
+  /**
+   * Until when each machine runs an older release, which speaks the wire version before: simulated microseconds, 0 for
+   * never. A process that ends before is followed by one of the newest release (rule I6).
+   */
+  readonly olderUntilUs: readonly number[];
   /** Limit for snapshots that are sent, and for those received; undefined for none. */
   readonly snapshotBytesPerSecond: number | undefined;
   readonly workload: WorkloadPlan;
@@ -121,6 +126,7 @@ export function planOf(seed: number, options: PlanOptions = {}): SimPlan {
       turnUs: random.pick([0, 20, 300]),
     })),
     shortWrites: random.pick([0, 0, 0.05]),
+    olderUntilUs: drawOlder(new SimRandom(seed, "upgrades"), machineCount),
     snapshotBytesPerSecond: new SimRandom(seed, "bandwidth").chance(0.3)
       ? 256 * 1024
       : undefined,
@@ -129,6 +135,19 @@ export function planOf(seed: number, options: PlanOptions = {}): SimPlan {
     harmUs: (options.harmSeconds ?? 60) * 1_000_000,
     operationCount: options.operationCount ?? 500,
   };
+}
+
+/** In a third of the worlds some machines, or all, are of an older release, and are upgraded one by one. */
+function drawOlder(random: SimRandom, machineCount: number): number[] {
+  const isMixed = random.chance(0.3);
+  const share = random.pick([0.4, 1]);
+  return Array.from(
+    { length: machineCount },
+    () =>
+      isMixed && random.chance(share)
+        ? random.between(2_000_000, 20_000_000)
+        : 0,
+  );
 }
 
 function drawClusters(

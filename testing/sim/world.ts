@@ -90,7 +90,18 @@ export class World {
   /** Runs everything: harm, recovery, a power cut of all, and a clean end. Rejects with the first failure. */
   async run(): Promise<void> {
     const { timeline, plan } = this;
-    for (const machine of this.machines) machine.start();
+    for (const machine of this.machines) {
+      machine.start();
+      const olderUs = this.plan.olderUntilUs[machine.index] ?? 0;
+      if (olderUs === 0) continue;
+      const { timeline } = this;
+      timeline.schedule(
+        timeline.world,
+        olderUs,
+        eventKind.world,
+        () => machine.upgrade(),
+      );
+    }
     this.#everySecond();
     this.workload.start();
     this.faults.start();

@@ -160,7 +160,8 @@ export const wireTargets: readonly AnyTarget[] = [
   target<Hello>({
     name: "hello",
     values: object({
-      versions: fc.constant({ lowest: 1, highest: 1 }),
+      versions: fc.tuple(fc.nat({ max: 100 }), fc.nat({ max: 100 }))
+        .map(([lowest, more]) => ({ lowest, highest: lowest + more })),
       deploymentId: fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }),
       purpose: fc.constantFrom("link" as const, "snapshot" as const),
       remote: object({
@@ -169,8 +170,8 @@ export const wireTargets: readonly AnyTarget[] = [
         raftAddress: fc.nat({ max: 60_000 }).map((n) => `host-${n}:${n + 1}`),
       }),
     }),
-    encode: ({ remote, deploymentId, purpose }) =>
-      encodeHello("hello", { self: remote, deploymentId }, purpose),
+    encode: ({ remote, versions, ...rest }) =>
+      encodeHello("hello", { self: remote, versions, ...rest }, rest.purpose),
     decode: (bytes) => orRefusal(decodeHello("hello", bytes)),
     isLenient: true, // Versions that we do not speak are read, and refused by name.
   }),

@@ -54,6 +54,7 @@ class World {
     Object.defineProperty(peer, "leaderId", { get: () => this.leaderId });
     Object.defineProperty(peer, "term", { get: () => this.term });
     this.table = new ChangeTable({
+      refuseChange: () => undefined,
       clusterId: 1,
       nodeId: 1,
       proposer: 77,

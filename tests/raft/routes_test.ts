@@ -74,6 +74,7 @@ class World {
         linkTo: (address) => this.link(address) as unknown as Link,
         addressOf: (id, otherwise) => this.addresses.get(id) ?? otherwise,
         bootstrap: () => this.bootstrap,
+        refuseHost: () => undefined,
         isNewcomer: () => this.isNewcomer,
         saveIdentities: (peers, mustSync, done) => {
           this.saved.push({ peers, mustSync });

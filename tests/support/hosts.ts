@@ -113,6 +113,8 @@ export class Hosts implements AsyncDisposable {
   readonly disks = new Map<number, MemoryFileSystem>();
   readonly logs = new Map<number, KeptLog>();
   readonly machines = new Map<string, Counter>();
+  /** The newest wire version that a host speaks, where that is not the newest there is: as an older release. */
+  readonly wireVersions = new Map<number, number>();
   /** Time for the hosts opened from here on. */
   clock: Clock = denoPorts().clock;
   readonly #hosts = new Map<number, NodeHost>();
@@ -145,6 +147,7 @@ export class Hosts implements AsyncDisposable {
   ): Promise<NodeHost> {
     const logger = new KeptLog();
     this.logs.set(n, logger);
+    const highestWireVersion = this.wireVersions.get(n);
     const host = await NodeHost.open(
       {
         dir: "/data",
@@ -159,6 +162,7 @@ export class Hosts implements AsyncDisposable {
         clock: this.clock,
         network: this.network,
         fileSystem: this.disk(n),
+        ...(highestWireVersion === undefined ? {} : { highestWireVersion }),
       },
       options,
     );

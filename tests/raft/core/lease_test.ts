@@ -211,3 +211,14 @@ Deno.test("With leases, a voter keeps faith with a leader it heard, whatever ter
   vote();
   assert.equal(cluster.core(2).term, 8);
 });
+
+Deno.test("A leader has no lease while a member is of a release without them (rules C8, I6)", () => {
+  const world = new World();
+  world.cluster.act(1, (core) => core.setMixed(true));
+  world.run(5);
+  assert.ok(!world.isAnsweredAlone());
+  world.cluster.act(1, (core) => core.setMixed(false));
+  assert.ok(!world.isAnsweredAlone()); // What was answered before counts for nothing.
+  world.run(5);
+  assert.ok(world.isAnsweredAlone());
+});

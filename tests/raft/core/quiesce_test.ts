@@ -249,3 +249,27 @@ Deno.test("An offer of quiet from before a heartbeat is void (rules C8, C10)", (
   cluster.deliver(cluster.queue.length - 1);
   assert.ok(!cluster.core(3).isQuiet);
 });
+
+Deno.test("With a member of an older release nobody offers quiet, nor agrees to it, and who is quiet wakes (rules C10, I6)", () => {
+  const cluster = started();
+  cluster.act(1, (core) => core.setMixed(true));
+  let offers = 0;
+  cluster.dropWhen = ({ type }) => {
+    if (type === "quiesce") offers++;
+    return false;
+  };
+  cluster.run(10 * quiesceTicks);
+  assert.equal(offers, 0);
+  assert.deepEqual(quietOnes(cluster), []);
+  cluster.act(1, (core) => core.setMixed(false));
+  cluster.act(2, (core) => core.setMixed(true));
+  cluster.run(3 * quiesceTicks);
+  assert.ok(offers > 0);
+  assert.ok(!cluster.core(1).isQuiet && !cluster.core(2).isQuiet);
+  cluster.act(2, (core) => core.setMixed(false));
+  cluster.run(3 * quiesceTicks);
+  assert.deepEqual(quietOnes(cluster), [1, 2, 3]);
+  cluster.act(1, (core) => core.setMixed(true));
+  cluster.settle();
+  assert.deepEqual(quietOnes(cluster), []);
+});

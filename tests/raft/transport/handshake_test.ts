@@ -7,6 +7,8 @@ import {
   encodeRefusal,
   findMisfit,
   type Greeting,
+  versionInCommon,
+  type VersionRange,
   wireVersions,
 } from "../../../raft/transport/handshake.ts";
 import { LinkPool } from "../../../raft/transport/link_pool.ts";
@@ -105,10 +107,24 @@ Deno.test("decodeHello ignores what a later version adds, and findMisfit asks fo
   const later = { lowest: highest + 1, highest: highest + 3 };
   assert.deepEqual(findMisfit({ ...read!, versions: later }, us), {
     code: "version",
-    reason: `wire versions 2-4 and 1 have none in common`,
+    reason: `wire versions 3-5 and 1-2 have none in common`,
   });
   const both = { lowest: highest, highest: highest + 1 };
   assert.equal(findMisfit({ ...read!, versions: both }, us), undefined);
+});
+
+Deno.test("A hello and a welcome choose the newest version that both sides speak (rule I6)", () => {
+  const older = { ...greeting, versions: { lowest: 1, highest: 1 } };
+  const later = { lowest: 2, highest: 7 };
+  const hello = (versions: VersionRange) =>
+    decodeHello("hello", encodeHello("hello", greeting, "link", versions))!;
+  assert.equal(versionInCommon(hello(wireVersions), greeting), 2);
+  assert.equal(versionInCommon(hello(wireVersions), older), 1);
+  assert.equal(versionInCommon(hello(older.versions), greeting), 1);
+  assert.equal(versionInCommon(hello(later), greeting), 2);
+  // An older release says so of itself, and a welcome names the one that was chosen.
+  const said = decodeHello("hello", encodeHello("hello", older, "link"));
+  assert.deepEqual(said?.versions, older.versions);
 });
 
 interface Scene {
@@ -170,7 +186,10 @@ Deno.test("LinkPool refuses what is no hello, by name, and harms nothing", async
   const { heard } = await visit(scene, [wrongVersion]);
   assert.deepEqual(heard, ["version", ended]);
   assert.equal(a.logger.lines.length, 2, "each reason once");
-  assert.match(a.logger.lines[1]!, /wire versions 9 and 1 have none in common/);
+  assert.match(
+    a.logger.lines[1]!,
+    /wire versions 9 and 1-2 have none in common/,
+  );
   const good = await visit(scene, [hello]);
   assert.deepEqual(good.heard, ["welcome"]);
   assert(a.pool.linkOf("s")?.isUp);
