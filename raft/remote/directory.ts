@@ -4,6 +4,7 @@
  * or with further NodeHosts to ask.
  */
 import { isAddress } from "../transport/address.ts";
+import { wireVersions } from "../transport/handshake.ts";
 import type { Link } from "../transport/link_pool.ts";
 import { maxPlaces } from "./format.ts";
 import type { Place, RemoteBody } from "./format.ts";
@@ -23,6 +24,11 @@ export interface DirectoryHost {
   links(): readonly Link[];
   /** Sends over a link; makes it dial if it is down. False: it did not leave. */
   tell(link: Link, clusterId: number, body: RemoteBody): boolean;
+}
+
+/** Whether a NodeHost that is linked knows such requests: the first wire version does not (rule I6). */
+export function canServe(link: Link): boolean {
+  return link.version > wireVersions.lowest;
 }
 
 /** What became of a question to one address. */
@@ -229,6 +235,10 @@ export class Directory {
       return;
     }
     const link = this.#host.linkTo(address);
+    if (link.isUp && !canServe(link)) {
+      questions.set(address, "failed");
+      return;
+    }
     const isSent = this.#host.tell(link, route.clusterId, { kind: "locate" });
     questions.set(address, isSent ? "asked" : "dialling");
   }

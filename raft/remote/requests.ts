@@ -9,6 +9,7 @@ import type { Clock, Timer } from "../ports.ts";
 import { abortable, requestError, settleError } from "../requests.ts";
 import type { Settle } from "../requests.ts";
 import type { Link } from "../transport/link_pool.ts";
+import { canServe } from "./directory.ts";
 import type { Directory, Located, Route } from "./directory.ts";
 import type { RemoteBody, RemoteRequest } from "./format.ts";
 import { decodeValue } from "./values.ts";
@@ -233,7 +234,7 @@ export class Requests {
       }
       const isAnother = place.nodeHostId !== "" &&
         link.remote?.nodeHostId !== place.nodeHostId;
-      if (isAnother) {
+      if (isAnother || !canServe(link)) {
         route.next();
         continue;
       }

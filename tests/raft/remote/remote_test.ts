@@ -12,6 +12,7 @@ import { KeptLog } from "../../support/hosts.ts";
 class FakeLink implements Link {
   readonly address: string;
   isUp = true;
+  version = 2;
   epoch = 1;
   readonly queuedBytes = 0;
   readonly droppedRecords = 0;
@@ -193,6 +194,18 @@ Deno.test("Remote: a proposal that waits here when a connection is lost goes to 
   assert.ok(request !== undefined);
   const payload = encodeValue({ value: 1 }, "it", 100);
   world.receive(first, { kind: "result", id: request.id, payload });
+  assert.equal((await proposal).value, 1);
+});
+
+Deno.test("Remote: a member of an older release, which knows no such requests, is passed over (rule I6)", async () => {
+  const { world, first, leader } = started();
+  leader.version = 1;
+  const proposal = world.remote.propose(1, command, wait);
+  world.locate(first, "a:1", "b:1");
+  assert.equal(leader.takeRequests().length, 0);
+  const [request] = first.takeRequests();
+  const payload = encodeValue({ value: 1 }, "it", 100);
+  world.receive(first, { kind: "result", id: request!.id, payload });
   assert.equal((await proposal).value, 1);
 });
 
