@@ -23,9 +23,10 @@ const settingNames = [
 
 /**
  * Behind the settings: configuration change index, plus one, of the membership of which every member has announced the
- * newest wire version (rule I6). A setting that comes later stands behind it.
+ * newest wire version (rule I6). It stays where it is: a setting that comes later is recorded behind it and not in the
+ * list above, with which this would not compile.
  */
-const announcedSlot = 10;
+const announcedSlot: (typeof settingNames)["length"] = 11;
 
 /** The configuration change index at which all members had announced the newest wire version; -1 if none is known. */
 export function announcedAt({ settings }: Bootstrap): number {

@@ -275,7 +275,8 @@ export class NodeProposals {
     session: SessionFields | undefined,
   ): ProposalGroup {
     let kind: CommandKind = entryKind.application;
-    if (this.#node.config.entryCompression) {
+    const { config, versions } = this.#node;
+    if (config.entryCompression && versions.isNewest) {
       const packed = packCommand(command, this.#node.host.compression);
       if (packed !== undefined) {
         command = packed;

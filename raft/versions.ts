@@ -45,6 +45,7 @@ export class HostVersions {
 export interface VersionsOwner {
   readonly clusterId: number;
   readonly nodeId: number;
+  readonly config: { readonly entryCompression: boolean };
   readonly peer: Peer;
   readonly routes: Routes;
   readonly self: HostIdentity;
@@ -145,12 +146,17 @@ export class MemberVersions {
       return undefined;
     }
     if (!this.#usesNewest()) return undefined;
-    return `its NodeHost speaks wire version ${version}, and cluster ${this.#node.clusterId} has sessions, observers or ` +
-      `witnesses, which need version ${newest}: upgrade it`;
+    return `its NodeHost speaks wire version ${version}, and cluster ${this.#node.clusterId} has sessions, observers, ` +
+      `witnesses or packed commands, which need version ${newest}: upgrade it`;
   }
 
   #usesNewest(): boolean {
     if (this.#isUsed) return true;
+    // Since all members could read them, packed commands may be anywhere in the log; batches do not say so.
+    const { config } = this.#node;
+    if (config.entryCompression && announcedAt(this.#node.bootstrap()) >= 0) {
+      return true;
+    }
     const { peer, applier } = this.#node;
     const { observers, witnesses } = peer.membership();
     this.#isUsed = applier.sessions.count > 0 || observers.length > 0 ||

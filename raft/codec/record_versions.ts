@@ -4,8 +4,10 @@
  */
 import {
   batchHeaderBytes,
+  entryHasProposerKey,
   entryHasSession,
   entryHeaderBytes,
+  entryKind,
   proposerKeyBytes,
 } from "../core/entry_batch.ts";
 import { needsChangeVersion2 } from "../core/membership_format.ts";
@@ -22,11 +24,13 @@ export function wireVersionOf(record: WireRecord): 1 | 2 {
     case "message":
       return versionOfMessage(record.message);
     case "forward":
-      return haveSessions(record.entries) ? 2 : 1;
+      return areNewer(record.entries) ? 2 : 1;
     case "forwardChange":
       return needsChangeVersion2(record.change) ? 2 : 1;
     case "logHeld":
     case "remote":
+    case "fetchEntries":
+    case "fetchedEntries":
       return 2;
     case "hello":
     case "welcome":
@@ -73,16 +77,17 @@ export function needsVersion2({ bytes, isConfigChange }: EntryBatch): boolean {
 /** Where the version of a membership change stands in its batch. */
 const changeAt = batchHeaderBytes + entryHeaderBytes + proposerKeyBytes;
 
-/** Whether some of the entries of a forwarded record have session fields. Entries are well-formed. */
-function haveSessions(entries: Uint8Array): boolean {
+/** Whether some of the entries of a forwarded record have session fields or packed commands. Entries are well-formed. */
+function areNewer(entries: Uint8Array): boolean {
   const view = new DataView(
     entries.buffer,
     entries.byteOffset,
     entries.length,
   );
   for (let at = 0; at + entryHeaderBytes <= entries.length;) {
-    const hasSession = (view.getUint8(at) & entryHasSession) !== 0;
-    if (hasSession) return true;
+    const head = view.getUint8(at);
+    if ((head & entryHasSession) !== 0) return true;
+    if ((head & ~entryHasProposerKey) === entryKind.packed) return true;
     at += entryHeaderBytes + proposerKeyBytes + view.getUint32(at + 1, true);
   }
   return false;

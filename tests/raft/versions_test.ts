@@ -9,6 +9,7 @@ const settings = {
   quiesce: true,
   snapshotCompression: true,
   leaseReads: true,
+  entryCompression: true,
   electionTimeoutTicks: 20,
 };
 
@@ -163,7 +164,7 @@ Deno.test("A NodeHost that speaks wire version 1 is refused by name by a cluster
       assert.equal(error.code, "rejected");
       assert.match(
         error.message,
-        /speaks wire version 1, and cluster 1 has sessions.*need version 2: upgrade it/,
+        /speaks wire version 1, and cluster 1 has sessions,.*need version 2: upgrade it/,
       );
       return true;
     },
@@ -186,7 +187,7 @@ Deno.test("What all members announced is remembered while one of them is down (r
 });
 
 Deno.test("Of a member that was never met it is not known what it speaks, so sessions wait for it (rule I6)", async () => {
-  await using hosts = await mixed([]);
+  await using hosts = await mixed([], { electionTimeoutTicks: 20 });
   await hosts.host(1).addNode(1, {
     nodeId: 4,
     address: hosts.address(4),

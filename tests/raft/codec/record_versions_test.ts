@@ -87,6 +87,8 @@ Deno.test("Of all records, version 1 of the wire does not know those that docs/V
     "stopped",
     "logHeld",
     "remote",
+    "fetchEntries",
+    "fetchedEntries",
   ]);
   fc.assert(
     fc.property(record, (one) => {
