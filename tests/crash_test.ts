@@ -284,6 +284,7 @@ Deno.test("A segment that is missing is missed (rule L1)", async () => {
 
 Deno.test("The log keeps what it acknowledged through power cuts (rules L2, L6)", async () => {
   await eachSeed({ first: 1, count: 60 }, powerCuts);
+  await eachSeed({ first: 1_052, count: 1 }, powerCuts); // Two recoveries cut short, one after the other.
 });
 
 Deno.test("A failed write or sync closes the log for good, and loses nothing acknowledged (rules L2, L5)", async () => {

@@ -19,7 +19,7 @@ export interface FoundSegment {
   readonly size: number;
   /**
    * `good`: both copies of the header are whole and bear the file's number. `half`: one copy is and does; the other is
-   * damaged, or was not written any more. `unused`: nothing was written since the file got its name. `damaged`: neither
+   * damaged, was not written any more, or is whole but of another time. `unused`: nothing was written since the file got its name. `damaged`: neither
    * copy is whole, and one is not even blank.
    */
   readonly state: "good" | "half" | "unused" | "damaged";
@@ -72,8 +72,10 @@ function readHeader(
     const decoded = decodeSegmentHeader(copy, crc32);
     if (!("defect" in decoded)) {
       if (decoded.number !== number) continue; // From when the file was another segment.
+      // A recovery that was cut short may have left one; then the next one's write of both was cut short as well.
+      const isOther = header !== undefined && !isSameHeader(header, decoded);
+      if (!isOther) ownCount++;
       header = decoded;
-      ownCount++;
     } else if (decoded.defect === "version") {
       throw new RaftError(
         "corruption",
@@ -88,4 +90,11 @@ function readHeader(
     return { state: damagedCount > 0 ? "damaged" : "unused", header };
   }
   return { state: ownCount === 2 ? "good" : "half", header };
+}
+
+/** Whether both copies were written at once. */
+function isSameHeader(one: SegmentHeader, other: SegmentHeader): boolean {
+  return one.salt.headerSeed === other.salt.headerSeed &&
+    one.salt.payloadSeed === other.salt.payloadSeed &&
+    one.syncedTo === other.syncedTo;
 }

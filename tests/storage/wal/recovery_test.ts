@@ -1,4 +1,5 @@
 import { Prng } from "../../../raft/core/prng.ts";
+import { encodeSegmentHeader } from "../../../storage/wal/format.ts";
 import { MemoryFileSystem } from "../../../storage/memory_file_system.ts";
 import type { LogStore } from "../../../storage/log_store.ts";
 import { assert } from "../../deps.ts";
@@ -6,6 +7,7 @@ import {
   batch,
   bootstrap,
   contentsOf,
+  crc32,
   dir,
   openLog,
   readFile,
@@ -58,6 +60,33 @@ Deno.test("Recovery rewrites what is not proven durable before it says anything 
     memory.crash(new Prng(seed));
     assert.deepEqual(contentsOf(await openLog(memory)), contents);
   }
+});
+
+Deno.test("Two copies of a header that are whole but not of one write are no header yet (rule L2)", async () => {
+  const memory = new MemoryFileSystem();
+  const log = await openLog(memory);
+  await append(log);
+  const contents = contentsOf(log);
+  memory.halt();
+  // A recovery was cut short between the copies of its header; the next one, in the same file, as well.
+  const header = {
+    number: 2,
+    base: 32 * 1024,
+    size: 32 * 1024,
+    previousEnd: 2_000,
+    oldest: 1,
+    syncedTo: 32 * 1024 + 3_000,
+    judgedTo: 0,
+  };
+  const first = { ...header, salt: { headerSeed: 1, payloadSeed: 2 } };
+  const second = { ...header, salt: { headerSeed: 3, payloadSeed: 4 } };
+  const both = new Uint8Array(32 * 1024);
+  both.set(encodeSegmentHeader(first, crc32));
+  both.set(encodeSegmentHeader(second, crc32), 512);
+  await writeFile(memory, `${dir}/00000002.log`, both);
+  const again = await openLog(memory);
+  assert.deepEqual(contentsOf(again), contents);
+  await again.close();
 });
 
 Deno.test("Recovery after a clean close has nothing to rewrite, and reads nothing behind the end", async () => {
