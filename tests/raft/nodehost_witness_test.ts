@@ -68,10 +68,11 @@ Deno.test("A witness proposes, reads and saves nothing, and says whom to ask", a
   // It still knows who leads, and may be asked for changes.
   await until("it knows the leader", () => host.getLeader(1).leaderId !== 0);
   await hosts.open(4);
-  const changed = await host.addObserver(1, {
-    nodeId: 4,
-    address: hosts.address(4),
-  });
+  const changed = await host.addObserver(
+    1,
+    { nodeId: 4, address: hosts.address(4) },
+    { timeoutMs: 60_000 }, // However busy the machine is.
+  );
   assert.equal(changed.observers.length, 1);
 });
 
