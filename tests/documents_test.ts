@@ -3,22 +3,9 @@ import { assert } from "./deps.ts";
 import { hasClientCertificates } from "../raft/transport/tls.ts";
 import { Authority } from "./support/certificates.ts";
 import { freePort } from "./support/hosts.ts";
+import { programsOf, projectDir } from "./support/programs.ts";
 
-const projectDir = new URL("..", import.meta.url);
-const publishedAt = "https://raw.githubusercontent.com/OWNER/drakkar/v0.1.0/";
 const patienceMs = 60_000;
-
-/** The programs of a document by the name in their first line. */
-function programsOf(path: string): Map<string, string> {
-  const text = Deno.readTextFileSync(new URL(path, projectDir));
-  const programs = new Map<string, string>();
-  for (const [, code] of text.matchAll(/^```ts.*\n([^]*?)^```$/gm)) {
-    const name = /^\/\/ (\w+\.ts)\n/.exec(code!)?.[1];
-    assert.ok(name !== undefined, `a block without a name:\n${code}`);
-    programs.set(name, code!.replaceAll(publishedAt, projectDir.href));
-  }
-  return programs;
-}
 
 /** Runs a program in a folder of its own, and returns what it printed. It must end by itself, and well. */
 async function run(

@@ -7,25 +7,13 @@ import {
 } from "../mod.ts";
 import { assert } from "./deps.ts";
 import { Counter, Hosts } from "./support/hosts.ts";
+import { programsOf, projectDir } from "./support/programs.ts";
 
-const projectDir = new URL("..", import.meta.url);
-const publishedAt = "https://raw.githubusercontent.com/OWNER/drakkar/v0.1.0/";
 const patienceMs = 60_000;
 
 const readme = Deno.readTextFileSync(new URL("README.md", projectDir));
 
-/** Blocks of TypeScript by the file name in their first line. */
-function readPrograms(): Map<string, string> {
-  const programs = new Map<string, string>();
-  for (const [, code] of readme.matchAll(/^```ts.*\n([^]*?)^```$/gm)) {
-    const name = /^\/\/ (\w+\.ts)\n/.exec(code!)?.[1];
-    assert.ok(name !== undefined, `a block without a name:\n${code}`);
-    programs.set(name, code!.replaceAll(publishedAt, projectDir.href));
-  }
-  return programs;
-}
-
-const programs = readPrograms();
+const programs = programsOf("README.md");
 
 /** The permissions in the README's own command line, behind the `mkdir` that they need. */
 function readPermissions(): string[] {

@@ -2,9 +2,7 @@
 import type { NodeHost } from "../mod.ts";
 import { assert } from "./deps.ts";
 import { Hosts } from "./support/hosts.ts";
-
-const projectDir = new URL("..", import.meta.url);
-const publishedAt = "https://raw.githubusercontent.com/OWNER/drakkar/v0.1.0/";
+import { importProgram } from "./support/programs.ts";
 
 interface Program {
   openClient(
@@ -15,23 +13,11 @@ interface Program {
   addFive(client: NodeHost): Promise<unknown>;
 }
 
-async function importProgram(): Promise<Program> {
-  const page = Deno.readTextFileSync(new URL("docs/ROUTING.md", projectDir));
-  const code = /^```ts.*\n(\/\/ client\.ts\n[^]*?)^```$/m.exec(page)?.[1];
-  assert.ok(code !== undefined, "the page has its program");
-  const dir = await Deno.makeTempDir({ prefix: "drakkar-docs-" });
-  try {
-    const path = `${dir}/client.ts`;
-    const local = code.replaceAll(publishedAt, projectDir.href);
-    Deno.writeTextFileSync(path, local);
-    return await import(`file://${path}`);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
-
 Deno.test("docs/ROUTING.md: a client without a cluster", async () => {
-  const { openClient, addFive } = await importProgram();
+  const { openClient, addFive } = await importProgram<Program>(
+    "docs/ROUTING.md",
+    "client.ts",
+  );
   await using hosts = await Hosts.started(3);
   const client = await hosts.open(4, { peers: ["host-1:7000"] });
   assert.equal(await addFive(client), 5);

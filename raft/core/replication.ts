@@ -365,8 +365,9 @@ function heldByOthers(raft: Raft): number {
 }
 
 /**
- * Commits what a majority holds, and at least one that has the payloads and so could lead with it (rule C9), if it is of this term: entries of earlier terms are committed only with one of this
- * term after them (paper 5.4.2, figure 8). Tells whether the commit index moved.
+ * Commits what a majority holds, and at least one that has the payloads and so could lead with it (rule C9), if it is of
+ * this term: entries of earlier terms are committed only with one of this term after them (paper 5.4.2, figure 8). Tells
+ * whether the commit index moved.
  */
 export function maybeCommit(raft: Raft): boolean {
   const { progress, voterCount, holderCount } = raft;

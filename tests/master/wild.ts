@@ -4,7 +4,7 @@ import type { Command } from "../../master/operator.ts";
 import { CommandError } from "../../master/operator.ts";
 import type { ClusterRecord, HostRecord } from "../../master/schema.ts";
 import { MasterWorld } from "../../testing/master/world.ts";
-import { create, settle, storeFaults, told } from "./world_checks.ts";
+import { badRoads, create, settle, storeFaults, told } from "./world_checks.ts";
 
 /** A run of harm and orders, then peace; everything must be as it was last ordered. */
 export async function wild(seed: number): Promise<MasterWorld> {
@@ -16,12 +16,7 @@ export async function wild(seed: number): Promise<MasterWorld> {
   });
   const { random, roads } = world;
   const peace = { ...roads };
-  Object.assign(roads, {
-    lostRequests: 30,
-    lostReplies: 30,
-    repeated: 30,
-    delayMs: 800,
-  });
+  Object.assign(roads, badRoads);
   await world.run(10_000);
   const ids = await create(world, 6);
   await world.run(20_000);

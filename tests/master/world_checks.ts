@@ -84,6 +84,14 @@ export const storeFaults = {
   lateMs: 5_000,
 };
 
+/** What the network does to masters and NodeHosts while harm is done. */
+export const badRoads = {
+  lostRequests: 30,
+  lostReplies: 30,
+  repeated: 30,
+  delayMs: 800,
+};
+
 /** Ten steps of harm, then peace: everything must be as desired. */
 export async function chaos(seed: number): Promise<MasterWorld> {
   const world = new MasterWorld({
@@ -93,12 +101,7 @@ export async function chaos(seed: number): Promise<MasterWorld> {
     faults: storeFaults,
   });
   const { random, roads } = world;
-  Object.assign(roads, {
-    lostRequests: 30,
-    lostReplies: 30,
-    repeated: 30,
-    delayMs: 800,
-  });
+  Object.assign(roads, badRoads);
   await world.run(10_000);
   const ids = await create(world, 8);
   await world.run(20_000);
