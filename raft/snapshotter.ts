@@ -226,7 +226,10 @@ export class Snapshotter {
       const written = writeSnapshot(begun, writer).then(() => writer.finish());
       const sent = sender.run();
       // Whichever fails ends the other, and both have ended before anybody is told.
-      written.catch((error) => sender.abort(error));
+      written.catch((error) => {
+        sender.abort(error);
+        pipe.fail(error); // The sender may be waiting for what comes next.
+      });
       sent.catch((error) => {
         pipe.fail(error);
         writer.abort();

@@ -1,6 +1,7 @@
 import { assert } from "../deps.ts";
 import { RaftError } from "../../raft/errors.ts";
 import type { ClusterConfig } from "../../raft/config.ts";
+import { SnapshotAborted } from "../../raft/state_machine.ts";
 import { Counter, Hosts, until } from "../support/hosts.ts";
 import { type CounterDisk, OnDiskCounter } from "../support/machines.ts";
 
@@ -170,6 +171,24 @@ Deno.test("A state machine that writes for a follower ends when that goes, and b
   for (const counter of hosts.counters.values()) {
     assert.equal(counter.saved, counter.prepared);
   }
+});
+
+Deno.test("A state machine that gives up what it writes for a follower is asked again", async () => {
+  const { hosts, laggard } = await withLaggard(3_000_000);
+  await using _ = hosts;
+  const gate = Promise.reject(new SnapshotAborted("not now"));
+  gate.catch(() => {});
+  for (const counter of hosts.counters.values()) counter.saveGate = gate;
+  await hosts.open(laggard);
+  await hosts.host(laggard).startCluster(hosts.cluster(laggard, 3));
+  const all = () => [...hosts.counters.values()];
+  await until(
+    "a refusal",
+    () => all().some((one) => one.saveErrors.length > 0),
+  );
+  for (const counter of all()) counter.saveGate = undefined;
+  await hosts.host(laggard).waitReady(1);
+  assert.equal(await hosts.host(laggard).read(1, "total"), 300);
 });
 
 Deno.test("A node does not start with a state machine that lost what the log no longer has", async () => {
