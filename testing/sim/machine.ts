@@ -176,6 +176,12 @@ export class Machine {
       : undefined;
   }
 
+  /** How far the node of a cluster has come; 0 while there is none. */
+  appliedIndex(clusterId: number): number {
+    const nodes = this.info()?.clusters ?? [];
+    return nodes.find((one) => one.clusterId === clusterId)?.applied ?? 0;
+  }
+
   /** Whether the node of a cluster may stop by itself: somebody asked to remove it. */
   mayStop(clusterId: number): boolean {
     const placement = this.placements.get(clusterId);

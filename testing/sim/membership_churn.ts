@@ -146,6 +146,13 @@ export class MembershipChurn {
     );
   }
 
+  /** Those of them that have none, and tell nothing but how far their log has come. */
+  witnessCarriers(clusterId: number): Machine[] {
+    return this.carriers(clusterId).filter((machine) =>
+      machine.placements.get(clusterId)?.witness === true
+    );
+  }
+
   #add(
     asked: Machine,
     clusterId: number,

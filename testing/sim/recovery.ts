@@ -114,6 +114,9 @@ export class Recovery {
       membership.fullCarriers(clusterId).every((machine) =>
         machine.machines.get(clusterId)?.node.position ===
           checks.record(clusterId).position
+      ) &&
+      membership.witnessCarriers(clusterId).every((machine) =>
+        machine.appliedIndex(clusterId) >= checks.record(clusterId).lastIndex
       );
     await this.#until(
       "progress resumes",

@@ -226,14 +226,16 @@ export class WireWatch implements FrameWatcher {
       leadership = { commitAtFirst: commit, firstOwnIndex: 0 };
       cluster.leaderships.set(term, leadership);
     }
+    // What the follower got in a snapshot is not seen here as a batch.
+    if (message.prevLogTerm === term) {
+      lowerFirstOwn(leadership, message.prevLogIndex);
+    }
     let prevTerm = message.prevLogTerm;
     for (const batch of message.batches) {
       this.#batch(cluster, batch, prevTerm, scope);
       prevTerm = batch.term;
       if (batch.term !== term) continue;
-      if (leadership.firstOwnIndex === 0) {
-        leadership.firstOwnIndex = batch.firstIndex;
-      }
+      lowerFirstOwn(leadership, batch.firstIndex);
       // The leader made it and has it; what it knew then is not known here.
       lower(
         this.#node(clusterId, message.from).floors,
@@ -360,6 +362,12 @@ export class WireWatch implements FrameWatcher {
 /** One number for index and term. */
 function keyOf(index: number, term: number): number {
   return index * termLimit + term;
+}
+
+/** The leader has an entry of its own term at `index`: its first one is there or before. */
+function lowerFirstOwn(leadership: Leadership, index: number): void {
+  const known = leadership.firstOwnIndex;
+  if (known === 0 || index < known) leadership.firstOwnIndex = index;
 }
 
 function lower(floors: Map<number, number>, key: number, value: number): void {

@@ -126,6 +126,17 @@ Deno.test("WireWatch finds a commit of an older term by counting (paper 5.4.2)",
   assert.deepEqual(fixture.failures, ["commits its own term first"]);
 });
 
+Deno.test("WireWatch does not take for an older term what a follower got in a snapshot", () => {
+  const fixture = new Fixture();
+  // The leader was the only voter when it committed its first entries; the follower got them in a snapshot.
+  fixture.send(append(8, 401, []));
+  fixture.send(append(8, 402, [batch(403, 8)], 8));
+  assert.deepEqual(fixture.failures, []);
+  fixture.send(append(9, 402, [batch(404, 9)], 8));
+  fixture.send(append(9, 403, [], 8));
+  assert.deepEqual(fixture.failures, ["commits its own term first"]);
+});
+
 Deno.test("WireWatch remembers what a node promised, until a later leader may have cut it off", () => {
   const fixture = new Fixture();
   fixture.send({
