@@ -9,6 +9,7 @@
  *     --kv PATH            ":memory:", a file, or the https: URL of a database; DRAKKAR_KV by default, else the platform's
  *     --silent-after-ms N  when the page shows a NodeHost as silent; 60,000 by default
  *     --period-ms N        how often NodeHosts report: 2,000 by default, 60,000 on Deno Deploy
+ *     --dead-after N       so many reports in a row may be missed, 3 by default; then a NodeHost is replaced
  *
  * `DRAKKAR_TOKEN` is the bearer token that NodeHosts need, `DRAKKAR_OPERATOR_TOKEN` that of operators; each may hold two,
  * with a space between, while one replaces the other. Without tokens everybody may do everything.
@@ -28,6 +29,7 @@ interface Settings {
   operatorToken: string | undefined;
   silentAfterMs: number;
   periodMs: number;
+  ttl: number;
 }
 
 const usage = `Usage: deno task master [options]
@@ -38,6 +40,8 @@ const usage = `Usage: deno task master [options]
                        DRAKKAR_KV by default, else the platform's own
   --silent-after-ms N  when the page shows a NodeHost as silent; 60000
   --period-ms N        how often NodeHosts report: 2000, or 60000 on Deno Deploy
+  --dead-after N       so many reports in a row may be missed; then a NodeHost
+                       is replaced; 3
   --help               this text
 
 Prints one line of JSON with its address. Exit status: 0 after Ctrl-C; 1 if it
@@ -61,6 +65,7 @@ function parseFlags(args: string[]) {
         kv: { type: "string" },
         "silent-after-ms": { type: "string", default: "60000" },
         "period-ms": { type: "string" },
+        "dead-after": { type: "string", default: "3" },
       },
     }).values;
   } catch (error) {
@@ -92,6 +97,7 @@ function readSettings(args: string[]): Settings {
       10,
       3_600_000,
     ),
+    ttl: readNumber("--dead-after", values["dead-after"], 1, 1_000),
   };
 }
 
@@ -162,14 +168,20 @@ function onEndSignal(stop: () => void): () => void {
 }
 
 async function run(settings: Settings): Promise<void> {
-  const { hostname, kvPath, token, silentAfterMs, periodMs } = settings;
+  const { hostname, kvPath, token, silentAfterMs, periodMs, ttl } = settings;
   if (token === undefined && !isLoopback(hostname)) {
     console.error(
       `DRAKKAR_TOKEN is not set: whoever reaches ${hostname} may report, and read`,
     );
   }
   const makesDeployment = !isOnDeploy();
-  const store = await openStore({ path: kvPath, periodMs, makesDeployment });
+  const limits = { ttl };
+  const store = await openStore({
+    path: kvPath,
+    periodMs,
+    makesDeployment,
+    limits,
+  });
   if (isOnDeploy()) tickByCron(store);
   try {
     const options: MasterOptions = { store, silentAfterMs };

@@ -8,6 +8,8 @@ export interface ChildOptions {
   readonly args: readonly string[];
   /** Where it runs. */
   readonly cwd: string;
+  /** Variables that it gets beside those of this process. */
+  readonly env: Readonly<Record<string, string>>;
   /** Called when it ends although nobody stopped or killed it. */
   readonly onUnexpectedEnd: (why: string) => void;
 }
@@ -33,7 +35,7 @@ export class ChildProcess {
     this.#process = new Deno.Command(Deno.execPath(), {
       args: [...options.args],
       cwd: options.cwd,
-      env: { NO_COLOR: "1" },
+      env: { ...options.env, NO_COLOR: "1" },
       stdin: "null",
       stdout: "piped",
       stderr: "piped",

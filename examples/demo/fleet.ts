@@ -1,24 +1,39 @@
-/** The processes of the demo: a master and three NodeHosts, with their folders and addresses. */
+/** The processes of the demo: a master and four NodeHosts, with their folders and addresses. */
 import { ChildProcess } from "./child_process.ts";
 import { fileURLToPath, join } from "./deps.ts";
 
 /** A NodeHost process. */
 export interface Host {
-  /** Its node's id in every cluster. */
-  readonly nodeId: number;
+  /** What the demo calls it: 1 to 4. */
+  readonly number: number;
+  /** Where it runs, as the master is told. */
+  readonly region: string;
   /** Where it talks to the other NodeHosts. */
   readonly raftAddress: string;
   /** Its HTTP API. */
   readonly url: string;
   /** The process; another one after a restart. */
   child: ChildProcess;
+  /** Its identity, as it said itself when it began to listen. */
+  nodeHostId: string;
 }
 
 /** The clusters that the demo starts. */
 export const clusterIds: readonly number[] = [1, 2, 3];
 
-const hostCount = 3;
+/** The region of each NodeHost. The last one has two, so that one of them can stand in for the other. */
+export const hostRegions: readonly string[] = [
+  "north",
+  "south",
+  "west",
+  "west",
+];
+/** What the NodeHosts call the state machine that they can run. */
+export const appName = "kv";
+
 const reportPeriodMs = 1_000;
+/** So many reports may be missed: enough to be killed and started again without being replaced. */
+const missedReportsMax = 6;
 /** The project's folder. */
 export const projectDir: string = fileURLToPath(
   new URL("../../", import.meta.url),
@@ -32,12 +47,16 @@ export interface FleetOptions {
   readonly onUnexpectedEnd: (why: string) => void;
 }
 
-/** A master and three NodeHosts. */
+/** A master and four NodeHosts. */
 export class Fleet {
   /** Where the master answers. */
   readonly masterUrl: string;
+  /** What an operator shows the master: it may give commands. */
+  readonly operatorToken: string = newToken();
   /** The NodeHosts. */
   readonly hosts: Host[] = [];
+  /** What a NodeHost shows the master: it may report. */
+  readonly #token = newToken();
   readonly #options: FleetOptions;
   readonly #children: ChildProcess[] = [];
   readonly #raftAddresses: readonly string[];
@@ -50,35 +69,42 @@ export class Fleet {
     this.#options = options;
     const addresses = ports.map((port) => `127.0.0.1:${port}`);
     this.masterUrl = `http://${addresses[0]}`;
-    this.#raftAddresses = addresses.slice(1, 1 + hostCount);
-    this.#apiAddresses = addresses.slice(1 + hostCount);
+    this.#raftAddresses = addresses.slice(1, 1 + hostRegions.length);
+    this.#apiAddresses = addresses.slice(1 + hostRegions.length);
   }
 
   /** Makes a fleet that is not running yet, so that whatever happens it can be closed. */
   static create(options: FleetOptions): Fleet {
-    return new Fleet(options, freePorts(1 + 2 * hostCount));
+    return new Fleet(options, freePorts(1 + 2 * hostRegions.length));
   }
 
   /** Starts the master, then the NodeHosts, and waits until all of them listen. */
   async start(): Promise<void> {
     const master = this.#startMaster();
     await master.firstLine();
-    for (let i = 0; i < hostCount; i++) {
+    for (const [i, region] of hostRegions.entries()) {
       this.hosts.push({
-        nodeId: i + 1,
+        number: i + 1,
+        region,
         raftAddress: this.#raftAddresses[i]!,
         url: `http://${this.#apiAddresses[i]}`,
         child: this.#startHost(i),
+        nodeHostId: "",
       });
     }
-    await Promise.all(this.hosts.map((host) => host.child.firstLine()));
+    await Promise.all(this.hosts.map(untilListening));
+  }
+
+  /** The process of the master. */
+  get masterPid(): number {
+    return this.#children[0]!.pid;
   }
 
   /** Starts a killed NodeHost again, on the same folder and addresses. */
   async restart(host: Host): Promise<void> {
     await host.child.ended; // Its lock and its ports are free only then.
-    host.child = this.#startHost(host.nodeId - 1);
-    await host.child.firstLine();
+    host.child = this.#startHost(host.number - 1);
+    await untilListening(host);
   }
 
   /** The last words of every process. */
@@ -110,14 +136,19 @@ export class Fleet {
       `--allow-net=${host}`,
       `--allow-read=${dir}`,
       `--allow-write=${dir}`,
-      "--allow-env=DRAKKAR_KV,DRAKKAR_TOKEN",
+      "--allow-env=DRAKKAR_KV,DRAKKAR_TOKEN,DRAKKAR_OPERATOR_TOKEN",
       "--unstable-kv",
       join(projectDir, "master/main.ts"),
       `--hostname=${hostname}`,
       `--port=${port}`,
       `--kv=${join(dir, "kv.sqlite")}`,
+      `--period-ms=${reportPeriodMs}`,
+      `--dead-after=${missedReportsMax}`,
       `--silent-after-ms=${3 * reportPeriodMs}`,
-    ]);
+    ], {
+      DRAKKAR_TOKEN: this.#token,
+      DRAKKAR_OPERATOR_TOKEN: this.operatorToken,
+    });
   }
 
   #startHost(i: number): ChildProcess {
@@ -131,31 +162,34 @@ export class Fleet {
       api,
       new URL(this.masterUrl).host,
     ];
-    const members = this.#raftAddresses.map((address, at) =>
-      `${at + 1}=${address}`
-    );
+    const peers = this.#raftAddresses.filter((_, at) => at !== i);
     return this.#start(`NodeHost ${i + 1}`, [
       `--allow-net=${reachable.join(",")}`,
       `--allow-read=${dir}`,
       `--allow-write=${dir}`,
+      "--allow-env=DRAKKAR_TOKEN",
       join(projectDir, "examples/kv/main.ts"),
       `--dir=${hostDir}`,
       `--raft-address=${this.#raftAddresses[i]}`,
       `--api-address=${api}`,
-      `--members=${members.join(",")}`,
-      `--clusters=${clusterIds.join(",")}`,
+      `--peers=${peers.join(",")}`,
       `--master=${this.masterUrl}`,
-      `--region=demo-${i + 1}`,
+      `--region=${hostRegions[i]}`,
       `--report-period-ms=${reportPeriodMs}`,
-    ]);
+    ], { DRAKKAR_TOKEN: this.#token });
   }
 
-  #start(name: string, args: readonly string[]): ChildProcess {
+  #start(
+    name: string,
+    args: readonly string[],
+    env: Record<string, string>,
+  ): ChildProcess {
     if (this.#isClosed) throw new Error(`Cannot start ${name}: closing`);
     const child = new ChildProcess({
       name,
       args: ["run", "--no-prompt", "--quiet", ...args],
       cwd: projectDir,
+      env,
       onUnexpectedEnd: this.#options.onUnexpectedEnd,
     });
     this.#children.push(child);
@@ -163,6 +197,17 @@ export class Fleet {
     child.ended.then(() => this.#janitor.tell(`-${child.pid}`));
     return child;
   }
+}
+
+/** A NodeHost tells where it listens, and who it is, in the first line that it prints. */
+async function untilListening(host: Host): Promise<void> {
+  const { nodeHostId } = JSON.parse(await host.child.firstLine());
+  host.nodeHostId = nodeHostId;
+}
+
+/** Tokens live as long as the demo. They go through the environment: arguments can be read by everybody here. */
+function newToken(): string {
+  return crypto.randomUUID() + crypto.randomUUID();
 }
 
 /** The process that cleans up if this one cannot (`janitor.ts`). */

@@ -1,7 +1,7 @@
 /**
- * The demo: a master and three NodeHosts as processes, real files put into three clusters, the NodeHost that leads
- * most killed in the midst of it, and everything read back and compared. `--help` tells the rest; `story.ts` has the
- * steps in order. Here is what surrounds them: the command line, the temporary folder, Ctrl-C, and the exit status.
+ * The demo: a master and four NodeHosts as processes, real files put into three clusters, the NodeHost that leads
+ * most killed in the midst of it and started again, another one killed for good and replaced by the master, and
+ * everything read back and compared. `--help` tells the rest; `story.ts` has the steps in order. Here is what surrounds them: the command line, the temporary folder, Ctrl-C, and the exit status.
  */
 // deno-lint-ignore-file no-console -- a command-line program speaks to its user through the console
 import { join } from "./deps.ts";

@@ -1,43 +1,16 @@
 /** What the master knows, as it tells anybody who asks. */
 import { DemoFailure } from "./failure.ts";
+import type { Host } from "./fleet.ts";
+import type { KnownCluster, KnownHost, MasterApi } from "./master_api.ts";
 import { say } from "./progress.ts";
-
-/** A NodeHost as `GET /v1/nodehosts` shows it; the part that the demo prints. */
-export interface KnownHost {
-  /** Its identity. */
-  readonly nodeHostId: string;
-  /** Where it talks to the others. */
-  readonly nodeHostAddress: string;
-  /** Where it runs. */
-  readonly region: string;
-  /** How old its last report is. */
-  readonly ageMs: number;
-  /** The clusters it carries. */
-  readonly clusters: readonly number[];
-  /** Those of them that it leads. */
-  readonly leaders: readonly number[];
-}
-
-/** A cluster as `GET /v1/clusters` shows it; the part that the demo prints. */
-export interface KnownCluster {
-  /** Its id. */
-  readonly clusterId: number;
-  /** Addresses by node id. */
-  readonly members: Readonly<Record<string, string>>;
-  /** Who leads it. */
-  readonly leader: {
-    readonly nodeId: number;
-    readonly nodeHostId: string;
-  } | null;
-}
 
 /** What the master must know in the end. */
 export interface Expected {
-  /** How many NodeHosts. */
-  readonly hosts: number;
-  /** The clusters that each of them carries. */
+  /** The clusters that each NodeHost carries, by its identity; undefined for one that is dead. */
+  readonly carried: ReadonlyMap<string, readonly number[] | undefined>;
+  /** All clusters. */
   readonly clusterIds: readonly number[];
-  /** How old the last report of each NodeHost may be. */
+  /** How old the last report of each NodeHost that lives may be. */
   readonly maxAgeMs: number;
 }
 
@@ -51,27 +24,21 @@ const attemptPauseMs = 500;
  * @throws {DemoFailure} if by then the master does not know every NodeHost with all it carries, and every leader.
  */
 export async function tellWhatTheMasterKnows(
-  masterUrl: string,
+  master: MasterApi,
+  hosts: readonly Host[],
   expected: Omit<Expected, "maxAgeMs">,
-  signal: AbortSignal,
 ): Promise<void> {
   const startedAt = performance.now();
   for (let attempt = 1;; attempt++) {
     const maxAgeMs = performance.now() - startedAt;
-    const { nodeHosts } = await ask<{ nodeHosts: KnownHost[] }>(
-      `${masterUrl}/v1/nodehosts`,
-      signal,
-    );
-    const { clusters } = await ask<{ clusters: KnownCluster[] }>(
-      `${masterUrl}/v1/clusters`,
-      signal,
-    );
+    const nodeHosts = await master.nodeHosts();
+    const clusters = await master.clusters();
     const missing = missingFrom(nodeHosts, clusters, {
       ...expected,
       maxAgeMs,
     });
     if (missing.length === 0 || attempt === attempts) {
-      print(nodeHosts, clusters);
+      print(nodeHosts, clusters, hosts);
     }
     if (missing.length === 0) return;
     if (attempt === attempts) {
@@ -92,27 +59,34 @@ export function missingFrom(
   expected: Expected,
 ): string[] {
   const missing: string[] = [];
-  if (hosts.length !== expected.hosts) {
-    missing.push(`${hosts.length} of ${expected.hosts} NodeHosts`);
+  if (hosts.length !== expected.carried.size) {
+    missing.push(`${hosts.length} of ${expected.carried.size} NodeHosts`);
   }
-  const carried = list(expected.clusterIds);
+  const alive = hosts.filter(({ nodeHostId }) =>
+    expected.carried.get(nodeHostId) !== undefined
+  );
   for (const host of hosts) {
+    const { nodeHostId } = host;
+    if (!alive.includes(host)) {
+      if (isDead(host)) continue;
+      missing.push(`NodeHost ${nodeHostId} as one that is alive`);
+      continue;
+    }
     if (host.ageMs > expected.maxAgeMs) {
       missing.push(
-        `nothing new of NodeHost ${host.nodeHostId}, last heard ${age(host)}`,
+        `nothing new of NodeHost ${nodeHostId}, last heard ${age(host)}`,
       );
     }
-    const known = list(host.clusters.toSorted((a, b) => a - b));
+    const known = sorted(host.clusters);
+    const carried = sorted(expected.carried.get(nodeHostId)!);
     if (known !== carried) {
-      missing.push(
-        `clusters ${known} of ${carried} on NodeHost ${host.nodeHostId}`,
-      );
+      missing.push(`clusters ${known} of ${carried} on NodeHost ${nodeHostId}`);
     }
   }
   for (const clusterId of expected.clusterIds) {
     const cluster = clusters.find((one) => one.clusterId === clusterId);
     const leader = cluster?.leader ?? undefined;
-    const leading = hosts.filter((host) => host.leaders.includes(clusterId));
+    const leading = alive.filter((host) => host.leaders.includes(clusterId));
     if (
       leader === undefined || cluster!.members[leader.nodeId] === undefined
     ) {
@@ -128,34 +102,40 @@ export function missingFrom(
   return missing;
 }
 
-async function ask<T>(url: string, signal: AbortSignal): Promise<T> {
-  const timeout = AbortSignal.timeout(5_000);
-  const response = await fetch(url, {
-    headers: { accept: "application/json" },
-    signal: AbortSignal.any([signal, timeout]),
-  });
-  if (response.ok) return await response.json();
-  throw new DemoFailure(
-    `The master answered ${response.status} to ${url}: ${await response
-      .text()}`,
-  );
+function isDead({ state }: KnownHost): boolean {
+  return state === "failed" || state === "gone";
 }
 
 function print(
-  hosts: readonly KnownHost[],
+  known: readonly KnownHost[],
   clusters: readonly KnownCluster[],
+  hosts: readonly Host[],
 ): void {
-  for (const host of hosts) {
+  const numberOf = (isIt: (host: Host) => boolean) =>
+    hosts.find(isIt)?.number ?? "unknown";
+  const numbered = known.map((host) => ({
+    host,
+    number: numberOf(({ nodeHostId }) => nodeHostId === host.nodeHostId),
+  })).sort((a, b) => Number(a.number) - Number(b.number));
+  for (const { host, number } of numbered) {
+    const carries = isDead(host)
+      ? "dead"
+      : `clusters ${sorted(host.clusters)}, leads ${sorted(host.leaders)}`;
     say(
-      `   NodeHost ${host.nodeHostId} at ${host.nodeHostAddress}, region ${host.region}: ` +
-        `clusters ${list(host.clusters)}, leads ${list(host.leaders)}, ` +
-        `last heard ${age(host)}`,
+      `   NodeHost ${number} (${host.nodeHostId}) at ${host.nodeHostAddress}, region ${host.region}: ` +
+        `${carries}, last heard ${age(host)}`,
     );
   }
   for (const { clusterId, members, leader } of clusters) {
+    const carriers = Object.values(members).map((address) =>
+      Number(numberOf(({ raftAddress }) => raftAddress === address))
+    );
+    const leading = leader === null
+      ? "unknown"
+      : numberOf(({ nodeHostId }) => nodeHostId === leader.nodeHostId);
     say(
-      `   Cluster ${clusterId}: nodes ${list(Object.keys(members))}, ` +
-        `leader ${leader?.nodeId ?? "unknown"}`,
+      `   Cluster ${clusterId}: on NodeHost ${sorted(carriers)}, ` +
+        `leader on NodeHost ${leading}`,
     );
   }
 }
@@ -164,6 +144,6 @@ function age({ ageMs }: KnownHost): string {
   return `${(ageMs / 1_000).toFixed(1)} s ago`;
 }
 
-function list(items: readonly (number | string)[]): string {
-  return items.length === 0 ? "none" : items.join(", ");
+function sorted(ids: readonly number[]): string {
+  return ids.length === 0 ? "none" : ids.toSorted((a, b) => a - b).join(", ");
 }

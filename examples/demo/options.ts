@@ -4,9 +4,11 @@ import { parseArgs, resolve } from "./deps.ts";
 /** What `--help` prints. */
 export const usage = `Usage: deno task demo [--input PATH] [--keep]
 
-Starts a master and three NodeHosts as processes of their own, puts every file of the input into three
-clusters over HTTP, kills the NodeHost that leads most with SIGKILL at half of the bytes, goes on writing,
-starts it again, reads everything back and compares it byte for byte.
+Starts a master and four NodeHosts in three regions as processes of their own, creates three clusters through
+the master, puts every file of the input into them over HTTP, kills the NodeHost that leads most with SIGKILL at
+half of the bytes, goes on writing, starts it again, reads everything back and compares it byte for byte. Then it
+kills another NodeHost and leaves it dead: the master replaces its nodes on the fourth, and everything is read
+back and compared again.
 
   --input PATH   a file or a folder; by default the project's own files. A relative path counts from
                  where you are

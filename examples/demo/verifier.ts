@@ -108,28 +108,29 @@ export async function equalHashes(
       throw new DemoFailure(
         `Stuck: cluster ${clusterId} was applied up to ${
           applied.join(", ")
-        } on NodeHosts ${hosts.map((host) => host.nodeId).join(", ")}`,
+        } on NodeHosts ${hosts.map((host) => host.number).join(", ")}`,
       );
     }
     await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
 }
 
-/** For each cluster the node that leads it according to one of the NodeHosts; waits until all have one. */
+/** The NodeHost that leads, by cluster. */
+export type Leaders = ReadonlyMap<number, Host>;
+
+/** For each cluster the NodeHost that says that it leads it; waits until all have one. */
 export async function findLeaders(
   client: KvClient,
   hosts: readonly Host[],
-): Promise<Map<number, number>> {
+): Promise<Leaders> {
   const deadline = performance.now() + patienceMs;
   while (true) {
     const statuses = await Promise.all(
       hosts.map((host) => client.status(host.url)),
     );
-    const leaders = new Map<number, number>();
+    const leaders = new Map<number, Host>();
     for (const [i, host] of hosts.entries()) {
-      for (const clusterId of ledBy(statuses[i], host.nodeId)) {
-        leaders.set(clusterId, host.nodeId);
-      }
+      for (const clusterId of ledBy(statuses[i])) leaders.set(clusterId, host);
     }
     if (leaders.size === clusterIds.length) return leaders;
     if (performance.now() > deadline) {
@@ -148,9 +149,9 @@ export async function findLeaders(
 }
 
 /** The clusters that a NodeHost says it leads itself. */
-function ledBy(status: HostStatus | undefined, nodeId: number): number[] {
+function ledBy(status: HostStatus | undefined): number[] {
   return (status?.clusters ?? [])
-    .filter((cluster) => cluster.leaderId === nodeId)
+    .filter((cluster) => cluster.leaderId === cluster.nodeId)
     .map((cluster) => cluster.clusterId);
 }
 

@@ -1,6 +1,9 @@
 /**
- * A replicated key-value store with an HTTP API: one NodeHost, one node of each cluster, one process. Three of these
- * with the same `--members` are a fault-tolerant service; `deno task demo` starts them and kills one.
+ * A replicated key-value store with an HTTP API: one NodeHost in one process.
+ *
+ * Three of these with the same `--members` are a fault-tolerant service of three fixed nodes. Without `--members` a
+ * NodeHost starts nothing by itself: it offers its state machine to a master by the name "kv", and the master decides
+ * which clusters have a node here. `deno task demo` starts four of that kind, and kills two.
  *
  * In here: how a NodeHost is opened, how its clusters are started, and how it is closed. The state machine is in
  * `state_machine.ts`, the API in `http_api.ts`.
@@ -18,24 +21,39 @@ const usage = `Usage: deno run <permissions> examples/kv/main.ts <options>
   --dir PATH             folder of this NodeHost alone (created if missing)
   --raft-address ADDR    host:port for the other NodeHosts
   --api-address ADDR     host:port for HTTP; port 0 takes a free one
-  --members LIST         1=host:port,2=host:port,3=host:port: every node by id, the same list on each
-  --clusters LIST        cluster ids, 1 by default: 1,2,3
+  --members LIST         1=host:port,2=host:port,3=host:port: every node by id, the same list on each;
+                         without it a master decides which nodes run here
+  --clusters LIST        with --members: cluster ids, 1 by default: 1,2,3
   --master URL           master to report to; may be repeated
+  --peers LIST           host:port,host:port: other NodeHosts, through which clusters without a node here are served
   --region NAME          region told to the master
   --report-period-ms N   time between reports, 20000 by default
   --snapshot-entries N   applied entries between snapshots, 10000 by default
   --help                 this text
 
-Permissions: --allow-net for these addresses and the members', --allow-read and --allow-write for the folder.`;
+DRAKKAR_TOKEN is the master's bearer token, if it wants one.
+
+Permissions: --allow-net for these addresses and the members', --allow-read and --allow-write for the folder,
+--allow-env=DRAKKAR_TOKEN if the master wants a token.`;
+
+/** The name by which masters know the state machine. */
+const appName = "kv";
+
+/** The nodes that run here, where no master decides it. */
+interface FixedNodes {
+  readonly members: Record<number, string>;
+  readonly nodeId: number;
+  readonly clusterIds: readonly number[];
+}
 
 interface Options {
   readonly dir: string;
   readonly raftAddress: string;
   readonly apiAddress: string;
-  readonly members: Record<number, string>;
-  readonly nodeId: number;
-  readonly clusterIds: readonly number[];
+  readonly nodes: FixedNodes | undefined;
+  readonly peers: readonly string[];
   readonly masters: readonly string[];
+  readonly token: string | undefined;
   readonly region: string;
   readonly reportPeriodMs: number;
   readonly snapshotEntries: number;
@@ -54,6 +72,7 @@ function readOptions(args: string[]): Options | "help" {
       "members": { type: "string" },
       "clusters": { type: "string", default: "1" },
       "master": { type: "string", multiple: true, default: [] },
+      "peers": { type: "string", default: "" },
       "region": { type: "string", default: "" },
       "report-period-ms": { type: "string", default: "20000" },
       "snapshot-entries": { type: "string", default: "10000" },
@@ -62,21 +81,22 @@ function readOptions(args: string[]): Options | "help" {
   });
   if (values.help) return "help";
   const raftAddress = required("--raft-address", values["raft-address"]);
-  const members = readMembers(required("--members", values.members));
-  const own = Object.entries(members).find(([, address]) =>
-    address === raftAddress
-  );
-  if (own === undefined) {
-    throw new UsageError(`--members does not name ${raftAddress}`);
+  const { members, clusters } = values;
+  if (members === undefined && values.master.length === 0) {
+    throw new UsageError(
+      "--members is missing, and no --master could decide what runs here",
+    );
   }
   return {
     dir: required("--dir", values.dir),
     raftAddress,
     apiAddress: values["api-address"],
-    members,
-    nodeId: Number(own[0]),
-    clusterIds: values.clusters.split(",").map((id) => readId("cluster", id)),
+    nodes: members === undefined
+      ? undefined
+      : readNodes(members, clusters, raftAddress),
+    peers: values.peers.split(",").filter((peer) => peer !== ""),
     masters: values.master,
+    token: readToken(),
     region: values.region,
     reportPeriodMs: Number(values["report-period-ms"]),
     snapshotEntries: Number(values["snapshot-entries"]),
@@ -96,6 +116,29 @@ function readId(what: string, text: string): number {
   return id;
 }
 
+/** Without the permission to read it there is none. */
+function readToken(): string | undefined {
+  const variable = "DRAKKAR_TOKEN";
+  const { state } = Deno.permissions.querySync({ name: "env", variable });
+  return state === "granted" ? Deno.env.get(variable) : undefined;
+}
+
+function readNodes(
+  list: string,
+  clusters: string,
+  raftAddress: string,
+): FixedNodes {
+  const members = readMembers(list);
+  const own = Object.entries(members).find(([, address]) =>
+    address === raftAddress
+  );
+  if (own === undefined) {
+    throw new UsageError(`--members does not name ${raftAddress}`);
+  }
+  const clusterIds = clusters.split(",").map((id) => readId("cluster", id));
+  return { members, nodeId: Number(own[0]), clusterIds };
+}
+
 function readMembers(list: string): Record<number, string> {
   const members: Record<number, string> = {};
   for (const member of list.split(",")) {
@@ -106,17 +149,25 @@ function readMembers(list: string): Record<number, string> {
 }
 
 function nodeHostConfig(options: Options): NodeHostConfig {
+  const { masters, token } = options;
   const config: NodeHostConfig = {
     dir: options.dir,
     raftAddress: options.raftAddress,
     apiAddress: options.apiAddress,
     region: options.region,
     reportPeriodMs: options.reportPeriodMs,
+    peers: [...options.peers],
   };
+  // What a master starts here it asks for by name; after a restart it starts again without being asked.
+  if (options.nodes === undefined) {
+    config.stateMachines = { [appName]: () => new KvStateMachine() };
+  }
   // With a master the deployment id is the master's: NodeHosts of another deployment are refused by it.
-  if (options.masters.length > 0) {
-    config.masterServers = [...options.masters];
-    config.masterClientFactory = httpMasterClient();
+  if (masters.length > 0) {
+    config.masterServers = [...masters];
+    config.masterClientFactory = httpMasterClient(
+      token === undefined ? {} : { token },
+    );
   }
   return config;
 }
@@ -137,11 +188,12 @@ function stopRequested(): Promise<string> {
 async function run(options: Options): Promise<void> {
   const stop = stopRequested();
   await using host = await NodeHost.open(nodeHostConfig(options));
-  for (const clusterId of options.clusterIds) {
+  const { nodes } = options;
+  for (const clusterId of nodes?.clusterIds ?? []) {
     await host.startCluster({
       clusterId,
-      nodeId: options.nodeId,
-      initialMembers: options.members,
+      nodeId: nodes!.nodeId,
+      initialMembers: nodes!.members,
       stateMachine: () => new KvStateMachine(),
       snapshotEntries: options.snapshotEntries,
     });
@@ -154,7 +206,7 @@ async function run(options: Options): Promise<void> {
       console.log(JSON.stringify({
         listening: `http://${hostname}:${port}`,
         nodeHostId: host.nodeHostId,
-        nodeId: options.nodeId,
+        nodeId: nodes?.nodeId,
         deploymentId: String(host.deploymentId),
       })),
   }, kvApi(host));

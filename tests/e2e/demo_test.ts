@@ -110,7 +110,7 @@ function newScratchFolders(): string[] {
   return scratchFolders().filter((name) => !foreign.has(name));
 }
 
-Deno.test("The demo survives its crash, loses nothing and leaves nothing behind", () =>
+Deno.test("The demo survives its crashes, loses nothing and leaves nothing behind", () =>
   withInput(async (dir) => {
     const input = `${dir}/in put`;
     Deno.mkdirSync(`${input}/sub`, { recursive: true });
@@ -133,13 +133,18 @@ Deno.test("The demo survives its crash, loses nothing and leaves nothing behind"
     assert.match(said, /left out: .*link: symbolic link/);
     const killed = /with SIGKILL.* (\d+) puts were on their way/.exec(said);
     assert.ok(Number(killed?.[1]) >= 64, said);
+    assert.ok(last.repaired_ms > 0 && last.repaired_ms < 60_000, said);
+    // West has two NodeHosts: one of them is dead in the end, the other one has its nodes.
+    const dead = Number(/NodeHost ([34]) dies for good/.exec(said)?.[1]);
+    const alive = [1, 2, 7 - dead];
     assert.equal(said.match(/: clusters 1, 2, 3, leads /g)?.length, 3, said);
+    assert.match(said, RegExp(`NodeHost ${dead} \\(.* west: dead, last heard`));
     for (const clusterId of [1, 2, 3]) {
-      assert.match(
-        said,
-        RegExp(`Cluster ${clusterId}: nodes 1, 2, 3, leader [123]\n`),
-      );
+      const where = `Cluster ${clusterId}: on NodeHost ${alive.join(", ")}`;
+      assert.match(said, RegExp(`${where}, leader on NodeHost [1-4]\n`));
     }
+    assert.match(said, / s {2}cluster \d: repair: node \d+ is dead: /);
+    assert.match(said, RegExp(`NodeHost ${7 - dead} now carries the node`));
     await assertNothingLeft(lines);
   }));
 
@@ -169,6 +174,8 @@ Deno.test("The demo works without a single file, and Ctrl-C ends it while it sta
     const [summary] = await demo.line(/^\{"demo":.*/);
     assert.match(summary, /^\{"demo":"ok","files":0,"bytes":0,.*"lost":0,/);
     const [, url] = await demo.line(/^ +NodeHost 1 (http:\S+), process/);
+    const [, master] = await demo.line(/^ +Master (http:\S+) \(a page/);
+    assert.equal((await fetch(`${master}/v1/clusters`)).status, 401);
     assert.equal((await fetch(`${url}/clusters/1/keys/none`)).status, 404);
     demo.kill("SIGINT");
     const { code, lines } = await demo.ended;
@@ -179,7 +186,7 @@ Deno.test("The demo works without a single file, and Ctrl-C ends it while it sta
 Deno.test("Ctrl-C in the midst of the demo ends all processes", () =>
   withInput(async (dir) => {
     const demo = startDemo(dir, ["--input", "."]);
-    await demo.line(/NodeHost 3: process/);
+    await demo.line(/NodeHost 4: process/);
     demo.kill("SIGINT");
     const { code, lines } = await demo.ended;
     assert.equal(code, 130);
@@ -205,7 +212,7 @@ Deno.test("The demo says which process died, and ends", () =>
 Deno.test("What a killed demo leaves behind is cleaned up for it", () =>
   withInput(async (dir) => {
     const demo = startDemo(dir, ["--input", "."]);
-    await demo.line(/NodeHost 3: process/);
+    await demo.line(/NodeHost 4: process/);
     demo.kill("SIGKILL");
     const { lines } = await demo.ended;
     for (

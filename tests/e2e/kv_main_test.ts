@@ -126,6 +126,10 @@ Deno.test("examples/kv explains itself, and refuses a wrong command line", async
   const wrong: [string[], RegExp][] = [
     [[], /^--raft-address is missing/],
     [["--nothing"], /^Unknown option '--nothing'/],
+    [
+      ["--raft-address=a:1", "--dir=d"],
+      /^--members is missing, and no --master /,
+    ],
     [["--raft-address=a:1", "--members=1=b:1", "--dir=d"], /does not name a:1/],
     [
       ["--raft-address=a:1", "--members=x=a:1", "--dir=d"],

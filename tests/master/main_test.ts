@@ -99,6 +99,7 @@ Deno.test("main.ts says what is wrong with its options, and with a short token",
     [["--port", "x"], {}, /Cannot use --port/],
     [["--no-such"], {}, /no-such/],
     [["--silent-after-ms", "0"], {}, /Cannot use --silent-after-ms/],
+    [["--dead-after", "0"], {}, /Cannot use --dead-after/],
     [[], { DRAKKAR_TOKEN: "short-secret" }, /Cannot use the token/],
     [[], { DRAKKAR_TOKEN: "" }, /Cannot use the token/],
   ];
@@ -107,7 +108,7 @@ Deno.test("main.ts says what is wrong with its options, and with a short token",
   );
   for (const [i, { code, stderr }] of (await Promise.all(outputs)).entries()) {
     const text = new TextDecoder().decode(stderr);
-    assert.equal(code, i < 3 ? 2 : 1);
+    assert.equal(code, i < 4 ? 2 : 1);
     assert.match(text, cases[i]![2]);
     assert.ok(!text.includes("short-secret"));
   }

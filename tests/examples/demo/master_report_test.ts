@@ -1,11 +1,14 @@
 import { assert } from "../../deps.ts";
-import {
-  type KnownCluster,
-  type KnownHost,
-  missingFrom,
-} from "../../../examples/demo/master_report.ts";
+import type {
+  ClusterRecord,
+  KnownCluster,
+  KnownHost,
+} from "../../../examples/demo/master_api.ts";
+import { missingFrom } from "../../../examples/demo/master_report.ts";
+import { lackOf } from "../../../examples/demo/placement.ts";
 
-const expected = { hosts: 2, clusterIds: [1, 2], maxAgeMs: 500 };
+const carried = new Map([["a", [1, 2]], ["b", [1, 2]]]);
+const expected = { carried, clusterIds: [1, 2], maxAgeMs: 500 };
 
 function host(id: string, leaders: number[], clusters = [1, 2]): KnownHost {
   return {
@@ -76,5 +79,49 @@ Deno.test("missingFrom() names what a master knows no longer, or not yet", () =>
   ];
   for (const [hosts, known, missing] of cases) {
     assert.deepEqual(missingFrom(hosts, known, expected), missing);
+  }
+});
+
+Deno.test("missingFrom() wants a NodeHost that is dead to be known as dead, whatever it said last", () => {
+  const known = [cluster(1, ledByA), cluster(2, ledByA)];
+  const dead = {
+    ...expected,
+    carried: new Map([["a", [1, 2]], ["b", undefined]]),
+  };
+  const last = { ...host("b", [2], [2]), ageMs: 90_000 };
+  assert.deepEqual(missingFrom([host("a", [1, 2]), last], known, dead), [
+    "NodeHost b as one that is alive",
+  ]);
+  const failed = { ...last, state: "failed" };
+  assert.deepEqual(missingFrom([host("a", [1, 2]), failed], known, dead), []);
+});
+
+Deno.test("lackOf() says why a cluster is not whole", () => {
+  const voter = { role: "voter", host: "a", since: 3 };
+  const whole: ClusterRecord = {
+    life: "ok",
+    members: {
+      1: voter,
+      2: { ...voter, host: "b" },
+      3: { ...voter, host: "c" },
+    },
+  };
+  const withThird = (third: Partial<ClusterRecord["members"][string]>) => ({
+    ...whole,
+    members: { ...whole.members, 3: { ...voter, ...third } },
+  });
+  const { 3: _, ...two } = whole.members;
+  const cases: [ClusterRecord, string | undefined][] = [
+    [whole, undefined],
+    [{ ...whole, life: "launching" }, "it is launching"],
+    [{ ...whole, members: two }, "it has 2 nodes"],
+    [withThird({ role: "observer" }), "node 3 has no vote yet"],
+    [withThird({ missingSince: 7 }), "node 3 does not run"],
+    [withThird({ host: "d" }), "node 3 is on a NodeHost that is dead"],
+    [{ ...whole, plan: { kind: "repair" } }, "repair is under way"],
+    [{ ...whole, step: { kind: "kill" } }, "kill is under way"],
+  ];
+  for (const [record, why] of cases) {
+    assert.equal(lackOf(record, "d"), why);
   }
 });

@@ -20,7 +20,7 @@ async function withServer(
   );
   const url = `http://127.0.0.1:${server.addr.port}`;
   const client = new KvClient([url], new AbortController().signal);
-  await test(client, { nodeId: 1, url } as Host);
+  await test(client, { number: 1, url } as Host);
 }
 
 Deno.test("readBack() finds what is missing, different, and changed in the input since", async () => {
