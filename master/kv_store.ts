@@ -16,6 +16,7 @@
 import { RaftError } from "../raft/errors.ts";
 import type { Random } from "../raft/ports.ts";
 import { exportLines, importLines, type ImportResult } from "./export.ts";
+import type { EventListener, HistoryEvent } from "./history.ts";
 import { type Kv, openDenoKv } from "./kv.ts";
 import { KvAccess } from "./kv_access.ts";
 import {
@@ -77,6 +78,8 @@ export interface KvStoreOptions {
   decisionsPerRound?: number;
   /** Milliseconds that a round may take; 300 by default. */
   roundMs?: number;
+  /** Is told of what this instance decided, after it was stored. It must not throw. */
+  onEvent?: EventListener;
   /**
    * Whether an empty store gets a deployment by whoever asks first, which is the default. Where a store that is empty may
    * be one that was lost, `false`: then {@link KvStore.init} makes one, or an import (M11).
@@ -86,9 +89,6 @@ export interface KvStoreOptions {
 
 /** A cluster as it is stored. */
 export type ClusterDetails = { clusterId: number } & ClusterImage;
-
-/** Something that was decided, or that an operator did. */
-export type HistoryEvent = Omit<EventRecord, "v" | "w">;
 
 /** What concerns everything. */
 export interface StoreStatus {
@@ -151,6 +151,7 @@ export class KvStore {
       limits: { ...defaultLimits, ...options.limits },
       decisionsPerRound: options.decisionsPerRound ?? 25,
       roundMs: options.roundMs ?? 300,
+      onEvent: options.onEvent,
     };
   }
 

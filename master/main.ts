@@ -13,11 +13,12 @@
  *
  * `DRAKKAR_TOKEN` is the bearer token that NodeHosts need, `DRAKKAR_OPERATOR_TOKEN` that of operators; each may hold two,
  * with a space between, while one replaces the other. Without tokens everybody may do everything.
- * `DENO_KV_ACCESS_TOKEN` is that of a database. Prints one line of JSON with its address, then nothing. Ends on SIGINT and SIGTERM.
+ * `DENO_KV_ACCESS_TOKEN` is that of a database. `DRAKKAR_WEBHOOK` is a URL that alarms are sent to. Prints one line of JSON with its address, then nothing. Ends on SIGINT and SIGTERM.
  *
  * @module
  */
 import { parseArgs } from "./deps.ts";
+import { type HistoryEvent, isAlarm } from "./history.ts";
 import { type KvStore, openStore } from "./kv_store.ts";
 import { createMaster, type MasterOptions } from "./server.ts";
 
@@ -49,7 +50,8 @@ cannot listen or open its database; 2 for a wrong command line.
 
 DRAKKAR_TOKEN is the bearer token that NodeHosts need, DRAKKAR_OPERATOR_TOKEN
 that of operators; each may hold two, with a space between. Without tokens
-everybody may do everything. DENO_KV_ACCESS_TOKEN is that of a database.`;
+everybody may do everything. DENO_KV_ACCESS_TOKEN is that of a database.
+DRAKKAR_WEBHOOK is a URL that alarms are sent to.`;
 
 /** A command line that cannot be used; the message says why. */
 class UsageError extends Error {}
@@ -126,6 +128,22 @@ function readNumber(
   return value;
 }
 
+/** Tells alarms to a URL, as JSON. Whoever does not answer in ten seconds is not told. */
+function webhook(url: string): (event: HistoryEvent) => void {
+  return (event) => {
+    if (!isAlarm(event)) return;
+    fetch(url, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(event),
+      signal: AbortSignal.timeout(10_000),
+      redirect: "manual",
+    }).then((response) => response.body?.cancel(), (error) => {
+      console.error(`Cannot tell the webhook of an alarm: ${error.message}`);
+    });
+  };
+}
+
 /** Where nothing runs between requests, the platform's timer lets time grow while no NodeHost reports. */
 function tickByCron(store: KvStore): void {
   const { cron } = Deno as unknown as {
@@ -176,11 +194,13 @@ async function run(settings: Settings): Promise<void> {
   }
   const makesDeployment = !isOnDeploy();
   const limits = { ttl };
+  const url = optionalVariable("DRAKKAR_WEBHOOK");
   const store = await openStore({
     path: kvPath,
     periodMs,
     makesDeployment,
     limits,
+    ...(url === undefined ? {} : { onEvent: webhook(url) }),
   });
   if (isOnDeploy()) tickByCron(store);
   try {

@@ -23,10 +23,11 @@ export { KvMasterClient, kvMasterClient } from "./kv_client.ts";
 export type { KvMasterClientOptions } from "./kv_client.ts";
 export type { ClusterImage } from "./cluster_image.ts";
 export type { ImportResult } from "./export.ts";
+export { isAlarm } from "./history.ts";
+export type { EventListener, HistoryEvent } from "./history.ts";
 export { KvStore, NotInitialisedError, openStore } from "./kv_store.ts";
 export type {
   ClusterDetails,
-  HistoryEvent,
   KvStoreOptions,
   OpenStoreOptions,
   StoreStatus,

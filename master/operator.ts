@@ -2,7 +2,7 @@
 import { type ClusterImage, isManaged, votersOf } from "./cluster_image.ts";
 import type { KvAtomic, KvEntry } from "./kv.ts";
 import type { KvAccess } from "./kv_access.ts";
-import { addEvent } from "./round_decide.ts";
+import { addEvent, type HistoryEvent } from "./history.ts";
 import {
   addressKey,
   type AddressRecord,
@@ -135,9 +135,12 @@ export async function carryOutCommand(
     const parts = { context, epoch, atomic, clock, clockEntry, w };
     const result = await prepare(parts, command);
     if (options.isDryRun === true) return { ...result, isDryRun: true };
-    record({ ...parts, command, text, result, options });
+    const event = record({ ...parts, command, text, result, options });
     const { ok, failure } = await access.tryCommit(atomic);
-    if (ok) return result;
+    if (ok) {
+      context.onEvent?.(event);
+      return result;
+    }
     if (failure !== undefined) {
       // With a key its repetition finds out; without one nobody can tell.
       if (options.key === undefined || attempt > 0) throw failure;
@@ -180,20 +183,22 @@ function record(
     result: CommandResult;
     options: CommandOptions;
   },
-): void {
+): HistoryEvent {
   const { context, atomic, clock, w, command, text, result, options } = parts;
   const { key, who = "operator" } = options;
-  addEvent({ context, clock }, atomic, {
-    ...("clusterId" in command ? { clusterId: command.clusterId } : {}),
+  const { access } = context;
+  const event = addEvent({ access, tick: clock.tick }, atomic, {
+    ...("clusterId" in command ? { cluster: command.clusterId } : {}),
     ...("hostId" in command ? { host: command.hostId } : {}),
     what: command.type,
     why: text.slice(0, 1_000),
     who,
   });
-  if (key === undefined) return;
+  if (key === undefined) return event;
   const value: OperationRecord = { v: schemaVersion, w, command: text, result };
   atomic.check({ key: operationKey(key), versionstamp: null })
     .set(operationKey(key), value, { expireIn: operationTtlMs });
+  return event;
 }
 
 async function prepare(

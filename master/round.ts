@@ -5,7 +5,9 @@
  * The list is read before the NodeHosts: whoever takes a cluster off it then either knows of a death that put it there,
  * or finds that the entry changed.
  */
-import type { KvEntry } from "./kv.ts";
+import { addEvent, type HistoryEvent } from "./history.ts";
+import type { KvAtomic, KvEntry } from "./kv.ts";
+import type { KvAccess } from "./kv_access.ts";
 import { takeCensus } from "./liveness.ts";
 import { balance } from "./round_balance.ts";
 import {
@@ -135,11 +137,19 @@ async function walkHost(
       .check({ key: entry.key, versionstamp: entry.versionstamp })
       .set(hostKey(id), { ...next, v: schemaVersion, w });
     const { tick } = state.clock;
+    const event = isFailing && isLast
+      ? addEvent({ access, tick }, atomic, {
+        host: id,
+        what: "failed",
+        why: `silent for ${tick - host.tick} ticks`,
+      })
+      : undefined;
     for (const { key } of page) {
       const value = { v: schemaVersion, w, tick };
       atomic.set(attentionKey(Number(key[2])), value);
     }
     const { ok, versionstamp } = await access.tryCommit(atomic);
+    if (ok && event !== undefined) state.context.onEvent?.(event);
     if (!ok) return; // It was heard, or another master walks: the next round looks again.
     if (page.length > 0) state.isBusy = true;
     if (isLast || versionstamp === undefined) return;
@@ -177,10 +187,25 @@ async function finish(
   if (versionstamp !== undefined) {
     const atomic = access.atomic().check({ key: clockKey, versionstamp })
       .set(clockKey, { ...after, v: schemaVersion, w });
+    const event = addBrakeEvent(access, atomic, before, after);
     const { ok } = await access.tryCommit(atomic);
+    if (ok && event !== undefined) state.context.onEvent?.(event);
     if (ok) return after;
   }
   return await amendClock(state, before, after, w);
+}
+
+/** That the brake engaged, or went off, if it did. */
+function addBrakeEvent(
+  access: KvAccess,
+  atomic: KvAtomic,
+  { brake: old }: ClockRecord,
+  { brake, tick }: ClockRecord,
+): HistoryEvent | undefined {
+  if (brake?.at === old?.at) return undefined;
+  const what = brake === undefined ? "brake-off" : "brake";
+  const why = brake?.why ?? "those that were silent returned";
+  return addEvent({ access, tick }, atomic, { what, why });
 }
 
 /** Somebody wrote the clock meanwhile: what an operator said stays, what this round found is added. */
@@ -210,7 +235,9 @@ async function amendClock(
   const atomic = access.atomic()
     .check({ key: clockKey, versionstamp: entry.versionstamp })
     .set(clockKey, { ...next, v: schemaVersion, w });
-  await access.tryCommit(atomic); // If not now, then the next round.
+  const event = addBrakeEvent(access, atomic, now, next);
+  const { ok } = await access.tryCommit(atomic); // If not now, then the next round.
+  if (ok && event !== undefined) state.context.onEvent?.(event);
   return next;
 }
 

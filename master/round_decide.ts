@@ -5,6 +5,7 @@ import {
   withNode,
   withReadyObservers,
 } from "./cluster_image.ts";
+import { addEvent, type HistoryEvent } from "./history.ts";
 import type { KvAtomic, KvEntry } from "./kv.ts";
 import { inParallel, maxKeysAtOnce } from "./kv_access.ts";
 import {
@@ -12,9 +13,6 @@ import {
   type AddressRecord,
   type ClockRecord,
   clusterKey,
-  eventKey,
-  type EventRecord,
-  eventTtlMs,
   type HostRecord,
   nodesKey,
   readCluster,
@@ -229,15 +227,16 @@ export async function carryOut(
     : decision.do === "change"
     ? decision.next
     : before;
+  const told: HistoryEvent[] = [];
+  const tell = (what: string, why: string) => {
+    const event = { cluster: clusterId, what, why };
+    told.push(addEvent({ access, tick }, atomic, event));
+  };
   addCluster(atomic, { ...base, after, tick, w, isSettled });
   if (isGone) {
     const steps = before.steps + 1;
     atomic.set(tombKey(clusterId), { v: schemaVersion, w, tick, steps });
-    addEvent(state, atomic, {
-      clusterId,
-      what: "deleted",
-      why: "no node runs",
-    });
+    tell("deleted", "no node runs");
   }
   if (isSettled && attention !== undefined) {
     const { key, versionstamp } = attention;
@@ -247,9 +246,10 @@ export async function carryOut(
     addHostChecks(state, atomic, decision.hosts);
     count(state, before, decision.next);
     const { what, why } = decision;
-    if (what !== "") addEvent(state, atomic, { clusterId, what, why });
+    if (what !== "") tell(what, why);
   }
   const { ok } = await access.tryCommit(atomic);
+  if (ok) { for (const event of told) state.context.onEvent?.(event); }
   return ok;
 }
 
@@ -285,37 +285,6 @@ function count(
   for (const host of hosts) {
     state.load.set(host, (state.load.get(host) ?? 0) + 1);
   }
-}
-
-/** Adds what is told to the history, in the same commit as what it tells. */
-export function addEvent(
-  { context: { access }, clock: { tick } }: Pick<
-    RoundState,
-    "context" | "clock"
-  >,
-  atomic: KvAtomic,
-  event: {
-    clusterId?: number;
-    host?: string;
-    what: string;
-    why: string;
-    who?: string;
-  },
-): void {
-  const { clusterId, ...rest } = event;
-  const record: EventRecord = {
-    ...rest,
-    ...(clusterId === undefined ? {} : { cluster: clusterId }),
-    v: schemaVersion,
-    w: access.randomHex(8),
-    tick,
-    atMs: access.now(),
-  };
-  // Sorted by time within a tick, as far as masters' clocks agree.
-  const order = record.atMs.toString(16).padStart(12, "0");
-  atomic.set(eventKey(tick, `${order}-${access.randomHex(4)}`), record, {
-    expireIn: eventTtlMs,
-  });
 }
 
 // ---- What the record may have missed ----

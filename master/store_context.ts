@@ -1,4 +1,5 @@
 /** What the parts of a store share. */
+import type { EventListener } from "./history.ts";
 import type { KvAccess } from "./kv_access.ts";
 import type { Limits } from "./scheduler/view.ts";
 
@@ -16,4 +17,6 @@ export interface StoreContext {
   readonly decisionsPerRound: number;
   /** Milliseconds of one round. */
   readonly roundMs: number;
+  /** Hears of every event that this instance stored. */
+  readonly onEvent: EventListener | undefined;
 }

@@ -1,4 +1,5 @@
 /** How what a NodeHost says of itself gets into its record, and into the slices beside it. */
+import { addEvent, type EventListener, type HistoryEvent } from "./history.ts";
 import type { KvAtomic, KvEntry, KvKey } from "./kv.ts";
 import type { KvAccess } from "./kv_access.ts";
 import type { NodeHostInfo } from "./protocol.ts";
@@ -159,6 +160,8 @@ export interface HostWrite {
   readonly isLacking: boolean;
   /** Write id. */
   readonly w: string;
+  /** Hears of events. */
+  readonly onEvent: EventListener | undefined;
 }
 
 /**
@@ -189,6 +192,7 @@ export async function writeHost(
   if (!isLogLater) addSlices(atomic, log, w);
   const { nodeHostId: hostId, nodeHostAddress: address } = info;
   addClaim(atomic, write.claim, { hostId, address, w });
+  const event = addReplacement(access, atomic, write);
   const { ok, versionstamp, failure } = await access.tryCommit(atomic);
   if (!ok) {
     const { value } = await access.get(key);
@@ -197,10 +201,26 @@ export async function writeHost(
       return { ok: false };
     }
   }
+  if (event !== undefined) write.onEvent?.(event);
   if (isLogLater) await writeLogLater(access, write);
   return versionstamp === undefined || isLogLater
     ? { ok: true }
     : { ok: true, versionstamp };
+}
+
+/** That another NodeHost was at the address, and is gone for good. */
+function addReplacement(
+  access: KvAccess,
+  atomic: KvAtomic,
+  { info, claim, clock }: HostWrite,
+): HistoryEvent | undefined {
+  if (claim.kind !== "free" || claim.replaces === undefined) return undefined;
+  const { tick } = clock.record;
+  return addEvent({ access, tick }, atomic, {
+    host: String(claim.replaces.key[1]),
+    what: "replaced",
+    why: `${info.nodeHostId} is at ${info.nodeHostAddress} now`,
+  });
 }
 
 function sliceBytes(change: SliceChange | undefined): number {

@@ -8,6 +8,7 @@ import {
   type Reporter,
   withNode,
 } from "./cluster_image.ts";
+import { addEvent, type EventListener, type HistoryEvent } from "./history.ts";
 import type { KvEntry } from "./kv.ts";
 import { inParallel, type KvAccess, maxKeysAtOnce } from "./kv_access.ts";
 import type { ClusterInfo, MasterRequest } from "./protocol.ts";
@@ -28,6 +29,8 @@ export interface NewsContext extends Reporter {
   readonly access: KvAccess;
   /** The store's. */
   readonly epoch: string;
+  /** Hears of events. */
+  readonly onEvent: EventListener | undefined;
 }
 
 /** What became of a report's news. */
@@ -82,6 +85,7 @@ async function takeGroup(
     const kills = await killsOfDeleted(context, group, entries);
     const dead = new Set(kills.map((kill) => kill.clusterId));
     const atomic = access.atomic();
+    const events: HistoryEvent[] = [];
     let changes = 0;
     group.forEach((one, i) => {
       const before = records[i];
@@ -94,6 +98,14 @@ async function takeGroup(
       const { clusterId } = one;
       const w = access.randomHex(8);
       addCluster(atomic, { clusterId, entry, before, after, epoch, tick, w });
+      if (after.life === "quarantine" && before?.life !== "quarantine") {
+        events.push(addEvent({ access, tick }, atomic, {
+          cluster: clusterId,
+          host: context.hostId,
+          what: "quarantine",
+          why: "it tells other members under the same index",
+        }));
+      }
       if (isManaged(after)) moved.add(clusterId);
       changes++;
     });
@@ -101,7 +113,10 @@ async function takeGroup(
     if (changes === 0) return result;
     if (failure !== undefined) throw failure;
     const { ok, failure: trouble } = await access.tryCommit(atomic);
-    if (ok) return result;
+    if (ok) {
+      for (const event of events) context.onEvent?.(event);
+      return result;
+    }
     failure = trouble;
   }
   throw new RaftError(

@@ -146,7 +146,8 @@ async function write(
     tick,
     ttl: limits.ttl,
   });
-  const news = { access, epoch, tick, hostId };
+  const { onEvent } = context;
+  const news = { access, epoch, tick, hostId, onEvent };
   const isConflict = claim.kind === "taken";
   // Whoever is at the address of another one is heard, and not believed.
   const rows = isConflict ? [] : rowsOf(info);
@@ -167,6 +168,7 @@ async function write(
     log,
     isLacking,
     w,
+    onEvent,
   });
   if (!ok) return undefined;
   const isTick = clock.isDue && reading.clockEntry.value !== null;

@@ -1,5 +1,6 @@
 /** What the command line shows. */
-import type { ClusterDetails, HistoryEvent, StoreStatus } from "../kv_store.ts";
+import type { HistoryEvent } from "../history.ts";
+import type { ClusterDetails, StoreStatus } from "../kv_store.ts";
 import type { ClusterSummary, NodeHostSummary } from "../overview.ts";
 import type { PlannedDecision } from "../round_plan.ts";
 import { clusterIdOf, type Given, wholeNumber } from "./actions.ts";

@@ -1,4 +1,5 @@
 import { assert } from "../deps.ts";
+import { type HistoryEvent, isAlarm } from "../../master/history.ts";
 import { createMaster, type Master } from "../../master/server.ts";
 import { decodeCbor, encodeCbor } from "../../master/wire/mod.ts";
 import { cluster, dump, type FaultyKv, report, withStore } from "./fixtures.ts";
@@ -453,5 +454,43 @@ Deno.test("A quarantined cluster is taken up again by an operator who adopts it 
     );
     const adopted = await send("POST", "/v1/clusters/1/adopt", { app: "kv" });
     assert.equal(adopted.body.life, "ok");
+  });
+});
+
+Deno.test("Whoever listens hears of what was stored: deaths, quarantine, orders; and which of it is an alarm (M19)", async () => {
+  await withStore(async (_store, kv, clock) => {
+    const heard: HistoryEvent[] = [];
+    const onEvent = (event: HistoryEvent) => heard.push(event);
+    const store = new KvStore({ kv, clock, onEvent });
+    await store.report(report(1, [cluster(1, 1)]));
+    await store.report(report(2, [cluster(1, 2, { nodes: { 2: "h2:7001" } })]));
+    await store.report(report(3));
+    for (let i = 0; i < 7; i++) {
+      for (const n of [1, 3]) {
+        const known = n === 1
+          ? [cluster(1, 1, { incomplete: true, nodes: {} })]
+          : [];
+        await store.report(report(n, known));
+      }
+      clock.advance(20_000);
+    }
+    await store.report(report(4, [], { nodeHostAddress: "h2:7001" }));
+    await store.command({ type: "pause" }, { who: "Ada" });
+    const told = heard.map(({ what, host = "", who = "" }) =>
+      `${what} ${host}${who}`
+    );
+    assert.deepEqual(told, [
+      "quarantine host-2",
+      "failed host-2",
+      "replaced host-2",
+      "pause Ada",
+    ]);
+    assert.deepEqual(heard.map(isAlarm), [true, true, true, false]);
+    assert.deepEqual((await store.events(10)).map(({ what }) => what).sort(), [
+      "failed",
+      "pause",
+      "quarantine",
+      "replaced",
+    ]);
   });
 });

@@ -1,5 +1,9 @@
 import { assert } from "../deps.ts";
-import type { ClockRecord, HostRecord } from "../../master/schema.ts";
+import type {
+  ClockRecord,
+  EventRecord,
+  HostRecord,
+} from "../../master/schema.ts";
 import { MasterWorld } from "../../testing/master/world.ts";
 import {
   assertIdsAreNew,
@@ -159,6 +163,11 @@ Deno.test("Mass silence is not mass death: the brake holds until they return, or
   await world.run(30_000);
   assert.equal(clock().brake, undefined);
   await settle(world, ids, 60_000);
+  const events = new Set(
+    world.kv.peekAll(["ev"]).map(({ value }) => (value as EventRecord).what),
+  );
+  assert.ok(events.has("brake") && events.has("brake-off"));
+  assert.ok(!events.has("failed"));
   for (const host of [one!, two!]) host.crash();
   await world.run(60_000);
   const operator = world.operator();
