@@ -13,7 +13,8 @@ import type {
   NodeHostInfo,
   ReportReply,
 } from "./protocol.ts";
-import { type MasterClock, systemClock } from "./system.ts";
+import { readOrMakeSecret } from "./secret_file.ts";
+import { type MasterClock, systemClock, systemRandom } from "./system.ts";
 import { decodeCbor, encodeCbor, writeReport } from "./wire/mod.ts";
 
 const cborType = "application/cbor";
@@ -22,6 +23,11 @@ const cborType = "application/cbor";
 export interface HttpMasterClientOptions {
   /** The master's bearer token, if it wants one. */
   token?: string;
+  /**
+   * File with this NodeHost's own secret, made if it is not there: the master then takes reports in its name with this
+   * secret only. Beside its `dir`, for example.
+   */
+  secretFile?: string;
   /** Sends a request; the platform's `fetch` by default. Give one with a client certificate for mutual TLS. */
   fetch?: (request: Request) => Response | Promise<Response>;
   /** Measures timeouts; real time by default. */
@@ -66,11 +72,14 @@ export class HttpMasterClient implements IMasterClient {
   readonly #fetch: (request: Request) => Response | Promise<Response>;
   readonly #calls: ClientCalls;
   readonly #tasks: ClientTasks;
+  readonly #secretFile: string | undefined;
+  #secret: string | undefined;
 
   /** Makes a client; it connects when it is called. Without `host` it does not do what masters ask for. */
   constructor(options: HttpMasterClientOptions = {}, host?: NodeHost) {
     checkToken(options.token);
     this.#token = options.token;
+    this.#secretFile = options.secretFile;
     this.#fetch = options.fetch ?? ((request) => fetch(request));
     const clock = options.clock ?? systemClock;
     this.#calls = new ClientCalls("the master", clock);
@@ -131,6 +140,9 @@ export class HttpMasterClient implements IMasterClient {
       if (this.#tasks.known.isBehind(info)) {
         this.#tasks.known.learn(await this.#getIndexes(url, signal));
       }
+      if (this.#secretFile !== undefined) {
+        this.#secret ??= await readOrMakeSecret(this.#secretFile, systemRandom);
+      }
       const report = this.#tasks.prepare(info);
       const reply = await this.#call({
         what,
@@ -181,6 +193,9 @@ export class HttpMasterClient implements IMasterClient {
     if (body !== undefined) headers.set("content-type", cborType);
     if (this.#token !== undefined) {
       headers.set("authorization", `Bearer ${this.#token}`);
+    }
+    if (this.#secret !== undefined && method === "POST") {
+      headers.set("x-drakkar-secret", this.#secret);
     }
     const request = new Request(requestUrl(url, path), {
       method,

@@ -53,7 +53,7 @@ import {
   type SliceRecord,
 } from "./schema.ts";
 import type { StoreContext } from "./store_context.ts";
-import { takeReport } from "./store_report.ts";
+import { type Credentials, takeReport } from "./store_report.ts";
 import { tickByTimer } from "./round_timer.ts";
 import { type MasterClock, systemClock, systemRandom } from "./system.ts";
 import { unpackLog } from "./wire/mod.ts";
@@ -187,14 +187,18 @@ export class KvStore {
   }
 
   /**
-   * Takes a report. One that is not newer than the last changes nothing.
+   * Takes a report. One that is not newer than the last changes nothing. A NodeHost that once gave a secret has to give
+   * it in every report (M12).
    *
    * @throws {RaftError} with code `deploymentMismatch` if the NodeHost belongs to another deployment; others if the store
    * failed, in which case the next report makes good.
    */
-  async report(info: NodeHostInfo): Promise<ReportReply> {
-    const meta = await this.#requireWritable(info);
-    return await takeReport(this.#context, meta.epoch, info);
+  async report(
+    info: NodeHostInfo,
+    credentials: Credentials = {},
+  ): Promise<ReportReply> {
+    const { epoch } = await this.#requireWritable(info);
+    return await takeReport(this.#context, { epoch, info, credentials });
   }
 
   /**

@@ -33,6 +33,7 @@ export type {
   StoreStatus,
 } from "./kv_store.ts";
 export type { PlannedDecision } from "./round_plan.ts";
+export type { Credentials } from "./store_report.ts";
 export type {
   ClusterSummary,
   NodeHostSummary,

@@ -68,6 +68,7 @@ export interface HostCommand {
     | "uncordonHost"
     | "drainHost"
     | "revokeHost"
+    | "forgetHostSecret"
     | "declareHostDead";
   /** The NodeHost. */
   hostId: string;
@@ -394,6 +395,10 @@ function nextHost(host: HostRecord, type: HostCommand["type"]): HostRecord {
       return { ...host, drain: true, cursor: 0 };
     case "revokeHost":
       return { ...host, revoked: true, cursor: 0 };
+    case "forgetHostSecret": {
+      const { secretHash: _, ...rest } = host;
+      return rest;
+    }
     case "declareHostDead":
       return { ...host, state: "gone", cursor: 0 };
   }

@@ -10,7 +10,7 @@
  *     POST   /v1/clusters/ID/pause | resume | cancel-plan
  *     POST   /v1/clusters/ID/recover         { condemned, confirm: "ID" }
  *     POST   /v1/nodehosts/ID/cordon | uncordon | drain
- *     POST   /v1/nodehosts/ID/revoke | dead  { confirm: "ID" }
+ *     POST   /v1/nodehosts/ID/revoke | dead | forget-secret   { confirm: "ID" }
  *     POST   /v1/pause | resume | release-brake
  *     POST   /v1/init                        {}; makes a deployment in an empty store
  *     GET    /v1/clusters/ID                 the record
@@ -45,6 +45,7 @@ const hostActions: Readonly<Record<string, HostCommand["type"]>> = {
   drain: "drainHost",
   revoke: "revokeHost",
   dead: "declareHostDead",
+  "forget-secret": "forgetHostSecret",
 };
 
 const clusterActions = ["adopt", "pause", "resume", "cancel-plan", "recover"];
@@ -290,7 +291,7 @@ function readHostAction(context: Context, body: unknown): Command {
     );
   }
   const fields = readFields(body, ["confirm"]);
-  if (action === "revoke" || action === "dead") {
+  if (["revoke", "dead", "forget-secret"].includes(action)) {
     requireConfirmed(fields, hostId);
   }
   return { type, hostId };

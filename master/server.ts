@@ -24,7 +24,7 @@ import { type KvStore, NotInitialisedError } from "./kv_store.ts";
 import { pagePolicy, renderPage, styleSheet } from "./page.ts";
 import type { NodeHostInfo } from "./protocol.ts";
 import { addOperatorRoutes } from "./routes.ts";
-import { maxReportBytes, readReport } from "./wire/mod.ts";
+import { isSecret, maxReportBytes, readReport } from "./wire/mod.ts";
 
 /** What a master is made of. */
 export interface MasterOptions {
@@ -102,7 +102,11 @@ function addApi(app: Hono, store: KvStore): void {
   app.post("/v1/report", async (context) => {
     const info = await readReportBody(context);
     if (info instanceof Response) return info;
-    return answer(context, { ...await store.report(info) });
+    const secret = context.req.header("x-drakkar-secret");
+    if (secret !== undefined && !isSecret(secret)) {
+      return problem(400, "bad-secret", "X-Drakkar-Secret is not a secret");
+    }
+    return answer(context, { ...await store.report(info, { secret }) });
   });
   app.get("/v1/nodehosts", async (context) => {
     return answer(context, { nodeHosts: await store.nodeHosts() });
@@ -213,6 +217,9 @@ function answerError(error: Error, logger: Logger): Response {
   if (!(error instanceof RaftError)) {
     logger.error("Cannot answer a request", { reason: error.stack });
     return problem(500, "internal", "The master failed; its log says why");
+  }
+  if (error.code === "rejected") {
+    return problem(403, "rejected", error.message);
   }
   if (error.code === "deploymentMismatch") {
     return problem(409, "deployment-mismatch", error.message);

@@ -17,6 +17,7 @@ import {
 } from "./schema.ts";
 import {
   digestOf,
+  hashSecret,
   type NodeRow,
   sliceLog,
   sliceNodes,
@@ -160,6 +161,8 @@ export interface HostWrite {
   readonly isLacking: boolean;
   /** Write id. */
   readonly w: string;
+  /** The NodeHost's secret, if it gave one. */
+  readonly secret: string | undefined;
   /** Hears of events. */
   readonly onEvent: EventListener | undefined;
 }
@@ -241,7 +244,7 @@ function addSlices(
 /** The record after the report; fields that this version does not know stay. */
 function recordAfter(
   access: KvAccess,
-  { info, rows, entry, clock, claim, nodes, isLacking, w }: HostWrite,
+  { info, rows, entry, clock, claim, nodes, isLacking, w, secret }: HostWrite,
   log: SliceChange | undefined,
 ): HostRecord {
   const old = readHost(entry.value);
@@ -273,6 +276,7 @@ function recordAfter(
     ...selfDescription(info),
     ...heard(info, old, tick),
     ...(claim.kind === "taken" ? { conflict: claim.by } : {}),
+    ...(secret === undefined ? {} : { secretHash: hashSecret(secret) }),
   };
 }
 

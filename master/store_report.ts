@@ -31,9 +31,38 @@ import {
   type NewsResult,
   takeNews,
 } from "./store_memberships.ts";
-import { type NodeRow, rowsOf } from "./wire/mod.ts";
+import { isSecretOf, type NodeRow, rowsOf } from "./wire/mod.ts";
 
 const maxAttempts = 16;
+
+/** By what a NodeHost proves that it is the one that it says. */
+export interface Credentials {
+  /** Its secret; the first one that it gives is the one that it has to give from then on. */
+  readonly secret?: string | undefined;
+  /** It holds the store's own token, and could write anything: its word is enough. */
+  readonly isTrusted?: boolean;
+}
+
+function requireTrusted(
+  hostId: string,
+  host: HostRecord | undefined,
+  { secret, isTrusted }: Credentials,
+): void {
+  if (host?.revoked === true) {
+    throw new RaftError(
+      "rejected",
+      `Cannot take the report of ${hostId}: an operator revoked it`,
+    );
+  }
+  if (host?.secretHash === undefined || isTrusted === true) return;
+  if (secret !== undefined && isSecretOf(secret, host.secretHash)) return;
+  throw new RaftError(
+    "rejected",
+    `Cannot take the report of ${hostId}: its secret is ${
+      secret === undefined ? "missing" : "another one"
+    }`,
+  );
+}
 
 /** What was read at the beginning. */
 interface Reading {
@@ -57,28 +86,28 @@ interface Progress {
  */
 export async function takeReport(
   context: StoreContext,
-  epoch: string,
-  info: NodeHostInfo,
+  report: { epoch: string; info: NodeHostInfo; credentials: Credentials },
 ): Promise<ReportReply> {
+  const { epoch, info, credentials } = report;
   const w = context.access.randomHex(8);
   const progress: Progress = {};
   for (let attempt = 0; attempt < maxAttempts; attempt++) {
     const reading = await read(context, info.nodeHostId);
     const { host, clock } = reading;
-    if (host?.revoked === true) {
-      throw new RaftError(
-        "rejected",
-        `Cannot take the report of ${info.nodeHostId}: an operator revoked it`,
-      );
-    }
+    requireTrusted(info.nodeHostId, host, credentials);
     const isOwn = host?.w === w;
     if (host !== undefined && !isOwn && !isNewer(info, host)) {
       const rest = { accepted: false, want: [], kills: [] };
       return await replyTo(context, { epoch, info, clock, ...rest });
     }
-    const written = isOwn
-      ? { clock, isTick: false }
-      : await write(context, { epoch, info, reading, progress, w });
+    const written = isOwn ? { clock, isTick: false } : await write(context, {
+      epoch,
+      info,
+      reading,
+      progress,
+      w,
+      credentials,
+    });
     if (written === undefined) continue;
     const after = await act(context, { epoch, ...written, progress });
     return await replyTo(context, {
@@ -131,6 +160,7 @@ async function write(
     reading: Reading;
     progress: Progress;
     w: string;
+    credentials: Credentials;
   },
 ): Promise<Written | undefined> {
   const { access, periodMs, limits } = context;
@@ -169,6 +199,7 @@ async function write(
     isLacking,
     w,
     onEvent,
+    secret: parts.credentials.secret,
   });
   if (!ok) return undefined;
   const isTick = clock.isDue && reading.clockEntry.value !== null;

@@ -169,6 +169,14 @@ Afterwards import a snapshot on a survivor: deno task import-snapshot --help.`,
     call: (given) =>
       post(hostPath(given, "revoke"), { confirm: required("id", given) }),
   },
+  "forget-secret": {
+    ...hostAction("forget-secret", "lets a NodeHost give another secret"),
+    isFinal: true,
+    call: (given) =>
+      post(hostPath(given, "forget-secret"), {
+        confirm: required("id", given),
+      }),
+  },
 };
 
 function post(path: string, body: Fields = {}): CommandCall {

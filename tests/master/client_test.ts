@@ -318,3 +318,50 @@ Deno.test("The KV client tries again to open a store, and checks what it writes"
   );
   await client.stop();
 });
+
+Deno.test("A NodeHost that gave a secret once is believed with it only; an operator lets it give another one (M12)", async () => {
+  await withStore(async (store, kv) => {
+    const dir = await Deno.makeTempDir();
+    try {
+      const at = (name: string) => `${dir}/${name}`;
+      const by = (secretFile?: string) =>
+        httpClient(store, secretFile === undefined ? {} : { secretFile })
+          .client;
+      const send = (client: HttpMasterClient) =>
+        client.sendNodeHostInfo(url, report(1));
+      const own = by(at("own"));
+      await send(own);
+      await send(own);
+      await send(by(at("own"))); // After a restart.
+      const { mode } = await Deno.stat(at("own"));
+      assert.equal(mode! & 0o777, 0o600);
+      const secret = await Deno.readTextFile(at("own"));
+      assert.match(secret, /^[0-9a-f]{64}$/);
+      const stored = JSON.stringify((await kv.get(["h", "host-1"])).value);
+      assert.ok(!stored.includes(secret), "only its hash");
+
+      const before = kv.counts.set;
+      for (const stranger of [by(), by(at("other"))]) {
+        await assert.rejects(send(stranger), byCode("rejected"));
+      }
+      assert.equal(kv.counts.set, before);
+      await store.command({ type: "forgetHostSecret", hostId: "host-1" });
+      await send(by(at("other")));
+      await assert.rejects(send(own), byCode("rejected"));
+
+      await Deno.writeTextFile(at("broken"), "short");
+      await assert.rejects(send(by(at("broken"))), /it holds no secret/);
+      const malformed = await createMaster({ store }).request("/v1/report", {
+        method: "POST",
+        body: JSON.stringify(report(1)),
+        headers: {
+          "content-type": "application/json",
+          "x-drakkar-secret": "short",
+        },
+      });
+      assert.equal(malformed.status, 400);
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
+  });
+});
