@@ -28,6 +28,7 @@ export type { Model, Operation } from "./linearizability/model.ts";
 export {
   counterModel,
   keyValueModel,
+  listModel,
   registerModel,
 } from "./linearizability/models.ts";
 export type {
@@ -35,6 +36,8 @@ export type {
   CounterOutput,
   KeyValueInput,
   KeyValueOutput,
+  ListInput,
+  ListOutput,
   RegisterInput,
   RegisterOutput,
 } from "./linearizability/models.ts";

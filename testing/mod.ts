@@ -35,6 +35,7 @@ export {
   counterModel,
   formatHistory,
   keyValueModel,
+  listModel,
   parseHistory,
   registerModel,
 } from "./linearizability.ts";
@@ -45,6 +46,8 @@ export type {
   CounterOutput,
   KeyValueInput,
   KeyValueOutput,
+  ListInput,
+  ListOutput,
   Model,
   Operation as ObservedOperation,
   PartitionResult,

@@ -41,4 +41,11 @@ export interface Model<State, Input, Output> {
    * one, which is what makes long histories of many keys feasible: an object is linearizable if each part is.
    */
   partition?(input: Input): string | number;
+  /**
+   * Whether an operation with this input and answer may still come once the object is in this state: `false` only if
+   * nothing that could happen in between makes it possible. A state that remembers its past, such as a list that only
+   * grows, is known to be wrong long before an answer contradicts it; then many operations of unknown outcome are no
+   * longer many ways to go. Asked with operations of known outcome only.
+   */
+  canPrecede?(state: State, input: Input, output: Output): boolean;
 }

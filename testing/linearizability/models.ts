@@ -1,4 +1,4 @@
-/** Ready-made models: a register, a key-value store and a counter. */
+/** Ready-made models: a register, a key-value store, lists by key and a counter. */
 import type { Model } from "./model.ts";
 
 /** What a register is asked. */
@@ -64,6 +64,56 @@ export function keyValueModel(): Model<string, KeyValueInput, KeyValueOutput> {
     hash: hashOf,
     partition: (input) => input.key,
   };
+}
+
+/** What a store of lists is asked. */
+export type ListInput =
+  | { readonly op: "read"; readonly key: string }
+  | { readonly op: "append"; readonly key: string; readonly value: number }
+  | {
+    readonly op: "appendAt";
+    readonly key: string;
+    /** Appended only if the list is so long. */
+    readonly length: number;
+    readonly value: number;
+  };
+
+/** The list of a read; how long the list is after an addition, or 0 if `appendAt` found another length. */
+export type ListOutput = readonly number[] | number;
+
+/**
+ * Lists by key that only grow; each begins empty and is searched alone. With values that occur once, every answer tells
+ * all that happened before, so that histories with many unknown outcomes are decided as well.
+ */
+export function listModel(): Model<readonly number[], ListInput, ListOutput> {
+  return {
+    name: "list",
+    init: () => [],
+    step(list, input, output) {
+      if (input.op === "read") {
+        return [output === undefined || areSameLists(output, list), list];
+      }
+      const isAdded = input.op === "append" || list.length === input.length;
+      const after = isAdded ? [...list, input.value] : list;
+      return [matches(output, isAdded ? after.length : 0), after];
+    },
+    equal: areSameLists,
+    hash: (list) =>
+      Math.imul(list.length, 0x9e3779b1) ^ (list[list.length - 1] ?? 0),
+    partition: (input) => input.key,
+    canPrecede(list, _input, output) {
+      if (typeof output === "number") {
+        return output === 0 || list.length < output;
+      }
+      return list.length <= output.length &&
+        list.every((value, i) => value === output[i]);
+    },
+  };
+}
+
+function areSameLists(a: ListOutput, b: ListOutput): boolean {
+  return typeof a === "object" && typeof b === "object" &&
+    a.length === b.length && a.every((value, i) => value === b[i]);
 }
 
 /** What a counter is asked. */

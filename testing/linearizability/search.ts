@@ -10,6 +10,10 @@
  * of them leaves more to choose from: a configuration is not entered if one is known with the same state, the same
  * completed operations, and only some of its unknown ones. That is why of configurations with equally many completed
  * operations the one with the fewest unknown ones comes first.
+ *
+ * Two things more keep unknown operations from being as many ways to go as they have subsets. Of those with equal inputs
+ * only the one that was called first may be taken next: the others can do no more than it can. And a state is left at
+ * once from which an answer that is still to come cannot come, if the model can tell ({@link Model.canPrecede}).
  */
 import type { Model, Operation } from "./model.ts";
 
@@ -25,6 +29,8 @@ export interface SearchLimits {
 
 /** Looking at the clock takes longer than a step. */
 const stepsPerLook = 1_024;
+/** Of the answers that are still to come, so many of those that came first are compared with a state. */
+const aheadMax = 8;
 
 /** A configuration, and how the search came to it. */
 interface Configuration<State> {
@@ -56,6 +62,8 @@ export class Search<State, Input, Output> {
   /** Places in the history of what ended, and of what did not, in the order of calls. */
   readonly #known: readonly number[];
   readonly #unknown: readonly number[];
+  /** For each unknown one the index of the one before it with an equal input, or -1. */
+  readonly #twins: readonly number[];
   /** Indexes in `known`, in the order of returns. */
   readonly #byReturn: readonly number[];
   /** Of a known operation: random bits; those of all that are taken, XORed, are the hash of the set. */
@@ -83,6 +91,7 @@ export class Search<State, Input, Output> {
       returnOf(a) - returnOf(b) || a - b
     );
     this.#bits = randomBits(this.#known.length);
+    this.#twins = twinsOf(this.#unknown.map((at) => history[at]!.input));
   }
 
   /** Searches until it is decided or a limit is reached. */
@@ -208,6 +217,8 @@ export class Search<State, Input, Output> {
     for (const [index, place] of this.#unknown.entries()) {
       if (this.#history[place]!.call > firstReturn) break;
       if (has(from.unknown, index)) continue;
+      const twin = this.#twins[index]!;
+      if (twin >= 0 && !has(from.unknown, twin)) continue;
       if (this.#isOver(limits)) return false;
       const after = this.#step(from.state, place);
       // One that changes nothing may as well be left over.
@@ -243,6 +254,20 @@ export class Search<State, Input, Output> {
     return this.#model.equal?.(a, b) ?? Object.is(a, b);
   }
 
+  /** Whether the answers that are still to come, the first few of them, may come. */
+  #mayGoOn({ state, known, returned }: Configuration<State>): boolean {
+    if (this.#model.canPrecede === undefined) return true;
+    let ahead = 0;
+    for (let at = returned; at < this.#byReturn.length; at++) {
+      const index = this.#byReturn[at]!;
+      if (has(known, index)) continue;
+      const { input, output } = this.#history[this.#known[index]!]!;
+      if (!this.#model.canPrecede(state, input, output as Output)) return false;
+      if (++ahead === aheadMax) break;
+    }
+    return true;
+  }
+
   /** Opens a configuration unless there is no need to; returns whether it did. */
   #enter(configuration: Configuration<State>): boolean {
     const { state, known, unknown, knownCount, unknownCount } = configuration;
@@ -256,6 +281,7 @@ export class Search<State, Input, Output> {
     }
     if (rows.length === 0) this.#visited.set(key, rows);
     rows.push(configuration);
+    if (!this.#mayGoOn(configuration)) return false;
     while (this.#open.length <= knownCount) this.#open.push([]);
     const byUnknown = this.#open[knownCount]!;
     while (byUnknown.length <= unknownCount) byUnknown.push(undefined);
@@ -317,6 +343,45 @@ function isSame(a: Uint32Array, b: Uint32Array): boolean {
 function isSubset(a: Uint32Array, b: Uint32Array): boolean {
   for (let i = 0; i < a.length; i++) if ((a[i]! & ~b[i]!) !== 0) return false;
   return true;
+}
+
+/** For each input the index of the last one before it that is equal, or -1. */
+function twinsOf(inputs: readonly unknown[]): number[] {
+  const latest = new Map<string, number>();
+  return inputs.map((input, index) => {
+    const text = textOf(input);
+    if (text === undefined) return -1;
+    const twin = latest.get(text) ?? -1;
+    latest.set(text, index);
+    return twin;
+  });
+}
+
+/** Inputs that are deeper than this are not compared. */
+const depthMax = 8;
+
+/** A text that only equal inputs share; undefined if they hold what is not plain data. */
+function textOf(value: unknown, depth = 0): string | undefined {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "bigint") return `${value}n`;
+  if (Object.is(value, -0)) return "-0";
+  if (typeof value === "function" || typeof value === "symbol") {
+    return undefined;
+  }
+  if (typeof value !== "object" || value === null) return String(value);
+  if (depth === depthMax) return undefined;
+  if (value instanceof Uint8Array) return `bytes ${value.join()}`;
+  const isArray = Array.isArray(value);
+  if (!isArray && Object.getPrototypeOf(value) !== Object.prototype) {
+    return undefined;
+  }
+  const parts: string[] = [];
+  for (const [name, part] of Object.entries(value)) {
+    const text = textOf(part, depth + 1);
+    if (text === undefined) return undefined;
+    parts.push(`${JSON.stringify(name)}:${text}`);
+  }
+  return isArray ? `[${parts.join()}]` : `{${parts.sort().join()}}`;
 }
 
 /** Random, and the same in every run: xorshift. */

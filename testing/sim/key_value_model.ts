@@ -23,6 +23,16 @@ export const keyValueRowModel: Model<KeyValueAnswer, SimInput, unknown> = {
       version: row.version + 1,
     }];
   },
+  canPrecede(row, { kind }, output) {
+    if (kind !== "read") return true;
+    const answer = output as KeyValueAnswer;
+    const writes = answer.version - row.version;
+    if (writes <= 0) return writes === 0 && areEqual(answer, row);
+    // Where the list was cut, its beginning tells nothing.
+    return answer.list.length === listLimit ||
+      answer.list.length - row.list.length <= writes &&
+        row.list.every((value, i) => value === answer.list[i]);
+  },
   equal: areEqual,
   hash: ({ value, version }) => Math.imul(version, 0x9e3779b1) ^ value,
   partition: ({ kind, input }) =>
