@@ -3,6 +3,7 @@ import { crc32 } from "./deps.ts";
 import type { Logger, Ports } from "./ports.ts";
 import { zlibCompression } from "./compression.ts";
 import type { DamagedNode } from "./mending.ts";
+import { adoptSnapshots } from "./snapshot_adoption.ts";
 import { SnapshotStore } from "../storage/snapshots.ts";
 import { Wal } from "../storage/wal/wal.ts";
 
@@ -70,6 +71,7 @@ export async function openStorage(
     compression: ports.compression ?? zlibCompression,
     yield: giveTurn,
   });
+  if (wal.recovery.damage.length > 0) await adoptSnapshots(wal, snapshots);
   const kept = new Map<string, number | undefined>(
     wal.nodes().map(({ clusterId, nodeId }) => [
       `${clusterId}-${nodeId}`,
