@@ -253,6 +253,9 @@ export class Machine {
       segmentBytes: plan.segmentBytes,
       ...(this.disk.isRotten ? { onDamage: "mend" } as const : {}),
       logger: this.#logger(),
+      peers: plan.workload.routedShare === 0 ? [] : this.#world.machines
+        .map((other) => other.address)
+        .filter((address) => address !== this.address),
       ...(plan.snapshotBytesPerSecond === undefined ? {} : {
         maxSnapshotSendBytesPerSecond: plan.snapshotBytesPerSecond,
         maxSnapshotReceiveBytesPerSecond: plan.snapshotBytesPerSecond,

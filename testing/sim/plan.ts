@@ -43,6 +43,8 @@ export interface WorkloadPlan {
   readonly lullUs: number;
   /** So many clients propose in sessions. */
   readonly sessionClientCount: number;
+  /** Share of requests made at a machine that has no node of their cluster (rule C7). */
+  readonly routedShare: number;
 }
 
 /** Which faults happen, and how often. */
@@ -130,7 +132,10 @@ export function planOf(seed: number, options: PlanOptions = {}): SimPlan {
     snapshotBytesPerSecond: new SimRandom(seed, "bandwidth").chance(0.3)
       ? 256 * 1024
       : undefined,
-    workload: drawWorkload(random, mayBeQuiet, sessions),
+    workload: {
+      ...drawWorkload(random, mayBeQuiet, sessions),
+      routedShare: new SimRandom(seed, "routing").pick([0, 0, 0.2]),
+    },
     faults: drawFaults(random, new SimRandom(seed, "rot"), options.faults),
     harmUs: (options.harmSeconds ?? 60) * 1_000_000,
     operationCount: options.operationCount ?? 500,
@@ -188,7 +193,7 @@ function drawWorkload(
   random: SimRandom,
   mayBeQuiet: boolean,
   sessions: SimRandom,
-): WorkloadPlan {
+): Omit<WorkloadPlan, "routedShare"> {
   const clientCount = random.between(2, 6);
   return {
     clientCount,

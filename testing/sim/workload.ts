@@ -44,6 +44,7 @@ export class Workload {
   readonly sessions: SessionClients;
   readonly #world: World;
   readonly #random: SimRandom;
+  readonly #routing: SimRandom;
   readonly #calls = new Set<Call>();
   /** Operations that wait for their next attempt. */
   #waiting = 0;
@@ -55,6 +56,7 @@ export class Workload {
   constructor(world: World, random: SimRandom) {
     this.#world = world;
     this.#random = random;
+    this.#routing = random.fork("routing");
     this.sessions = new SessionClients(world.plan, random.fork("sessions"));
   }
 
@@ -186,9 +188,16 @@ export class Workload {
     );
   }
 
-  /** Half of the time the leader, else anybody who carries the cluster. */
+  /** Half of the time the leader, else anybody who carries the cluster; in some seeds now and then who does not. */
   #chooseMachine(clusterId: number): Machine | undefined {
-    const { machines, checks } = this.#world;
+    const { machines, checks, plan } = this.#world;
+    const { routedShare } = plan.workload;
+    if (routedShare > 0 && this.#routing.chance(routedShare)) {
+      const others = machines.filter((one) =>
+        one.isUp && !one.startedClusters.has(clusterId)
+      );
+      if (others.length > 0) return this.#routing.pick(others);
+    }
     const carriers = machines.filter((one) => one.serves(clusterId));
     if (carriers.length === 0) return undefined;
     const { nodeId } = checks.record(clusterId).latestLeader();
