@@ -113,7 +113,7 @@ async function startFollower(): Promise<
     args: [
       "run",
       "-A",
-      new URL(import.meta.url).pathname,
+      import.meta.url,
       "--role",
       "follower",
       "--dir",

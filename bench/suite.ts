@@ -71,7 +71,7 @@ async function measureRaw(
     args: [
       "run",
       "-A",
-      new URL("./raw_pipeline.ts", import.meta.url).pathname,
+      new URL("./raw_pipeline.ts", import.meta.url).href,
       `--payload=${options.payload}`,
       `--outstanding=${outstanding}`,
       `--seconds=${options.seconds}`,

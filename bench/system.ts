@@ -88,7 +88,7 @@ export function describeMachine(): string {
   const models = cpus();
   const commit = new Deno.Command("git", {
     args: ["describe", "--always", "--dirty"],
-    cwd: new URL("..", import.meta.url).pathname,
+    cwd: new URL("..", import.meta.url),
     stdout: "piped",
     stderr: "null",
   });

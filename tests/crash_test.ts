@@ -229,7 +229,7 @@ Deno.test("Damage in any but the newest segment is refused, by name and offset (
   const bytes = log.files.get(first!)!;
   const { records } = recordsOf(bytes);
   const newest = log.files.get(second!)!;
-  for (let at = 0; at < bytes.length; at += at % 512 < 40 ? 1 : 37) {
+  for (let at = 0; at < bytes.length; at++) {
     const damaged = bytes.slice();
     damaged[at]! ^= 0x10;
     const outcome = await outcomeOf(log, first!, damaged, { withSpare: true });
@@ -247,11 +247,35 @@ Deno.test("Damage in any but the newest segment is refused, by name and offset (
     });
   }
   // A header that was damaged after the segment was durable cannot make it pass for a spare.
-  for (const at of [0, 20, 511, 512, 800]) {
+  for (let at = 0; at < 1024; at++) {
     const damaged = newest.slice();
     damaged[at]! ^= 0x10;
     const outcome = await outcomeOf(log, second!, damaged, { withSpare: true });
     assert.match(outcome.refusal ?? "", /00000002.log is damaged at offset 0/);
+  }
+});
+
+Deno.test("A segment that is cut at any byte of its records is refused when another follows it (rule L1)", async () => {
+  const groups = Array.from({ length: 11 }, (_, i) => [{
+    clusterId: 1,
+    nodeId: 1,
+    batches: [batch(i + 1, 1, 1, 900)],
+  }]);
+  const log = await smallLog("running", groups);
+  const [first] = [...log.files.keys()];
+  const bytes = log.files.get(first!)!;
+  const { records } = recordsOf(bytes);
+  for (let length = 1; length < records.at(-1)!.end; length++) {
+    const cut = bytes.slice(0, length);
+    const outcome = await outcomeOf(log, first!, cut, { withSpare: true });
+    const record = records.find((one) => length < one.end)!;
+    assertEndsAt(log, outcome, {
+      name: first!,
+      offset: length < 1024 ? 0 : record.offset,
+      groupCount: 0,
+      isDurable: true,
+      what: `length ${length}`,
+    });
   }
 });
 

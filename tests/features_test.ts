@@ -10,7 +10,7 @@ function* testFiles(folder: string): Generator<string> {
 }
 
 Deno.test("docs/FEATURES.md names tests that exist, and one or a reason in every row", () => {
-  const root = new URL("..", import.meta.url).pathname;
+  const root = `${import.meta.dirname}/../`;
   let code = "";
   for (const path of testFiles(`${root}tests`)) {
     if (!path.endsWith("/features_test.ts")) {

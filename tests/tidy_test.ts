@@ -18,7 +18,7 @@ interface Source {
   readonly imports: readonly Import[];
 }
 
-const projectDir = new URL("..", import.meta.url).pathname;
+const projectDir = `${import.meta.dirname}/../`;
 const ownName = "tests/tidy_test.ts";
 
 /** Top level of the project; what is not listed does not belong there. */
@@ -408,6 +408,15 @@ Deno.test("Files are short enough to be read, and named in snake case", () => {
     if (!/^[a-z0-9_/]+\.ts$/.test(path)) problems.push(`${path}: its name`);
   }
   assertNone(problems, "a file is one idea of 100 to 400 lines, 800 at most");
+});
+
+Deno.test("No path of a file is taken from a URL as it is: it would be wrong in a folder with a space in its name", () => {
+  const problems = sources
+    .filter(({ code }) =>
+      /import\.meta\.url\)[^;{}]{0,40}\.pathname/.test(code)
+    )
+    .map(({ path }) => path);
+  assertNone(problems, "use import.meta.dirname, or give the URL itself");
 });
 
 Deno.test("No source and no document promises what is not there", () => {

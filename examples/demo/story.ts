@@ -28,6 +28,8 @@ export interface Summary {
   readonly bytes: number;
   /** Puts that were acknowledged. */
   readonly proposals: number;
+  /** Those of them that were no piece of a file, because the input is small. */
+  readonly filler: number;
   /** Acknowledged chunks that are missing or different. */
   readonly lost: number;
   /** Files of the input that were changed meanwhile. */
@@ -63,6 +65,11 @@ export async function tellStory(
 ): Promise<Summary> {
   const input = await listInput(options.input, projectDir);
   sayInput(input);
+  if (input.files.length === 0) {
+    throw new DemoFailure(
+      `Cannot put ${input.from} into the store: there is no file in it that can be read`,
+    );
+  }
   await start(fleet, signal);
   const master = new MasterApi(fleet.masterUrl, fleet.operatorToken, signal);
   const client = new KvClient(fleet.hosts.map((host) => host.url), signal);
@@ -91,6 +98,7 @@ export async function tellStory(
     files: input.files.length,
     bytes: input.bytes,
     proposals,
+    filler: writer.acknowledged.filter((one) => one.file === undefined).length,
     lost: 0,
     changed: after.changed,
     "failover_ms": crash.failoverMs,

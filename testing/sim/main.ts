@@ -176,7 +176,10 @@ async function runHere(
 }
 
 /** Shares the seeds among processes of their own, each of which says what it found in its last line. */
-async function runInProcesses(args: Arguments): Promise<Findings> {
+async function runInProcesses(given: Arguments): Promise<Findings> {
+  const { seeds } = given;
+  const most = seeds === undefined ? given.jobs : seeds.last - seeds.first + 1;
+  const args = { ...given, jobs: Math.min(given.jobs, most) };
   const found = await Promise.all(
     Array.from({ length: args.jobs }, async (_, job) => {
       const output = await new Deno.Command(Deno.execPath(), {

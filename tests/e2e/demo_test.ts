@@ -1,7 +1,7 @@
 /** Runs the demo as its users do, on a small input, and looks at what it says and what it leaves behind. */
 import { assert } from "../deps.ts";
 
-const projectDir = new URL("../..", import.meta.url).pathname;
+const projectDir = `${import.meta.dirname}/../../`;
 const scratchDir = `${projectDir}.tmp`;
 const patienceMs = 110_000;
 /** Temporary folders of other demos, running or not. */

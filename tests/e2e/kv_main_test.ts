@@ -1,7 +1,7 @@
 /** The example's command line, as a process of one member. */
 import { assert } from "../deps.ts";
 
-const projectDir = new URL("../..", import.meta.url).pathname;
+const projectDir = `${import.meta.dirname}/../../`;
 const patienceMs = 30_000;
 
 interface Ended {

@@ -23,8 +23,8 @@ command line.`;
 /** A command line that cannot be used; the message says why. */
 class UsageError extends Error {}
 
-const folder = new URL(".", import.meta.url).pathname;
-const root = new URL("../..", import.meta.url).pathname;
+const folder = import.meta.dirname;
+const root = `${folder}/../..`;
 const copied = ["raft", "storage", "master", "testing"];
 const neutral = "neutral";
 

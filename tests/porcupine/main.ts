@@ -57,7 +57,7 @@ function make(seed: number): Judged {
 async function porcupineVerdicts(input: string): Promise<string[]> {
   const child = new Deno.Command("go", {
     args: ["run", "."],
-    cwd: new URL(".", import.meta.url).pathname,
+    cwd: new URL(".", import.meta.url),
     stdin: "piped",
     stdout: "piped",
   }).spawn();

@@ -463,8 +463,7 @@ Deno.test("deno task import-snapshot rebuilds a cluster on real files, and expla
           "run",
           "--allow-read",
           "--allow-write",
-          new URL("../../raft/cli/import_snapshot.ts", import.meta.url)
-            .pathname,
+          new URL("../../raft/cli/import_snapshot.ts", import.meta.url).href,
           ...args,
         ],
         env: { NO_COLOR: "1" },

@@ -43,7 +43,7 @@ function run(dir: string, port: number, ...args: string[]) {
       `--allow-read`,
       `--allow-write=${dir}`,
       "--allow-net=127.0.0.1",
-      program.pathname,
+      program.href,
       ...["--dir", dir, "--port", String(port)],
       ...args,
     ],
