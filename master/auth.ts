@@ -1,11 +1,13 @@
-/** Who may talk to a master: whoever knows its bearer token. */
-import { createHash, timingSafeEqual } from "./deps.ts";
+/** What is known of tokens, and what is signed with them: tickets of NodeHosts. */
+import { createHash, createHmac, timingSafeEqual } from "./deps.ts";
 
 const minTokenLength = 32;
 
 /** Compares tokens without telling by its duration how much of a guess was right. */
 export class TokenCheck {
   readonly #digests: readonly Uint8Array[];
+  /** What is signed with a token cannot be turned back into it. */
+  readonly #keys: readonly Uint8Array[];
 
   /**
    * Keeps digests of the tokens, so that they can neither be logged nor shown. Without any, none is right.
@@ -22,12 +24,18 @@ export class TokenCheck {
       );
     }
     this.#digests = tokens.map(digest);
+    this.#keys = tokens.map((token) => digest(`drakkar signs with ${token}`));
+  }
+
+  /** Whether there are none. */
+  get isEmpty(): boolean {
+    return this.#digests.length === 0;
   }
 
   /** Whether an `Authorization` header carries the token as a bearer. */
   isBearer(header: string | undefined): boolean {
     const match = /^bearer +(\S+)$/i.exec(header ?? "");
-    return this.#matches(match?.[1]);
+    return match?.[1] !== undefined && this.#isToken(match[1]);
   }
 
   /** Whether it carries the token as the password of any user, which is how a browser sends it. */
@@ -39,12 +47,26 @@ export class TokenCheck {
     } catch {
       return false;
     }
-    return this.#matches(pair.slice(pair.indexOf(":") + 1));
+    return this.#isToken(pair.slice(pair.indexOf(":") + 1));
   }
 
-  #matches(token: string | undefined): boolean {
-    if (token === undefined) return false;
-    const given = digest(token);
+  /** Signs a text with the first token. */
+  sign(text: string): string {
+    const [key] = this.#keys;
+    if (key === undefined) throw new TypeError("Cannot sign: there is no key");
+    return signature(key, text);
+  }
+
+  /** Whether a text was signed with one of the tokens that are valid now. */
+  isSigned(text: string, given: string): boolean {
+    const known = digest(given);
+    return this.#keys.filter((key) =>
+      timingSafeEqual(digest(signature(key, text)), known)
+    ).length > 0;
+  }
+
+  #isToken(text: string): boolean {
+    const given = digest(text);
     // All are looked at, whichever is right.
     return this.#digests.filter((one) => timingSafeEqual(given, one))
       .length > 0;
@@ -53,4 +75,8 @@ export class TokenCheck {
 
 function digest(text: string): Uint8Array {
   return createHash("sha256").update(text).digest();
+}
+
+function signature(key: Uint8Array, text: string): string {
+  return createHmac("sha256", key).update(text).digest("hex");
 }

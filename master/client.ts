@@ -13,7 +13,12 @@ import type {
   NodeHostInfo,
   ReportReply,
 } from "./protocol.ts";
-import { readOrMakeSecret } from "./secret_file.ts";
+import {
+  isTicket,
+  type OwnCredentials,
+  readOrMakeCredentials,
+  writeCredentials,
+} from "./secret_file.ts";
 import { type MasterClock, systemClock, systemRandom } from "./system.ts";
 import { decodeCbor, encodeCbor, writeReport } from "./wire/mod.ts";
 
@@ -21,11 +26,11 @@ const cborType = "application/cbor";
 
 /** Options of an {@link HttpMasterClient}. */
 export interface HttpMasterClientOptions {
-  /** The master's bearer token, if it wants one. */
+  /** The master's bearer token, if it wants one. With a `secretFile` it is needed for the first report only. */
   token?: string;
   /**
    * File with this NodeHost's own secret, made if it is not there: the master then takes reports in its name with this
-   * secret only. Beside its `dir`, for example.
+   * secret only. Beside its `dir`, for example. What the master gave in return for a token is kept there, too.
    */
   secretFile?: string;
   /** Sends a request; the platform's `fetch` by default. Give one with a client certificate for mutual TLS. */
@@ -73,7 +78,7 @@ export class HttpMasterClient implements IMasterClient {
   readonly #calls: ClientCalls;
   readonly #tasks: ClientTasks;
   readonly #secretFile: string | undefined;
-  #secret: string | undefined;
+  #credentials: OwnCredentials | undefined;
 
   /** Makes a client; it connects when it is called. Without `host` it does not do what masters ask for. */
   constructor(options: HttpMasterClientOptions = {}, host?: NodeHost) {
@@ -140,9 +145,6 @@ export class HttpMasterClient implements IMasterClient {
       if (this.#tasks.known.isBehind(info)) {
         this.#tasks.known.learn(await this.#getIndexes(url, signal));
       }
-      if (this.#secretFile !== undefined) {
-        this.#secret ??= await readOrMakeSecret(this.#secretFile, systemRandom);
-      }
       const report = this.#tasks.prepare(info);
       const reply = await this.#call({
         what,
@@ -153,6 +155,7 @@ export class HttpMasterClient implements IMasterClient {
         signal,
       }) as ReportReply | null;
       if (!Array.isArray(reply?.want)) throw notAMaster(what, url);
+      await this.#keepTicket(reply.ticket);
       this.#tasks.delivered(report, reply);
       return reply;
     });
@@ -187,15 +190,52 @@ export class HttpMasterClient implements IMasterClient {
     );
   }
 
+  async #keepTicket(ticket: unknown): Promise<void> {
+    const known = this.#credentials;
+    if (this.#secretFile === undefined || known === undefined) return;
+    if (!isTicket(ticket) || ticket === known.ticket) return;
+    this.#credentials = { ...known, ticket };
+    await writeCredentials(this.#secretFile, this.#credentials);
+  }
+
+  /** With the ticket, if there is one; where that is void, for example since a token is, once more with the token. */
   async #call(call: Call): Promise<unknown> {
+    if (this.#secretFile !== undefined) {
+      this.#credentials ??= await readOrMakeCredentials(
+        this.#secretFile,
+        systemRandom,
+      );
+    }
+    const { secret, ticket } = this.#credentials ?? {};
+    if (ticket === undefined) {
+      return await this.#send(call, { token: this.#token, secret });
+    }
+    try {
+      return await this.#send(call, { ticket, secret });
+    } catch (error) {
+      const isRefused = error instanceof RaftError && error.code === "rejected";
+      if (!isRefused || this.#token === undefined) throw error;
+      return await this.#send(call, { token: this.#token, secret });
+    }
+  }
+
+  async #send(
+    call: Call,
+    { token, ticket, secret }: {
+      token?: string | undefined;
+      ticket?: string;
+      secret?: string | undefined;
+    },
+  ): Promise<unknown> {
     const { what, method, url, path, body, signal } = call;
     const headers = new Headers({ accept: cborType });
     if (body !== undefined) headers.set("content-type", cborType);
-    if (this.#token !== undefined) {
-      headers.set("authorization", `Bearer ${this.#token}`);
+    if (token !== undefined) headers.set("authorization", `Bearer ${token}`);
+    if (ticket !== undefined) {
+      headers.set("authorization", `NodeHost ${ticket}`);
     }
-    if (this.#secret !== undefined && method === "POST") {
-      headers.set("x-drakkar-secret", this.#secret);
+    if (secret !== undefined && (method === "POST" || ticket !== undefined)) {
+      headers.set("x-drakkar-secret", secret);
     }
     const request = new Request(requestUrl(url, path), {
       method,

@@ -34,6 +34,12 @@ export function isManaged(image: Pick<ClusterImage, "life">): boolean {
   return image.life !== "unmanaged" && image.life !== "quarantine";
 }
 
+/** The record of a cluster that is deleted from now on. Whatever was being done about it ends. */
+export function deleted(image: ClusterImage): ClusterImage {
+  const { plan: _, step: __, isPaused: ___, deleteAt: ____, ...rest } = image;
+  return { ...rest, life: "deleting" };
+}
+
 /** Whether a member counts for majorities. */
 export function isVoter(member: MemberRecord | undefined): boolean {
   return member !== undefined && member.role !== "observer";

@@ -2,5 +2,5 @@
 export { Hono } from "npm:hono@^4";
 export type { Context, Next } from "npm:hono@^4";
 export { html } from "npm:hono@^4/html";
-export { createHash, timingSafeEqual } from "node:crypto";
+export { createHash, createHmac, timingSafeEqual } from "node:crypto";
 export { parseArgs } from "node:util";

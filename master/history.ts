@@ -20,6 +20,7 @@ const alarms: ReadonlySet<string> = new Set([
   "replaced",
   "brake",
   "quarantine",
+  "interleaved",
 ]);
 
 /** Whether an event is an alarm. */

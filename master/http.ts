@@ -13,11 +13,26 @@ export function answer(
   status: 200 | 201 = 200,
 ): Response {
   context.header("cache-control", "no-store");
-  if ((context.req.header("accept") ?? "").includes(cborType)) {
+  context.header("vary", "accept");
+  if (wantsCbor(context.req.header("accept") ?? "")) {
     context.header("content-type", cborType);
     return context.body(encodeCbor(value), status);
   }
   return context.json(value, status);
+}
+
+/** Whether CBOR is accepted, and not less than JSON (RFC 9110, 12.5.1). Who accepts neither is given JSON. */
+export function wantsCbor(accept: string): boolean {
+  let cbor = 0;
+  let json = 0;
+  for (const range of accept.toLowerCase().split(",")) {
+    const [type, ...params] = range.split(";").map((part) => part.trim());
+    const given = params.find((param) => param.startsWith("q="))?.slice(2);
+    const quality = Number(given ?? "1") || 0;
+    if (type === cborType) cbor = quality;
+    if (type === jsonType) json = quality;
+  }
+  return cbor > 0 && cbor >= json;
 }
 
 /** A refusal (RFC 9457). */

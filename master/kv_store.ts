@@ -72,6 +72,8 @@ export interface KvStoreOptions {
   periodMs?: number;
   /** Milliseconds between reports while something is being done; 5,000 by default, and `periodMs` at most. */
   busyPeriodMs?: number;
+  /** So many milliseconds of a day, an hour by default; after that it is a third as often. */
+  busyMsPerDay?: number;
   /** How much may be done at once; what is not given has its default. */
   limits?: Partial<Limits>;
   /** Decisions of one round; 25 by default. */
@@ -148,6 +150,7 @@ export class KvStore {
       access: this.#access,
       periodMs,
       busyPeriodMs: Math.min(periodMs, options.busyPeriodMs ?? 5_000),
+      busyMsPerDay: options.busyMsPerDay ?? 3_600_000,
       limits: { ...defaultLimits, ...options.limits },
       decisionsPerRound: options.decisionsPerRound ?? 25,
       roundMs: options.roundMs ?? 300,
@@ -163,6 +166,12 @@ export class KvStore {
    */
   async deploymentId(): Promise<bigint> {
     return (await this.#readMeta()).deploymentId;
+  }
+
+  /** The deployment id; `undefined` in an empty store, which stays empty. */
+  async knownDeploymentId(): Promise<bigint | undefined> {
+    const { value } = await this.#access.get(metaKey);
+    return (value as MetaRecord | null)?.deploymentId;
   }
 
   /**

@@ -13,7 +13,9 @@
  *
  * `DRAKKAR_TOKEN` is the bearer token that NodeHosts need, `DRAKKAR_OPERATOR_TOKEN` that of operators; each may hold two,
  * with a space between, while one replaces the other. Without tokens everybody may do everything.
- * `DENO_KV_ACCESS_TOKEN` is that of a database. `DRAKKAR_WEBHOOK` is a URL that alarms are sent to. Prints one line of JSON with its address, then nothing. Ends on SIGINT and SIGTERM.
+ * `DENO_KV_ACCESS_TOKEN` is that of a database. `DRAKKAR_WEBHOOK` is a URL that alarms are sent to. With
+ * `DRAKKAR_WANT_SECRETS=1` NodeHosts must have secrets of their own. Prints one line of JSON with its address, then nothing.
+ * Ends on SIGINT and SIGTERM.
  *
  * @module
  */
@@ -51,7 +53,8 @@ cannot listen or open its database; 2 for a wrong command line.
 DRAKKAR_TOKEN is the bearer token that NodeHosts need, DRAKKAR_OPERATOR_TOKEN
 that of operators; each may hold two, with a space between. Without tokens
 everybody may do everything. DENO_KV_ACCESS_TOKEN is that of a database.
-DRAKKAR_WEBHOOK is a URL that alarms are sent to.`;
+DRAKKAR_WEBHOOK is a URL that alarms are sent to. With DRAKKAR_WANT_SECRETS=1
+NodeHosts must have secrets of their own.`;
 
 /** A command line that cannot be used; the message says why. */
 class UsageError extends Error {}
@@ -204,7 +207,8 @@ async function run(settings: Settings): Promise<void> {
   });
   if (isOnDeploy()) tickByCron(store);
   try {
-    const options: MasterOptions = { store, silentAfterMs };
+    const wantsSecrets = optionalVariable("DRAKKAR_WANT_SECRETS") === "1";
+    const options: MasterOptions = { store, silentAfterMs, wantsSecrets };
     if (token !== undefined) options.token = tokensOf(token);
     const { operatorToken } = settings;
     if (operatorToken !== undefined) {

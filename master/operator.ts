@@ -1,5 +1,10 @@
 /** What operators tell a master (M15-M19). Every command is one commit, and is in the history. */
-import { type ClusterImage, isManaged, votersOf } from "./cluster_image.ts";
+import {
+  type ClusterImage,
+  deleted,
+  isManaged,
+  votersOf,
+} from "./cluster_image.ts";
 import type { KvAtomic, KvEntry } from "./kv.ts";
 import type { KvAccess } from "./kv_access.ts";
 import { addEvent, type HistoryEvent } from "./history.ts";
@@ -49,7 +54,13 @@ export type ClusterCommand =
     /** Refused if the definition changed since it was this. */
     expectedGen?: number;
   }
-  | { type: "deleteCluster"; clusterId: number }
+  | {
+    type: "deleteCluster";
+    clusterId: number;
+    /** Ticks in which it can still be kept; 0 by default. */
+    waitTicks?: number;
+  }
+  | { type: "keepCluster"; clusterId: number }
   | { type: "pauseCluster"; clusterId: number }
   | { type: "resumeCluster"; clusterId: number }
   | { type: "cancelPlan"; clusterId: number }
@@ -241,7 +252,9 @@ async function prepareCluster(
   addCluster(atomic, { clusterId, entry, before, after, epoch, tick, w });
   // A change of the definition does not show in the record alone.
   atomic.set(attentionKey(clusterId), { v: schemaVersion, w, tick });
-  return { clusterId, life: after.life, gen: after.def?.gen ?? 0 };
+  const { life, deleteAt } = after;
+  const more = deleteAt === undefined ? {} : { deleteAt };
+  return { clusterId, life, gen: after.def?.gen ?? 0, ...more };
 }
 
 async function nextImage(
@@ -273,8 +286,20 @@ async function nextImage(
     case "changeCluster":
       return changed(image, command);
     case "deleteCluster": {
-      const { plan: _, step: __, isPaused: ___, ...rest } = image;
-      return { ...rest, life: "deleting" };
+      const { waitTicks = 0 } = command;
+      if (image.life === "deleting") {
+        throw new CommandError("conflict", "It is being deleted");
+      }
+      return waitTicks === 0
+        ? deleted(image)
+        : { ...image, deleteAt: parts.clock.tick + waitTicks };
+    }
+    case "keepCluster": {
+      if (image.deleteAt === undefined) {
+        throw new CommandError("conflict", "It does not wait to be deleted");
+      }
+      const { deleteAt: _, ...rest } = image;
+      return rest;
     }
     case "pauseCluster":
       return { ...image, isPaused: true };

@@ -41,6 +41,8 @@ export interface NodeHostSummary {
   drain?: true;
   /** It is refused. */
   revoked?: true;
+  /** Another process reports under its id, opened that many times: a copy of its directory. */
+  rivalBoot?: number;
 }
 
 /** One node of a cluster, as its NodeHost last reported. */
@@ -135,13 +137,14 @@ export async function listNodeHosts(
 
 /** What is out of the ordinary. A record of schema 1 has no state. */
 function marksOf(
-  { state = "ok", cordon, drain, revoked }: Partial<HostRecord>,
+  { state = "ok", cordon, drain, revoked, rival }: Partial<HostRecord>,
 ): Partial<NodeHostSummary> {
   return {
     ...(state === "ok" ? {} : { state }),
     ...(cordon === true ? { cordon } : {}),
     ...(drain === true ? { drain } : {}),
     ...(revoked === true ? { revoked } : {}),
+    ...(rival?.isTold === true ? { rivalBoot: rival.boot } : {}),
   };
 }
 

@@ -147,6 +147,8 @@ export interface ReportReply {
   silent?: string[];
   /** Milliseconds after which to report again. */
   nextReportMs?: number;
+  /** Stands for a token from now on, together with the NodeHost's own secret. */
+  ticket?: string;
 }
 
 /** How a NodeHost reaches a master. `url` is one of its `masterServers`. */

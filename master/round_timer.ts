@@ -1,4 +1,5 @@
 /** Time that grows without reports. */
+import { nextTick } from "./pace.ts";
 import { runRound } from "./round.ts";
 import { clockKey, readClock, schemaVersion } from "./schema.ts";
 import type { StoreContext } from "./store_context.ts";
@@ -18,13 +19,7 @@ export async function tickByTimer(
   const clock = readClock(entry.value, nowMs);
   if (Math.abs(nowMs - clock.atMs) < periods * periodMs) return false;
   const w = access.randomHex(8);
-  const next = {
-    ...clock,
-    tick: clock.tick + 1,
-    atMs: nowMs,
-    v: schemaVersion,
-    w,
-  };
+  const next = { ...nextTick(clock, nowMs, context), v: schemaVersion, w };
   const atomic = access.atomic()
     .check({ key: clockKey, versionstamp: entry.versionstamp })
     .set(clockKey, next);

@@ -76,6 +76,10 @@ export interface ClockRecord extends StoredRecord {
   balanceAt?: number;
   /** NodeHosts that are silent and whom others are asked about. */
   silent: string[];
+  /** The day, since 1970, that `busyMs` is about. */
+  busyDay?: number;
+  /** How long that day something was being done, in milliseconds. */
+  busyMs?: number;
 }
 
 /** `failing`: its clusters are being put on the to-do list; `gone`: for good, by an operator or a new one at its address. */
@@ -135,6 +139,8 @@ export interface HostRecord extends StoredRecord {
   hears?: Record<string, number>;
   /** SHA-256 of its secret. */
   secretHash?: string;
+  /** The boot before this one, its last report, and whether it was told as an alarm that it goes on. */
+  rival?: { boot: number; seq: number; isTold: boolean };
 }
 
 /** Packed rows. */
@@ -269,6 +275,8 @@ export interface ClusterRecord extends StoredRecord {
   def?: ClusterDefinition;
   /** An operator wants nothing done about it. */
   isPaused?: boolean;
+  /** Tick at which it is deleted, unless an operator keeps it. */
+  deleteAt?: number;
   /** It comes from a copy: nothing is decided before a majority of its members reported (M11). */
   isImported?: boolean;
   /** Index of the membership change that made `members`. */

@@ -1,16 +1,13 @@
 /** What the parts of a store share. */
 import type { EventListener } from "./history.ts";
 import type { KvAccess } from "./kv_access.ts";
+import type { Pace } from "./pace.ts";
 import type { Limits } from "./scheduler/view.ts";
 
 /** What the parts of a store work with. */
-export interface StoreContext {
+export interface StoreContext extends Pace {
   /** Reads and commits. */
   readonly access: KvAccess;
-  /** Milliseconds of a tick: NodeHosts report so often when nothing happens. */
-  readonly periodMs: number;
-  /** Milliseconds between reports while something is being done. */
-  readonly busyPeriodMs: number;
   /** How much may be done at once. */
   readonly limits: Limits;
   /** Decisions of one round. */

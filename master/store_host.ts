@@ -251,7 +251,7 @@ function recordAfter(
   const { tick } = clock.record;
   const boot = info.boot ?? old?.boot ?? 0;
   const isBack = old === undefined || old.boot !== boot || old.state !== "ok";
-  const { cursor, ...kept } = withoutDescription(old ?? {});
+  const { cursor, rival, ...kept } = withoutDescription(old ?? {});
   return {
     ...kept,
     // A walk over the clusters of a NodeHost that is drained goes on; one over those of a dead one is pointless now.
@@ -275,9 +275,23 @@ function recordAfter(
     state: "ok",
     ...selfDescription(info),
     ...heard(info, old, tick),
+    ...rivalAfter(old, boot, rival),
     ...(claim.kind === "taken" ? { conflict: claim.by } : {}),
     ...(secret === undefined ? {} : { secretHash: hashSecret(secret) }),
   };
+}
+
+/** The process that this one follows should not be heard any more (`store_rival.ts`). */
+function rivalAfter(
+  old: HostRecord | undefined,
+  boot: number,
+  rival: HostRecord["rival"],
+): Pick<HostRecord, "rival"> {
+  if (old === undefined) return {};
+  if (old.boot !== boot) {
+    return { rival: { boot: old.boot, seq: old.seq, isTold: false } };
+  }
+  return rival === undefined ? {} : { rival };
 }
 
 function withoutDescription(old: Partial<HostRecord>): Partial<HostRecord> {

@@ -3,6 +3,7 @@ import { RaftError } from "../raft/errors.ts";
 import { isFull } from "./cluster_image.ts";
 import type { KvEntry } from "./kv.ts";
 import { isTickDue } from "./liveness.ts";
+import { nextReportMs, nextTick } from "./pace.ts";
 import type { MasterRequest, NodeHostInfo, ReportReply } from "./protocol.ts";
 import { runRound } from "./round.ts";
 import {
@@ -17,6 +18,7 @@ import {
 import { claimAddress } from "./store_address.ts";
 import { takeAcknowledgements } from "./store_acknowledgements.ts";
 import type { StoreContext } from "./store_context.ts";
+import { watchRival } from "./store_rival.ts";
 import {
   changedClusters,
   changeOfLog,
@@ -39,6 +41,8 @@ const maxAttempts = 16;
 export interface Credentials {
   /** Its secret; the first one that it gives is the one that it has to give from then on. */
   readonly secret?: string | undefined;
+  /** Whether it may give a first secret, which is so by default. */
+  readonly mayEnrol?: boolean;
   /** It holds the store's own token, and could write anything: its word is enough. */
   readonly isTrusted?: boolean;
 }
@@ -46,7 +50,7 @@ export interface Credentials {
 function requireTrusted(
   hostId: string,
   host: HostRecord | undefined,
-  { secret, isTrusted }: Credentials,
+  { secret, mayEnrol = true, isTrusted = false }: Credentials,
 ): void {
   if (host?.revoked === true) {
     throw new RaftError(
@@ -54,8 +58,13 @@ function requireTrusted(
       `Cannot take the report of ${hostId}: an operator revoked it`,
     );
   }
-  if (host?.secretHash === undefined || isTrusted === true) return;
-  if (secret !== undefined && isSecretOf(secret, host.secretHash)) return;
+  if (isTrusted || (host?.secretHash === undefined && mayEnrol)) return;
+  const known = host?.secretHash;
+  if (
+    secret !== undefined && known !== undefined && isSecretOf(secret, known)
+  ) {
+    return;
+  }
   throw new RaftError(
     "rejected",
     `Cannot take the report of ${hostId}: its secret is ${
@@ -97,6 +106,7 @@ export async function takeReport(
     requireTrusted(info.nodeHostId, host, credentials);
     const isOwn = host?.w === w;
     if (host !== undefined && !isOwn && !isNewer(info, host)) {
+      await watchRival(context, { ...reading, host }, info);
       const rest = { accepted: false, want: [], kills: [] };
       return await replyTo(context, { epoch, info, clock, ...rest });
     }
@@ -217,7 +227,7 @@ function nextClock(
   if (!isTickDue(clock, host?.tick, nowMs, periodMs)) {
     return { entry, record: clock, isDue: false };
   }
-  const record = { ...clock, tick: clock.tick + 1, atMs: nowMs };
+  const record = nextTick(clock, nowMs, { periodMs });
   return { entry, record, isDue: true };
 }
 
@@ -285,7 +295,7 @@ async function replyTo(
     want,
     epoch,
     tick,
-    nextReportMs: busy ? context.busyPeriodMs : context.periodMs,
+    nextReportMs: nextReportMs(clock, context),
     ...(requests.length + kills.length > 0
       ? { requests: [...requests, ...kills] }
       : {}),

@@ -136,7 +136,7 @@ const logVocabulary = [
 ];
 /** The parts of the master that only a server needs; a NodeHost must not reach them. */
 const masterServer =
-  /^master\/(server|routes|http|main|deps|auth|page|cli\/.*)\b/;
+  /^master\/(server|gate|http|main|deps|auth|page|api\/.*|cli\/.*)\b/;
 
 interface Layer {
   readonly name: string;

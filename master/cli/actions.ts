@@ -1,4 +1,4 @@
-/** What operators do, as requests: the same as `../routes.ts`. */
+/** What operators do, as requests: the same as `../api/commands.ts`. */
 import type { CommandCall, Fields } from "./calls.ts";
 
 /** Why a command line cannot be used. */
@@ -32,7 +32,7 @@ export interface Action {
   readonly flags: readonly string[];
   /** It cannot be undone: the name must be said again. */
   readonly isFinal?: boolean;
-  /** It does nothing the second time, and so has neither a dry run nor a key. */
+  /** It does nothing the second time, and so has no key. */
   readonly isOnce?: boolean;
   /** More of the help. */
   readonly help?: string;
@@ -97,16 +97,28 @@ export const actions: Readonly<Record<string, Action>> = {
     }),
   },
   delete: {
-    usage: "ID",
+    usage: "ID [--wait-ticks N]",
     what: "deletes a cluster and all that it holds; its id is never used again",
     subject: "cluster",
-    flags: [],
+    flags: ["wait-ticks"],
     isFinal: true,
+    help: `
+  --wait-ticks N                so long it can still be kept; 30 by default, 0 for at once`,
     call: (given) => ({
       method: "DELETE",
       path: `/v1/clusters/${clusterIdOf(given)}`,
-      body: { confirm: String(clusterIdOf(given)) },
+      body: {
+        confirm: String(clusterIdOf(given)),
+        ...optionalNumber("waitTicks", "wait-ticks", given, 0),
+      },
     }),
+  },
+  keep: {
+    usage: "ID",
+    what: "does not delete a cluster after all, while that can still be said",
+    subject: "cluster",
+    flags: [],
+    call: (given) => post(`/v1/clusters/${clusterIdOf(given)}/keep`),
   },
   recover: {
     usage: "ID --condemned NODE[,NODE ...]",
@@ -227,19 +239,28 @@ export function clusterIdOf(given: Given): number {
   return wholeNumber("the id", required("id", given));
 }
 
-/** A whole number from 1 on. */
-export function wholeNumber(name: string, text: string): number {
+/** A whole number, from 1 on if nothing else is said. */
+export function wholeNumber(name: string, text: string, min = 1): number {
   const value = Number(text);
-  if (/^[1-9][0-9]*$/.test(text) && Number.isSafeInteger(value)) return value;
+  const isWhole = /^(?:0|[1-9][0-9]*)$/.test(text) &&
+    Number.isSafeInteger(value);
+  if (isWhole && value >= min) return value;
   const flag = name === "the id" ? name : `--${name}`;
   throw new UsageError(
-    `Cannot use ${flag}: "${text}" is not a positive whole number`,
+    `Cannot use ${flag}: "${text}" is not a ${
+      min === 1 ? "positive " : ""
+    }whole number`,
   );
 }
 
-function optionalNumber(field: string, flag: string, given: Given): Fields {
+function optionalNumber(
+  field: string,
+  flag: string,
+  given: Given,
+  min = 1,
+): Fields {
   const text = given.texts[flag];
-  return text === undefined ? {} : { [field]: wholeNumber(flag, text) };
+  return text === undefined ? {} : { [field]: wholeNumber(flag, text, min) };
 }
 
 function wishOf(given: Given): Fields {

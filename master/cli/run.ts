@@ -43,8 +43,10 @@ const common = `
   --json              JSON, for programs
   --help              of a command too: deno task drakkar COMMAND --help`;
 
-const forActions = `
-  --dry-run           only say what would be done
+const dryRunFlag = `
+  --dry-run           only say what would be done`;
+
+const forActions = `${dryRunFlag}
   --yes NAME          for what cannot be undone: the id again; asked for at a terminal
   --as NAME           who it is, for the history
   --key KEY           the command's name: with the same key it is done once`;
@@ -76,8 +78,10 @@ ${exitCodes}`;
 function helpOf(name: string): string {
   const action = actions[name];
   const { usage, what, help = "" } = action ?? views[name]!;
-  const flagsText = action === undefined || action.isOnce === true
+  const flagsText = action === undefined
     ? ""
+    : action.isOnce === true
+    ? dryRunFlag
     : forActions;
   const warning = action?.isFinal === true
     ? "\nIt cannot be undone: the id must be typed again, or given with --yes.\n"
@@ -104,6 +108,7 @@ const flags = {
   size: { type: "string" },
   "expected-gen": { type: "string" },
   condemned: { type: "string" },
+  "wait-ticks": { type: "string" },
   limit: { type: "string" },
   region: { type: "string", multiple: true },
   "required-region": { type: "string", multiple: true },
@@ -168,7 +173,9 @@ async function dispatch(
   const allowed = [
     ...commonFlags,
     ...one.flags,
-    ...(action === undefined || action.isOnce === true ? [] : actionFlags),
+    ...(action === undefined ? [] : actionFlags).filter((flag) =>
+      flag === "dry-run" || action?.isOnce !== true
+    ),
   ];
   for (const flag of Object.keys(values)) {
     if (allowed.includes(flag)) continue;
@@ -232,6 +239,7 @@ function givenOf(name: string, id: string | undefined, values: Values): Given {
       size: values.size,
       "expected-gen": values["expected-gen"],
       condemned: values.condemned,
+      "wait-ticks": values["wait-ticks"],
       limit: values.limit,
       region: region?.[0],
     },

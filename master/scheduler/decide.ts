@@ -7,6 +7,7 @@
  */
 import {
   type ClusterImage,
+  deleted,
   isConfirmed,
   quorumOf,
   votersOf,
@@ -96,6 +97,31 @@ function nextDecision(view: View, image: ClusterImage): Decision {
   }
   if (image.isPaused === true) return nothing("an operator paused it");
   if (image.isImported === true) return trust(image);
+  const { deleteAt } = image;
+  if (deleteAt === undefined) return decideLife(view, image);
+  return deleteLater(view, image, deleteAt);
+}
+
+/** Until then it is kept as it should be, since an operator may still keep it; it stays on the to-do list (M19). */
+function deleteLater(
+  view: View,
+  image: ClusterImage,
+  deleteAt: number,
+): Decision {
+  if (view.tick >= deleteAt) {
+    return change(deleted(image), {
+      hosts: [],
+      what: "deleting",
+      why: "nobody kept it while it could be",
+    });
+  }
+  const decision = decideLife(view, image);
+  return decision.do === "settle"
+    ? nothing(`it is deleted in tick ${deleteAt}, unless it is kept`)
+    : decision;
+}
+
+function decideLife(view: View, image: ClusterImage): Decision {
   switch (image.life) {
     case "unmanaged":
     case "quarantine":

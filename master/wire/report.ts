@@ -22,10 +22,44 @@ const maxMembers = 127;
 const maxApps = 100;
 const maxHeard = 16;
 
+/** How large the lists of a report may be. */
+export const reportLimits = {
+  clusters: maxClusters,
+  logNodes: maxLogNodes,
+  members: maxMembers,
+  apps: maxApps,
+  heard: maxHeard,
+} as const;
+
+/**
+ * Text for people (flag `u`): nothing that controls a terminal, hides, or turns the direction of what stands beside it,
+ * and no half of a character.
+ */
+export const textPattern =
+  "^[^\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ud800-\\udfff\\ufeff\\ufff9-\\ufffb]*$";
+
+/** Text that becomes part of a key: printable ASCII, no spaces. */
+export const namePattern = "^[\\x21-\\x7e]+$";
+
+const isText = new RegExp(textPattern, "u");
+const isName = new RegExp(namePattern, "u");
+
+/** Each field is as it should be, and together they make no sense. */
+export class ContradictoryReportError extends RangeError {
+  /** Tells it from other errors. */
+  override readonly name = "ContradictoryReportError";
+}
+
 type Fields = Record<string, unknown>;
 
 function refuse(name: string, what: string): never {
   throw new RangeError(`Cannot read the report: ${name} ${what}`);
+}
+
+function contradict(name: string, what: string): never {
+  throw new ContradictoryReportError(
+    `Cannot read the report: ${name} ${what}`,
+  );
 }
 
 function readFields(name: string, value: unknown): Fields {
@@ -57,19 +91,18 @@ function readBoolean(name: string, value: unknown): boolean {
   return value;
 }
 
-/** Text for people: anything but control characters. */
 function readText(name: string, value: unknown): string {
   if (
-    typeof value !== "string" || value.length > 255 || /\p{C}/u.test(value)
+    typeof value !== "string" || value.length > 510 || !isText.test(value) ||
+    [...value].length > 255
   ) {
     refuse(name, "is not a text of at most 255 characters");
   }
   return value;
 }
 
-/** Text that becomes part of a key: printable ASCII, no spaces. */
 function readName(name: string, value: unknown, maxLength: number): string {
-  if (typeof value !== "string" || !/^[\x21-\x7e]+$/.test(value)) {
+  if (typeof value !== "string" || !isName.test(value)) {
     refuse(name, "is not a text of printable ASCII without spaces");
   }
   if (value.length > maxLength) {
@@ -124,7 +157,7 @@ function readCluster(name: string, value: unknown): ClusterInfo {
     cluster[role] = readMembers(`${name}.${role}`, members);
   }
   if (Object.keys(cluster.nodes).length === 0) {
-    refuse(`${name}.nodes`, "is empty, but neither pending nor incomplete");
+    contradict(`${name}.nodes`, "is empty, but neither pending nor incomplete");
   }
   return cluster;
 }
@@ -135,7 +168,7 @@ function readClusters(value: unknown): ClusterInfo[] {
   const seen = new Set<number>();
   for (const { clusterId } of clusters) {
     if (seen.has(clusterId)) {
-      refuse("clusterInfoList", `names cluster ${clusterId} twice`);
+      contradict("clusterInfoList", `names cluster ${clusterId} twice`);
     }
     seen.add(clusterId);
   }
@@ -157,7 +190,7 @@ function readDeploymentId(value: unknown): bigint {
     refuse("deploymentId", "is not a decimal text");
   }
   const id = BigInt(value);
-  if (id >= 1n << 64n) refuse("deploymentId", "is not below 2^64");
+  if (id >= 1n << 64n) contradict("deploymentId", "is not below 2^64");
   return id;
 }
 
@@ -183,7 +216,7 @@ export function readReport(value: unknown): NodeHostInfo {
     logInfo: readLog(fields.logInfo),
   };
   if (info.logInfo.length > 0 && !info.logInfoIncluded) {
-    refuse("logInfo", "is not empty although logInfoIncluded is false");
+    contradict("logInfo", "is not empty although logInfoIncluded is false");
   }
   if (fields.boot !== undefined) {
     info.boot = readInteger("boot", fields.boot, 0);

@@ -195,7 +195,10 @@ Deno.test("drakkar does nothing that cannot be undone without the name again", a
     assert.equal(silent.code, 2);
     assert.match(silent.err, /say --yes 7/);
     assert.equal((await run("delete", "7", "--yes", "8")).code, 2);
-    const dry = await json("delete", "7", "--dry-run");
+    const now = ["--wait-ticks", "0"];
+    const later = await json("delete", "7", "--dry-run");
+    assert.equal(later.deleteAt, 31, "it can be kept for a while");
+    const dry = await json("delete", "7", "--dry-run", ...now);
     assert.deepEqual([dry.isDryRun, dry.life], [true, "deleting"]);
     desk.typed = "8";
     const wrong = await run("delete", "7");
@@ -206,6 +209,10 @@ Deno.test("drakkar does nothing that cannot be undone without the name again", a
     assert.equal(await life(), "defined");
     desk.typed = "7";
     assert.equal((await run("delete", "7")).code, 0);
+    assert.equal(await life(), "defined");
+    assert.equal((await run("keep", "7")).code, 0);
+    assert.equal((await run("keep", "7")).code, 1, "nothing waits");
+    assert.equal((await run("delete", "7", ...now)).code, 0);
     assert.equal(await life(), "deleting");
   });
 });
@@ -286,7 +293,8 @@ Deno.test("drakkar ends with 2 when its line cannot be used, before anybody is a
       ["status", "--master", "up"],
       ["pause", "--key", "two words"],
       ["release-brake", "7"],
-      ["init", "--dry-run"],
+      ["init", "--key", "one"],
+      ["delete", "7", "--wait-ticks", "soon"],
     ];
     for (const args of wrong) {
       const { code, out, err } = await run(...args);
@@ -303,7 +311,7 @@ Deno.test("drakkar has a help for the whole and for each command", async () => {
     assert.equal(code, 0);
     const names = [...out.matchAll(/^ {2}([a-z][a-z-]+) {2,}/gm)]
       .map(([, name]) => name!);
-    assert.equal(names.length, 23, names.join());
+    assert.equal(names.length, 24, names.join());
     for (const name of names) {
       const help = await run(name, "--help");
       assert.equal(help.code, 0, name);

@@ -335,7 +335,7 @@ Deno.test("A NodeHost that gave a secret once is believed with it only; an opera
       await send(by(at("own"))); // After a restart.
       const { mode } = await Deno.stat(at("own"));
       assert.equal(mode! & 0o777, 0o600);
-      const secret = await Deno.readTextFile(at("own"));
+      const secret = (await Deno.readTextFile(at("own"))).trim();
       assert.match(secret, /^[0-9a-f]{64}$/);
       const stored = JSON.stringify((await kv.get(["h", "host-1"])).value);
       assert.ok(!stored.includes(secret), "only its hash");
@@ -363,5 +363,112 @@ Deno.test("A NodeHost that gave a secret once is believed with it only; an opera
     } finally {
       await Deno.remove(dir, { recursive: true });
     }
+  });
+});
+
+Deno.test("The token only enrols: a NodeHost with a ticket reports without it, and a stranger's costs the store nothing (M12)", async () => {
+  await withStore(async (store, kv) => {
+    const dir = await Deno.makeTempDir();
+    try {
+      const token = "a-nodehosts-token-of-at-least-32-characters";
+      const operatorToken = "an-operators-token-of-32-characters";
+      const secretFile = `${dir}/own`;
+      let master = createMaster({ store, token, operatorToken });
+      const heads: string[] = [];
+      const client = (options: HttpMasterClientOptions) =>
+        new HttpMasterClient({
+          ...options,
+          fetch: (request) => {
+            const header = request.headers.get("authorization") ?? "none";
+            heads.push(header.split(" ")[0]!);
+            return master.fetch(request);
+          },
+        });
+      const send = (by: HttpMasterClient, n = 1) =>
+        by.sendNodeHostInfo(url, report(n));
+      await send(client({ secretFile, token }));
+      await send(client({ secretFile }));
+      await client({ secretFile }).getDeploymentId(url);
+      assert.deepEqual(heads.splice(0), ["Bearer", "NodeHost", "NodeHost"]);
+      assert.equal((await Deno.stat(secretFile)).mode! & 0o777, 0o600);
+
+      // Another's name, another's secret, or one made up.
+      const [secret, ticket] = (await Deno.readTextFile(secretFile)).split(
+        "\n",
+      );
+      const before = { ...kv.counts };
+      const other = await master.request("/v1/report", {
+        method: "POST",
+        body: JSON.stringify(report(2)),
+        headers: {
+          "content-type": "application/json",
+          authorization: `NodeHost ${ticket}`,
+          "x-drakkar-secret": secret!,
+        },
+      });
+      assert.deepEqual(
+        [other.status, (await other.json()).code],
+        [403, "foreign-ticket"],
+      );
+      const stolen = `${dir}/stolen`;
+      const madeUp = [
+        `${"f".repeat(64)}\n${ticket}\n`,
+        `${secret}\n${"0".repeat(64)}.host-1\n`,
+        `${secret}\n${ticket!.replace("host-1", "host-2")}\n`,
+        `${"e".repeat(64)}\n`,
+      ];
+      for (const text of madeUp) {
+        await Deno.writeTextFile(stolen, text);
+        await assert.rejects(
+          send(client({ secretFile: stolen })),
+          byCode("rejected"),
+        );
+      }
+      assert.deepEqual(kv.counts, before);
+
+      // A ticket is no token: it neither looks nor commands.
+      for (const path of ["/v1/nodehosts", "/v1/export"]) {
+        const { status } = await master.request(path, {
+          headers: {
+            authorization: `NodeHost ${ticket}`,
+            "x-drakkar-secret": secret!,
+          },
+        });
+        assert.equal(status, 401, path);
+      }
+
+      // What an operator forgot is void with its ticket, and a token enrols anew.
+      await store.command({ type: "forgetHostSecret", hostId: "host-1" });
+      await assert.rejects(send(client({ secretFile })), byCode("rejected"));
+      await send(client({ secretFile, token }));
+      heads.length = 0;
+      // The token that signed it is taken away: the client asks with its own.
+      master = createMaster({
+        store,
+        token,
+        operatorToken: `${operatorToken}-2`,
+      });
+      await assert.rejects(send(client({ secretFile })), byCode("rejected"));
+      await send(client({ secretFile, token }));
+      await send(client({ secretFile }));
+      assert.deepEqual(heads, ["NodeHost", "NodeHost", "Bearer", "NodeHost"]);
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
+  });
+});
+
+Deno.test("A master may want a secret of every NodeHost (M12)", async () => {
+  await withStore(async (store, kv) => {
+    const master = createMaster({ store, wantsSecrets: true });
+    const status = async (headers: Record<string, string>) =>
+      (await master.request("/v1/report", {
+        method: "POST",
+        body: JSON.stringify(report(1)),
+        headers: { "content-type": "application/json", ...headers },
+      })).status;
+    assert.equal(await status({}), 403);
+    assert.equal(kv.counts.getMany, 0);
+    assert.equal(await status({ "x-drakkar-secret": "s".repeat(32) }), 200);
   });
 });

@@ -2,7 +2,14 @@ import { assert } from "../deps.ts";
 import { type HistoryEvent, isAlarm } from "../../master/history.ts";
 import { createMaster, type Master } from "../../master/server.ts";
 import { decodeCbor, encodeCbor } from "../../master/wire/mod.ts";
-import { cluster, dump, type FaultyKv, report, withStore } from "./fixtures.ts";
+import {
+  cluster,
+  dump,
+  type FaultyKv,
+  type ManualClock,
+  report,
+  withStore,
+} from "./fixtures.ts";
 import { KvStore } from "../../master/kv_store.ts";
 
 const operatorToken = "an-operators-token-of-32-characters";
@@ -34,7 +41,13 @@ function sender(master: Master): Send {
 
 async function withMaster(
   work: (
-    parts: { send: Send; store: KvStore; kv: FaultyKv; master: Master },
+    parts: {
+      send: Send;
+      store: KvStore;
+      kv: FaultyKv;
+      master: Master;
+      clock: ManualClock;
+    },
   ) => Promise<void>,
 ): Promise<void> {
   await withStore(async (store, kv, clock) => {
@@ -44,7 +57,7 @@ async function withMaster(
       return Promise.resolve();
     };
     const master = createMaster({ store });
-    await work({ send: sender(master), store, kv, master });
+    await work({ send: sender(master), store, kv, master, clock });
   });
 }
 
@@ -78,9 +91,12 @@ Deno.test("Operators create, change, pause and delete clusters over HTTP, and se
     assert.equal((await send("POST", "/v1/clusters/7/resume", {})).status, 200);
     assert.equal(
       (await send("DELETE", "/v1/clusters/7", { confirm: "8" })).status,
-      400,
+      422,
     );
-    const gone = await send("DELETE", "/v1/clusters/7", { confirm: "7" });
+    const gone = await send("DELETE", "/v1/clusters/7", {
+      confirm: "7",
+      waitTicks: 0,
+    });
     assert.equal(gone.body.life, "deleting");
     assert.equal((await send("GET", "/v1/clusters/8")).status, 404);
     const { events } = (await send("GET", "/v1/events?limit=2")).body as {
@@ -247,7 +263,7 @@ Deno.test("A cluster is recovered only when the lost NodeHosts are given up (M15
       condemned: [9],
       confirm: "1",
     });
-    assert.equal(alive.status, 400);
+    assert.equal(alive.status, 422);
   });
 });
 
@@ -268,11 +284,6 @@ Deno.test("Bodies that are missing, wrong, too big or hostile are refused by nam
       { ...wish, app: "x".repeat(300) },
       { ...wish, nonsense: 1 },
       { ...wish, regions: {} },
-      { ...wish, regions: [{ region: "a", count: 4 }] },
-      {
-        ...wish,
-        regions: [{ region: "a", count: 1 }, { region: "a", count: 1 }],
-      },
       { ...wish, regions: [{ region: "a", count: 1, isRequired: "yes" }] },
       { ...wish, config: { snapshotEntries: -1 } },
       { ...wish, config: { stateMachine: 1 } },
@@ -282,6 +293,17 @@ Deno.test("Bodies that are missing, wrong, too big or hostile are refused by nam
       const { status, body: answer } = await send("POST", "/v1/clusters", body);
       assert.equal(status, 400, JSON.stringify(body));
       assert.match(String(answer.detail), /^Cannot read the body/);
+    }
+    const senseless: unknown[] = [
+      { ...wish, regions: [{ region: "a", count: 4 }] },
+      {
+        ...wish,
+        regions: [{ region: "a", count: 1 }, { region: "a", count: 1 }],
+      },
+    ];
+    for (const body of senseless) {
+      const { status, body: answer } = await send("POST", "/v1/clusters", body);
+      assert.deepEqual([status, answer.code], [422, "contradiction"]);
     }
     const raw = async (body: BodyInit, type: string) =>
       (await master.request("/v1/clusters", {
@@ -492,5 +514,73 @@ Deno.test("Whoever listens hears of what was stored: deaths, quarantine, orders;
       "quarantine",
       "replaced",
     ]);
+  });
+});
+
+Deno.test("Two processes under one id are an alarm, once; late reports of the older one are none (M10)", async () => {
+  await withStore(async (_store, kv, clock) => {
+    const heard: HistoryEvent[] = [];
+    const onEvent = (event: HistoryEvent) => void heard.push(event);
+    const store = new KvStore({ kv, clock, onEvent });
+    const send = (boot: number, seq: number) =>
+      store.report(report(1, [], { boot, seq }));
+    const rival = async () => (await store.nodeHosts())[0]?.rivalBoot;
+    await send(1, 1);
+    await send(1, 5);
+    await send(2, 1);
+    const before = kv.counts.commit;
+    // What was under way when the machine was restarted.
+    for (const seq of [5, 6, 7, 6]) await send(1, seq);
+    assert.equal(kv.counts.commit, before);
+    await send(1, 8);
+    assert.deepEqual(heard.map(({ what, host }) => [what, host]), [
+      ["interleaved", "host-1"],
+    ]);
+    assert.ok(heard.every(isAlarm));
+    assert.equal(await rival(), 1);
+    await send(2, 2);
+    const after = kv.counts.commit;
+    for (const seq of [9, 10, 11]) {
+      assert.equal((await send(1, seq)).accepted, false);
+    }
+    assert.equal(kv.counts.commit, after, "it is told once, and costs no more");
+    // Opened again: if the other goes on, that is an alarm anew.
+    await send(3, 1);
+    assert.equal(await rival(), undefined);
+    assert.equal(heard.length, 1);
+  });
+});
+
+Deno.test("A deleted cluster can be kept while it waits; then its nodes are stopped (M19)", async () => {
+  await withMaster(async ({ send, store, kv, clock }) => {
+    kv.beforeCommit = undefined;
+    const tick = async () =>
+      ((await kv.get(["clock"])).value as { tick: number }).tick;
+    const life = async () => (await store.cluster(1))?.life;
+    for (const n of [1, 2, 3]) {
+      await store.report(report(n, [cluster(1, n)], { apps: ["kv"] }));
+    }
+    await send("POST", "/v1/clusters/1/adopt", { app: "kv" });
+    const asked = { confirm: "1", waitTicks: 5 };
+    const { deleteAt } = (await send("DELETE", "/v1/clusters/1", asked)).body;
+    assert.equal(deleteAt, await tick() + 5);
+    assert.equal((await send("POST", "/v1/clusters/1/keep", {})).status, 200);
+    assert.equal((await send("POST", "/v1/clusters/1/keep", {})).status, 409);
+    await send("DELETE", "/v1/clusters/1", asked);
+    const asks = new Set<string>();
+    for (let i = 0; i < 30 && asks.size === 0; i++) {
+      assert.ok(await tick() <= Number(deleteAt) + 2, "late");
+      clock.advance(20_000);
+      for (const n of [1, 2, 3]) {
+        const known = cluster(1, n, { incomplete: true, nodes: {} });
+        const { requests } = await store.report(report(n, [known]));
+        for (const { kind } of requests ?? []) asks.add(kind);
+      }
+    }
+    assert.equal(await life(), "deleting");
+    assert.deepEqual([...asks], ["kill"]);
+    assert.ok(
+      (await store.events(10)).some(({ what }) => what === "deleting"),
+    );
   });
 });

@@ -1,0 +1,355 @@
+/** What a master answers. The types are those of the code that answers, so that the document cannot lag behind. */
+import type { HistoryEvent } from "../history.ts";
+import type { ClusterDetails, StoreStatus } from "../kv_store.ts";
+import type { CommandResult } from "../operator.ts";
+import type {
+  ClusterSummary,
+  NodeHostSummary,
+  NodeSummary,
+} from "../overview.ts";
+import type { MasterRequest, NodeInfo, ReportReply } from "../protocol.ts";
+import type { PlannedDecision } from "../round_plan.ts";
+import type {
+  BrakeRecord,
+  ClusterDefinition,
+  ClusterRecord,
+  MemberRecord,
+  PlanRecord,
+  SlotName,
+  StepRecord,
+} from "../schema.ts";
+import {
+  boolean,
+  described,
+  integer,
+  type JsonSchema,
+  list,
+  mapOf,
+  nullable,
+  type ObjectOf,
+  oneOf,
+  optional,
+  type Shape,
+  written,
+} from "./shape.ts";
+
+type Fields = Readonly<Record<string, Shape<unknown>>>;
+
+/** An object that may gain fields. */
+function answer<const F extends Fields>(fields: F): Shape<ObjectOf<F>> {
+  const names = Object.keys(fields);
+  return written({
+    type: "object",
+    properties: Object.fromEntries(
+      names.map((name) => [name, fields[name]!.schema]),
+    ),
+    required: names.filter((name) => !("isOptional" in fields[name]!)),
+  });
+}
+
+const anyText: Shape<string> = written({ type: "string" });
+const id = integer(0);
+const count = integer(0);
+const milliseconds: Shape<number> = written({ type: "number", minimum: 0 });
+const tick: Shape<number> = written({ type: "integer" });
+const yes: Shape<true> = written({ const: true });
+const nodeKey = "^[0-9]+$";
+
+/** A map from node ids. */
+function byNode<T>(item: Shape<T>): Shape<Record<number, T>> {
+  return mapOf(nodeKey, item);
+}
+
+function reference<T>(name: string): Shape<T> {
+  return written({ $ref: `#/components/schemas/${name}` });
+}
+
+const life = oneOf(
+  "unmanaged",
+  "quarantine",
+  "defined",
+  "launching",
+  "ok",
+  "recovering",
+  "deleting",
+);
+const stepKind = oneOf(
+  "launch",
+  "join",
+  "restore",
+  "addObserver",
+  "promote",
+  "remove",
+  "kill",
+  "transfer",
+);
+
+const nodeHost: Shape<NodeHostSummary> = answer({
+  nodeHostId: anyText,
+  nodeHostAddress: anyText,
+  nodeHostApiAddress: anyText,
+  region: anyText,
+  ageMs: described(milliseconds, "Since its last report."),
+  lastHeardMs: described(
+    written<number>({ type: "number" }),
+    "Milliseconds since 1970.",
+  ),
+  boot: count,
+  clusters: list(id),
+  leaders: list(id),
+  replacedBy: optional(anyText),
+  state: optional(oneOf("failing", "failed", "gone")),
+  cordon: optional(yes),
+  drain: optional(yes),
+  revoked: optional(yes),
+  rivalBoot: optional(count),
+});
+
+const node: Shape<NodeSummary> = answer({
+  nodeHostId: anyText,
+  nodeId: id,
+  isLeader: boolean,
+  pending: boolean,
+  isLagging: boolean,
+  configChangeIndex: count,
+  ageMs: milliseconds,
+});
+
+const clusterSummary: Shape<ClusterSummary> = answer({
+  clusterId: id,
+  life,
+  configChangeIndex: count,
+  members: byNode(anyText),
+  leader: nullable(answer({ nodeId: id, nodeHostId: anyText })),
+  nodes: list(node),
+});
+
+const definition: Shape<ClusterDefinition> = answer({
+  gen: count,
+  app: anyText,
+  size: count,
+  regions: list(
+    answer({ region: anyText, count, isRequired: optional(boolean) }),
+  ),
+  config: mapOf(".*", count),
+});
+
+const member: Shape<MemberRecord> = answer({
+  role: oneOf("voter", "observer", "witness"),
+  address: anyText,
+  host: optional(anyText),
+  since: optional(tick),
+  missingSince: optional(tick),
+  isReady: optional(boolean),
+  isLost: optional(boolean),
+});
+
+const slot: Shape<SlotName> = written({
+  type: "array",
+  prefixItems: [{ type: "string" }, { type: "string" }, { type: "integer" }],
+  items: false,
+  minItems: 3,
+});
+
+const plan: Shape<PlanRecord> = answer({
+  kind: oneOf("repair", "drain", "move", "grow", "shrink"),
+  out: optional(id),
+  in: optional(id),
+  host: optional(anyText),
+  address: optional(anyText),
+  at: tick,
+  slots: list(slot),
+  failures: count,
+  why: anyText,
+  isAbandoned: optional(boolean),
+  isHandedOver: optional(boolean),
+});
+
+const step: Shape<StepRecord> = answer({
+  n: count,
+  kind: stepKind,
+  node: id,
+  at: tick,
+  expectCci: count,
+  hosts: mapOf(".*", id),
+});
+
+const claim: Shape<NonNullable<ClusterRecord["claim"]>> = answer({
+  cci: count,
+  nodes: list(id),
+  by: anyText,
+});
+
+const cluster: Shape<ClusterDetails> = answer({
+  clusterId: id,
+  life,
+  def: optional(definition),
+  isPaused: optional(boolean),
+  isImported: optional(boolean),
+  deleteAt: optional(
+    described(tick, "Tick at which it is deleted, unless it is kept."),
+  ),
+  cci: count,
+  members: byNode(member),
+  confirmedBy: list(anyText),
+  gone: list(id),
+  zombies: byNode(anyText),
+  condemned: optional(list(id)),
+  claim: optional(claim),
+  plan: optional(plan),
+  step: optional(step),
+  steps: count,
+});
+
+const brake: Shape<BrakeRecord> = answer({
+  at: tick,
+  why: anyText,
+  hosts: list(anyText),
+  isReleased: optional(boolean),
+});
+
+const planned: Shape<PlannedDecision> = answer({
+  clusterId: id,
+  do: oneOf("change", "settle", "nothing"),
+  what: anyText,
+  step: optional(anyText),
+  why: anyText,
+});
+
+const event: Shape<HistoryEvent> = answer({
+  tick,
+  atMs: milliseconds,
+  cluster: optional(id),
+  host: optional(anyText),
+  what: anyText,
+  why: anyText,
+  who: optional(anyText),
+});
+
+const request: Shape<MasterRequest> = answer({
+  epoch: anyText,
+  clusterId: id,
+  n: count,
+  kind: stepKind,
+  nodeId: id,
+  expectedConfigChangeIndex: count,
+  members: optional(byNode(anyText)),
+  address: optional(anyText),
+  nodeHostId: optional(anyText),
+  app: optional(anyText),
+  config: optional(mapOf(".*", count)),
+  target: optional(id),
+});
+
+/** The shapes that have names in the document. */
+export const definitions: Readonly<Record<string, Shape<unknown>>> = {
+  NodeHost: nodeHost,
+  Node: node,
+  ClusterSummary: clusterSummary,
+  Cluster: cluster,
+  Decision: planned,
+  Event: event,
+  Request: request,
+};
+
+/** `GET /v1/deployment` */
+export const deploymentAnswer = answer({
+  deploymentId: described(anyText, "A decimal number below 2^64."),
+});
+
+/** `GET /v1/nodehosts` */
+export const nodeHostsAnswer: Shape<{ nodeHosts: NodeHostSummary[] }> = answer({
+  nodeHosts: list(reference<NodeHostSummary>("NodeHost")),
+});
+
+/** `GET /v1/nodehosts/{nodeHostId}/log` */
+export const logAnswer: Shape<{ logInfo: NodeInfo[] }> = answer({
+  logInfo: list(answer({ clusterId: id, nodeId: id })),
+});
+
+/** `GET /v1/clusters` */
+export const clustersAnswer: Shape<{ clusters: ClusterSummary[] }> = answer({
+  clusters: list(reference<ClusterSummary>("ClusterSummary")),
+});
+
+/** `GET /v1/clusters/{clusterId}` */
+export const clusterAnswer: Shape<ClusterDetails> = reference("Cluster");
+
+/** `GET /v1/cci` */
+export const indexesAnswer = answer({ cci: mapOf(nodeKey, count) });
+
+/** `POST /v1/report` */
+export const reportAnswer: Shape<ReportReply> = answer({
+  accepted: boolean,
+  want: list(id),
+  epoch: optional(anyText),
+  tick: optional(tick),
+  requests: optional(list(reference<MasterRequest>("Request"))),
+  silent: optional(list(anyText)),
+  nextReportMs: optional(milliseconds),
+  ticket: optional(anyText),
+});
+
+/** `GET /v1/plan` */
+export const planAnswer: Shape<{ decisions: PlannedDecision[] }> = answer({
+  decisions: list(reference<PlannedDecision>("Decision")),
+});
+
+/** `GET /v1/events` */
+export const eventsAnswer: Shape<{ events: HistoryEvent[] }> = answer({
+  events: list(reference<HistoryEvent>("Event")),
+});
+
+/** `GET /v1/status` */
+export const statusAnswer: Shape<StoreStatus> = answer({
+  tick,
+  busy: boolean,
+  paused: boolean,
+  silent: list(anyText),
+  brake: nullable(brake),
+});
+
+/** `POST /v1/init` */
+export const initAnswer = answer({
+  deploymentId: described(
+    nullable(anyText),
+    "`null` in a dry run of an empty store: its id will be random.",
+  ),
+  isDryRun: optional(boolean),
+});
+
+/** Anything: the document is described by OpenAPI itself. */
+export const documentAnswer: Shape<Record<string, unknown>> = written({
+  type: "object",
+});
+
+/** Text. */
+export const textAnswer: Shape<never> = written({ type: "string" });
+
+/** What commands about a cluster answer. */
+export const clusterResult: Shape<CommandResult> = resultOf({
+  clusterId: id,
+  life,
+  gen: count,
+  deleteAt: optional(tick),
+});
+
+/** What commands about a NodeHost answer. */
+export const hostResult: Shape<CommandResult> = resultOf({
+  hostId: anyText,
+  state: oneOf("ok", "failing", "failed", "gone"),
+  cordon: boolean,
+  drain: boolean,
+  revoked: boolean,
+});
+
+/** What commands about everything answer. */
+export const globalResult: Shape<CommandResult> = resultOf({
+  paused: boolean,
+  brake: nullable(brake),
+});
+
+function resultOf(fields: Fields): Shape<CommandResult> {
+  const all = { ...fields, isDryRun: optional(boolean) };
+  return written(answer(all).schema as JsonSchema);
+}

@@ -1,0 +1,353 @@
+/**
+ * What operators do. Every command takes an `Idempotency-Key`, under which its repetition does nothing, and with
+ * `?dryRun=true` only says what it would do. `X-Operator` names who it is, for the history. What cannot be undone wants
+ * `confirm`, which repeats the id.
+ */
+import type { KvStore } from "../kv_store.ts";
+import type { Command, CommandOptions, CommandResult } from "../operator.ts";
+import {
+  clusterResult,
+  globalResult,
+  hostResult,
+  initAnswer,
+} from "./answers.ts";
+import {
+  adoptBody,
+  changeBody,
+  checkChange,
+  checkConfirmed,
+  checkRegions,
+  command,
+  createBody,
+  deleteBody,
+  emptyBody,
+  finalBody,
+  hostIdText,
+  id,
+  recoverBody,
+} from "./bodies.ts";
+import { type Route, route, type RouteFacts } from "./route.ts";
+import {
+  boolean,
+  described,
+  type ObjectOf,
+  optional,
+  type Shape,
+  text,
+} from "./shape.ts";
+
+/** Ticks in which a cluster that an operator deletes can still be kept (M19). */
+const deletionWaitTicks = 30;
+
+const query = {
+  dryRun: optional(
+    described(boolean, "Only say what would be done; nothing is written."),
+  ),
+};
+
+const headers = {
+  "idempotency-key": optional(described(
+    text({
+      minLength: 1,
+      maxLength: 200,
+      pattern: "^[\\x21-\\x7e]+$",
+      words: "1 to 200 printable ASCII characters without spaces",
+    }),
+    "Names the command: with the same key it is done once, for a day.",
+  )),
+  "x-operator": optional(described(
+    text({
+      minLength: 1,
+      maxLength: 100,
+      pattern: "^[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$",
+      words: "1 to 100 printable ASCII characters",
+    }),
+    "Who gives the command, for the history.",
+  )),
+};
+
+const clusterParams = { clusterId: described(id, "The cluster.") };
+const hostParams = { nodeHostId: described(hostIdText, "The NodeHost.") };
+
+const conflict = "It makes no sense as things are, or the key is another's.";
+const contradiction = "What is sent contradicts itself, or what is known.";
+
+type CommandFacts =
+  & Pick<RouteFacts, "method" | "path" | "operationId" | "summary" | "tag">
+  & { description?: string };
+
+/** Adds to a table what all commands have. */
+function commandsOf(store: KvStore) {
+  return <const P extends Readonly<Record<string, Shape<unknown>>>, B>(
+    facts: CommandFacts,
+    parts: {
+      params: P;
+      body: Shape<B>;
+      answer: Shape<CommandResult>;
+      read: (params: ObjectOf<P>, body: B) => Command;
+    },
+  ): Route =>
+    route({
+      ...facts,
+      access: "operator",
+      params: parts.params,
+      query,
+      headers,
+      body: command(parts.body),
+      answer: parts.answer,
+      problems: {
+        ...(Object.keys(parts.params).length === 0
+          ? {}
+          : { 404: "There is no such thing." }),
+        409: conflict,
+        422: contradiction,
+      },
+      handle: async ({ params, query, headers, body }) => {
+        const key = headers["idempotency-key"];
+        const who = headers["x-operator"];
+        const options: CommandOptions = {
+          isDryRun: query.dryRun === true,
+          ...(key === undefined ? {} : { key }),
+          ...(who === undefined ? {} : { who }),
+        };
+        return await store.command(parts.read(params, body), options);
+      },
+    });
+}
+
+/** The routes of commands. */
+export function commandRoutes(store: KvStore): Route[] {
+  return [
+    ...clusterCommands(store),
+    ...hostCommands(store),
+    ...globalCommands(store),
+  ];
+}
+
+function clusterCommands(store: KvStore): Route[] {
+  const add = commandsOf(store);
+  const tag = "clusters";
+  const path = "/v1/clusters/{clusterId}";
+  const answer = clusterResult;
+  const simple = (
+    action: string,
+    operationId: string,
+    summary: string,
+    type: "pauseCluster" | "resumeCluster" | "cancelPlan" | "keepCluster",
+  ) =>
+    add({
+      method: "POST",
+      path: `${path}/${action}`,
+      operationId,
+      summary,
+      tag,
+    }, {
+      params: clusterParams,
+      body: emptyBody,
+      answer,
+      read: ({ clusterId }) => ({ type, clusterId }),
+    });
+  return [
+    add({
+      method: "POST",
+      path: "/v1/clusters",
+      operationId: "createCluster",
+      summary: "Makes a cluster, which is launched in the next tick.",
+      tag,
+    }, {
+      params: {},
+      body: createBody,
+      answer,
+      read: (_, { clusterId, size = 3, ...rest }) => {
+        checkRegions(rest.regions, size);
+        return { type: "createCluster", clusterId, wish: { size, ...rest } };
+      },
+    }),
+    add({
+      method: "PATCH",
+      path,
+      operationId: "changeCluster",
+      summary: "Changes what a cluster should be.",
+      tag,
+    }, {
+      params: clusterParams,
+      body: changeBody,
+      answer,
+      read: ({ clusterId }, { expectedGen, ...wish }) => {
+        checkChange(wish);
+        checkRegions(wish.regions, wish.size);
+        return {
+          type: "changeCluster",
+          clusterId,
+          wish,
+          ...(expectedGen === undefined ? {} : { expectedGen }),
+        };
+      },
+    }),
+    add({
+      method: "DELETE",
+      path,
+      operationId: "deleteCluster",
+      summary: "Deletes a cluster and all that it holds, after a waiting time.",
+      description: "Its id is never used again. Until then `keep` undoes it.",
+      tag,
+    }, {
+      params: clusterParams,
+      body: deleteBody,
+      answer,
+      read: ({ clusterId }, body) => {
+        checkConfirmed(body, String(clusterId));
+        const waitTicks = body.waitTicks ?? deletionWaitTicks;
+        return { type: "deleteCluster", clusterId, waitTicks };
+      },
+    }),
+    add({
+      method: "POST",
+      path: `${path}/adopt`,
+      operationId: "adoptCluster",
+      summary: "Takes a cluster that NodeHosts merely report into its hands.",
+      tag,
+    }, {
+      params: clusterParams,
+      body: adoptBody,
+      answer,
+      read: ({ clusterId }, wish) => {
+        checkRegions(wish.regions);
+        return { type: "adoptCluster", clusterId, wish };
+      },
+    }),
+    add({
+      method: "POST",
+      path: `${path}/recover`,
+      operationId: "recoverCluster",
+      summary: "Gives up nodes of a cluster that lost its majority.",
+      description: "Their NodeHosts must be revoked or declared dead.",
+      tag,
+    }, {
+      params: clusterParams,
+      body: recoverBody,
+      answer,
+      read: ({ clusterId }, body) => {
+        checkConfirmed(body, String(clusterId));
+        const { condemned } = body;
+        return { type: "recoverCluster", clusterId, condemned };
+      },
+    }),
+    simple(
+      "keep",
+      "keepCluster",
+      "Does not delete it after all.",
+      "keepCluster",
+    ),
+    simple(
+      "pause",
+      "pauseCluster",
+      "Stops decisions about it.",
+      "pauseCluster",
+    ),
+    simple("resume", "resumeCluster", "Undoes pause.", "resumeCluster"),
+    simple(
+      "cancel-plan",
+      "cancelPlan",
+      "Gives up its plan: the node that came goes again.",
+      "cancelPlan",
+    ),
+  ];
+}
+
+function hostCommands(store: KvStore): Route[] {
+  const add = commandsOf(store);
+  const tag = "nodehosts";
+  const facts = (action: string, operationId: string, summary: string) => ({
+    method: "POST" as const,
+    path: `/v1/nodehosts/{nodeHostId}/${action}`,
+    operationId,
+    summary,
+    tag,
+  });
+  const parts = { params: hostParams, answer: hostResult };
+  const simple = (
+    action: string,
+    type: "cordonHost" | "uncordonHost" | "drainHost",
+    summary: string,
+  ) =>
+    add(facts(action, type, summary), {
+      ...parts,
+      body: emptyBody,
+      read: ({ nodeHostId: hostId }) => ({ type, hostId }),
+    });
+  const final = (
+    action: string,
+    type: "revokeHost" | "declareHostDead" | "forgetHostSecret",
+    summary: string,
+  ) =>
+    add(facts(action, type, summary), {
+      ...parts,
+      body: finalBody,
+      read: ({ nodeHostId: hostId }, body) => {
+        checkConfirmed(body, hostId);
+        return { type, hostId };
+      },
+    });
+  return [
+    simple("cordon", "cordonHost", "Places nothing more on it."),
+    simple("uncordon", "uncordonHost", "Undoes cordon and drain."),
+    simple("drain", "drainHost", "Moves leaders and nodes away from it."),
+    final("dead", "declareHostDead", "Gives it up without waiting, for good."),
+    final("revoke", "revokeHost", "Refuses its reports for good."),
+    final(
+      "forget-secret",
+      "forgetHostSecret",
+      "Lets it give another secret, and believes the old one no more.",
+    ),
+  ];
+}
+
+function globalCommands(store: KvStore): Route[] {
+  const add = commandsOf(store);
+  const tag = "everything";
+  const simple = (
+    action: string,
+    type: "pause" | "resume" | "releaseBrake",
+    summary: string,
+  ) =>
+    add({
+      method: "POST",
+      path: `/v1/${action}`,
+      operationId: type,
+      summary,
+      tag,
+    }, {
+      params: {},
+      body: emptyBody,
+      answer: globalResult,
+      read: () => ({ type }),
+    });
+  return [
+    simple("pause", "pause", "Stops all decisions."),
+    simple("resume", "resume", "Undoes pause."),
+    simple(
+      "release-brake",
+      "releaseBrake",
+      "Says that the NodeHosts that fell silent at once are really gone.",
+    ),
+    route({
+      method: "POST",
+      path: "/v1/init",
+      operationId: "init",
+      summary: "Makes a deployment in an empty store; else it changes nothing.",
+      tag,
+      access: "operator",
+      query,
+      body: command(emptyBody),
+      answer: initAnswer,
+      handle: async ({ query }) => {
+        if (query.dryRun !== true) {
+          return { deploymentId: (await store.init()).toString() };
+        }
+        const known = await store.knownDeploymentId();
+        return { deploymentId: known?.toString() ?? null, isDryRun: true };
+      },
+    }),
+  ];
+}

@@ -1,0 +1,2 @@
+/** An implementation of JSON Schema that is not ours: the OpenAPI document is read by others, too. */
+export { Ajv2020 } from "npm:ajv@^8/dist/2020.js";
