@@ -3,6 +3,7 @@ import { assert } from "./deps.ts";
 
 const programs: Readonly<Record<string, string>> = {
   sim: "testing/sim/main.ts",
+  chaos: "tests/chaos/main.ts",
   mutate: "tests/mutations/main.ts",
   bench: "bench/main.ts",
   demo: "examples/demo/main.ts",
@@ -14,6 +15,8 @@ const wrongValues: readonly [task: string, args: string[], text: string][] = [
   ["sim", ["--seeds", "5"], '"5" is no range'],
   ["sim", ["--seeds", "9..5"], '"9..5" has no seed in it'],
   ["sim", ["--seed", "x"], '"x" is not a whole number'],
+  ["chaos", ["--seed", "x"], '"x" is not a whole number'],
+  ["chaos", ["--minutes", "0"], "it is not a positive number"],
   ["mutate", ["--only", "nothing"], '"nothing" is none of applies_before'],
   ["mutate", ["--seeds", "0"], '"0" is not a positive whole number'],
 ];
