@@ -169,7 +169,19 @@ function parseLine(
   if (!isKey || typeof value !== "object" || value === null) {
     refuse("it is no record");
   }
+  if ((key as KvKey)[0] === "c") {
+    const { members, voters } = value as Record<string, object | undefined>;
+    for (const id of Object.keys({ ...voters, ...members })) {
+      // "1" and "01" would become one member, or one NodeHost two (rule I3).
+      if (!isIdKey(id)) refuse(`"${id}" is not a node id`);
+    }
+  }
   return [key as KvKey, value];
+}
+
+function isIdKey(key: string): boolean {
+  const id = Number(key);
+  return Number.isSafeInteger(id) && id >= 1 && String(id) === key;
 }
 
 /** Takes the store for the import: it is empty, or an import into it did not end. */

@@ -6,6 +6,7 @@
  * joining node waits until it, or one member, has applied a membership that names its NodeHost. (One member is enough,
  * and it must be: a cluster of one that adds a second may need that one's vote before it could send it anything.)
  */
+import { assert } from "./core/assert.ts";
 import { allMembers, memberOf, votingMembers } from "./core/members.ts";
 import type { Member, Membership } from "./core/types.ts";
 import type { Peer } from "./core/peer.ts";
@@ -14,6 +15,7 @@ import type { Logger } from "./ports.ts";
 import { removedReason } from "./routes.ts";
 import type { Hello, Routes } from "./routes.ts";
 import type { HostIdentity, Link } from "./transport/link_pool.ts";
+import { hasUniqueIds } from "./validation.ts";
 import type { Bootstrap } from "../storage/log_store.ts";
 
 /** What an {@link Admission} needs of its node. */
@@ -191,6 +193,10 @@ export function welcomesNeeded(memberCount: number): number {
 export function initialMembership(
   initialMembers: readonly (readonly [nodeId: number, address: string])[],
 ): Membership {
+  assert(
+    hasUniqueIds(initialMembers),
+    "every initial member has an id of its own (rule I3)",
+  );
   return {
     configChangeIndex: 0,
     members: initialMembers.map(([nodeId, address]) => ({

@@ -4,6 +4,7 @@ import type { ResolvedClusterConfig } from "./config.ts";
 import { sha256 } from "./deps.ts";
 import { RaftError } from "./errors.ts";
 import type { StateMachineKind } from "./state_machine.ts";
+import { hasUniqueIds, membersInOrder } from "./validation.ts";
 import type { Bootstrap } from "../storage/log_store.ts";
 
 /** In the order in which they are recorded; new ones come last. One that is on or off is recorded as 1 or 0. */
@@ -65,7 +66,7 @@ export function bootstrapFor(
   config: ResolvedClusterConfig,
   existing: Bootstrap | undefined,
 ): Bootstrap {
-  const members = membersOf(config);
+  const members = membersInOrder(config.initialMembers);
   const what =
     `Cannot start node ${config.nodeId} of cluster ${config.clusterId}`;
   if (existing?.isRemoved === true) {
@@ -75,6 +76,7 @@ export function bootstrapFor(
     );
   }
   if (existing !== undefined) {
+    requireUniqueIds(existing, config.clusterId, what);
     return checkRestart(config, existing, members, what);
   }
   if (members.length === 0 && !config.join) {
@@ -207,6 +209,21 @@ function checkRestart(
   return restarted(config, existing);
 }
 
+/** @throws {RaftError} `rejected` if the log has one node twice among the first members (rule I3). */
+function requireUniqueIds(
+  { initialMembers }: Bootstrap,
+  clusterId: number,
+  what: string,
+): void {
+  if (hasUniqueIds(initialMembers)) return;
+  const ids = initialMembers.map(([nodeId]) => nodeId).join(", ");
+  throw new RaftError(
+    "rejected",
+    `${what}: its log has one node twice among the initial members ${ids}, so that one disk counted as two of them; ` +
+      `delete the data of cluster ${clusterId} on every NodeHost and start it anew`,
+  );
+}
+
 function restarted(
   config: ResolvedClusterConfig,
   existing: Bootstrap,
@@ -246,14 +263,6 @@ function place(address: string | undefined): string {
 function neverBegan(clusterId: number): string {
   return `. The others have not admitted this node yet: if its first list was the wrong one, delete the data of ` +
     `cluster ${clusterId} (the NodeHost's folder, if it carries nothing else) and start it anew`;
-}
-
-function membersOf(
-  config: ResolvedClusterConfig,
-): Bootstrap["initialMembers"] {
-  return Object.entries(config.initialMembers)
-    .map(([nodeId, address]) => [Number(nodeId), address] as const)
-    .sort((a, b) => a[0] - b[0]);
 }
 
 function nameOf({ stateMachine }: ResolvedClusterConfig): string {

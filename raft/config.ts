@@ -5,6 +5,15 @@ import type { Logger } from "./ports.ts";
 import { defaultMaxSessions, sessionCountLimit } from "./sessions.ts";
 import type { StateMachineFactory } from "./state_machine.ts";
 import type { TlsSettings } from "./transport/tls_settings.ts";
+import {
+  isObject,
+  requireInteger,
+  requireKnownFields,
+  requireType,
+  validateAddress,
+  validateId,
+  validateMembers,
+} from "./validation.ts";
 
 /** How long a call may wait. */
 export interface WaitOptions {
@@ -187,76 +196,11 @@ export interface ClusterConfig {
 /** A cluster's configuration with every default filled in. */
 export type ResolvedClusterConfig = Required<ClusterConfig>;
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function requireType(
-  name: string,
-  value: unknown,
-  type: "string" | "boolean" | "function" | "bigint",
-): void {
-  const found: string = typeof value;
-  if (found !== type) {
-    throw new TypeError(
-      `Cannot use ${name}: it must be a ${type}, got ${found}`,
-    );
-  }
-}
-
-function requireInteger(
-  name: string,
-  value: unknown,
-  min: number,
-  max: number = Number.MAX_SAFE_INTEGER,
-): void {
-  if (typeof value !== "number") {
-    throw new TypeError(
-      `Cannot use ${name}: it must be a number, got ${typeof value}`,
-    );
-  }
-  if (!Number.isSafeInteger(value) || value < min || value > max) {
-    throw new RangeError(
-      `Cannot use ${name}: ${value} is not an integer from ${min} to ${max}`,
-    );
-  }
-}
-
-function requireKnownFields(
-  what: string,
-  value: Record<string, unknown>,
-  known: ReadonlySet<string>,
-): void {
-  for (const name of Object.keys(value)) {
-    if (!known.has(name)) {
-      throw new TypeError(`Cannot use ${what}: there is no field ${name}`);
-    }
-  }
-}
-
 /** Drops fields that are present but undefined, so that defaults apply to them. */
 function withoutUndefined<T extends object>(value: T): T {
   return Object.fromEntries(
     Object.entries(value).filter(([, field]) => field !== undefined),
   ) as T;
-}
-
-/** Checks a `host:port` address. */
-export function validateAddress(name: string, value: unknown): void {
-  requireType(name, value, "string");
-  const text = value as string;
-  const colon = text.lastIndexOf(":");
-  const port = Number(text.slice(colon + 1));
-  const isPort = /^[0-9]{1,5}$/.test(text.slice(colon + 1)) && port >= 1 &&
-    port <= 65_535;
-  if (colon < 1 || text.length > 255 || /[\s/]/.test(text) || !isPort) {
-    throw new RangeError(`Cannot use ${name}: "${text}" is not host:port`);
-  }
-}
-
-/** Checks an id of a cluster or a node. */
-export function validateId(name: string, value: unknown): void {
-  requireInteger(name, value, 1);
 }
 
 /** Checks the options of a call that waits, and returns the timeout. */
@@ -600,18 +544,7 @@ function validateInitialMembers(config: ResolvedClusterConfig): void {
       `Cannot use initialMembers: ${ids.length} members are more than 63`,
     );
   }
-  const addresses = new Set<string>();
-  for (const id of ids) {
-    validateId(`initialMembers[${id}]`, Number(id));
-    validateAddress(`initialMembers[${id}]`, members[id]);
-    const address = members[id] as string;
-    if (addresses.has(address)) {
-      throw new RangeError(
-        `Cannot use initialMembers: ${address} occurs twice`,
-      );
-    }
-    addresses.add(address);
-  }
+  validateMembers("initialMembers", members);
   if (ids.length > 0 && !Object.hasOwn(members, String(config.nodeId))) {
     throw new RangeError(
       `Cannot use initialMembers: node ${config.nodeId} is not among them`,

@@ -11,7 +11,6 @@ import {
   withMachineKind,
 } from "./bootstrap.ts";
 import { type CertificateWatch, openNetwork } from "./certificate_watch.ts";
-import { validateId } from "./config.ts";
 import type {
   ResolvedClusterConfig,
   ResolvedNodeHostConfig,
@@ -58,6 +57,7 @@ import { Notices } from "./transport/notices.ts";
 import type { IMasterClient, NodeHostInfo } from "../master/protocol.ts";
 import type { Bootstrap, NodeLog } from "../storage/log_store.ts";
 import type { SnapshotStore } from "../storage/snapshots.ts";
+import { validateId } from "./validation.ts";
 import { HostVersions } from "./versions.ts";
 import type { Wal } from "../storage/wal/wal.ts";
 

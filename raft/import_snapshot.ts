@@ -13,7 +13,6 @@ import { SnapshotStore } from "../storage/snapshots.ts";
 import { peekLog } from "../storage/wal/peek.ts";
 import { Wal } from "../storage/wal/wal.ts";
 import { zlibCompression } from "./compression.ts";
-import { validateAddress, validateId } from "./config.ts";
 import { allMembers, memberKindOf } from "./core/members.ts";
 import type { Membership, SnapshotMeta } from "./core/types.ts";
 import { denoPorts } from "./deno_ports.ts";
@@ -21,6 +20,13 @@ import { crc32 } from "./deps.ts";
 import { RaftError } from "./errors.ts";
 import { checkDirectory, openIdentity } from "./identity.ts";
 import type { Ports } from "./ports.ts";
+import {
+  isObject,
+  membersInOrder,
+  validateAddress,
+  validateId,
+  validateMembers,
+} from "./validation.ts";
 
 /** What to import, and where. */
 export interface ImportOptions {
@@ -303,11 +309,11 @@ function newMembership(
 ): Membership {
   const refuse = (why: string) => new RaftError("rejected", `${what}: ${why}`);
   const old = allMembers(before);
-  const members = Object.entries(options.members).map(([id, address]) => ({
-    nodeId: Number(id),
+  const members = membersInOrder(options.members).map(([nodeId, address]) => ({
+    nodeId,
     address,
     nodeHostId: "", // Told anew: the disk of a member may be another one now.
-  })).sort((a, b) => a.nodeId - b.nodeId);
+  }));
   for (const { nodeId, address } of members) {
     if (before.removed.includes(nodeId)) {
       throw refuse(`node ${nodeId} was removed and cannot come back`);
@@ -411,15 +417,12 @@ function validate(options: ImportOptions): void {
   if (options.generation !== undefined) {
     validateId("generation", options.generation);
   }
-  const addresses = new Set<string>();
-  for (const [id, address] of Object.entries(options.members)) {
-    validateId(`members[${id}]`, Number(id));
-    validateAddress(`members[${id}]`, address);
-    if (addresses.has(address)) {
-      throw new RangeError(`Cannot use members: ${address} occurs twice`);
-    }
-    addresses.add(address);
+  if (!isObject(options.members) || options.members instanceof Map) {
+    throw new TypeError(
+      "Cannot use members: give an object of addresses by node id",
+    );
   }
+  validateMembers("members", options.members);
   const own = options.members[options.nodeId];
   if (own !== options.raftAddress) {
     throw new RangeError(

@@ -4,7 +4,7 @@
  * (rule I1).
  */
 import type { ConfigChange, Membership } from "./core/types.ts";
-import { validateAddress, validateId } from "./config.ts";
+import { validateAddress, validateId } from "./validation.ts";
 import type { WaitOptions } from "./config.ts";
 import { RaftError } from "./errors.ts";
 import type { HostRuntime } from "./host_runtime.ts";

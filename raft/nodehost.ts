@@ -7,7 +7,6 @@ import {
   defaultTimeoutMs,
   resolveClusterConfig,
   resolveNodeHostConfig,
-  validateId,
   validateWaitOptions,
 } from "./config.ts";
 import type {
@@ -52,6 +51,7 @@ import { abortable, settleError } from "./requests.ts";
 import type { Result } from "./state_machine.ts";
 import { typedCluster } from "./typed.ts";
 import type { TypedCluster, TypedFactory } from "./typed.ts";
+import { validateId } from "./validation.ts";
 
 /** How a snapshot is taken on request. */
 export interface SnapshotOptions extends WaitOptions {

@@ -7,11 +7,12 @@
 import { memberKindOf, memberOf } from "./core/members.ts";
 import { decideChange } from "./core/membership.ts";
 import type { ConfigChange, Membership } from "./core/types.ts";
-import { defaultTimeoutMs, validateId } from "./config.ts";
+import { defaultTimeoutMs } from "./config.ts";
 import { RaftError } from "./errors.ts";
 import type { HostRuntime } from "./host_runtime.ts";
 import { addMember, type Wait } from "./membership_calls.ts";
 import type { Node } from "./node.ts";
+import { validateId } from "./validation.ts";
 
 /** Which member is to be replaced, and by whom. */
 export interface NodeReplacement {

@@ -110,7 +110,7 @@ function required(name: string, value: string | undefined): string {
 
 function readId(what: string, text: string): number {
   const id = Number(text);
-  if (!/^[0-9]+$/.test(text) || !Number.isSafeInteger(id) || id < 1) {
+  if (String(id) !== text || !Number.isSafeInteger(id) || id < 1) {
     throw new UsageError(`"${text}" is not a ${what} id`);
   }
   return id;
@@ -143,7 +143,11 @@ function readMembers(list: string): Record<number, string> {
   const members: Record<number, string> = {};
   for (const member of list.split(",")) {
     const [id = "", address = ""] = member.split("=");
-    members[readId("node", id)] = address;
+    const nodeId = readId("node", id);
+    if (Object.hasOwn(members, nodeId)) {
+      throw new UsageError(`--members names node ${nodeId} twice`);
+    }
+    members[nodeId] = address;
   }
   return members;
 }

@@ -85,6 +85,16 @@ function membersOf(texts: readonly string[]): Record<number, string> {
     if (id === undefined || address === undefined) {
       throw new TypeError(`Cannot use --member ${text}: give ID=HOST:PORT`);
     }
+    if (String(Number(id)) !== id) {
+      throw new TypeError(
+        `Cannot use --member ${text}: ${id} is not a node id; write it as ${
+          Number(id)
+        }`,
+      );
+    }
+    if (Object.hasOwn(members, id)) {
+      throw new TypeError(`Cannot use --member ${text}: node ${id} has one`);
+    }
     members[Number(id)] = address;
   }
   return members;

@@ -485,5 +485,9 @@ function decodeInitialMembers(
   for (let i = 0; i < count && reader.defect === undefined; i++) {
     members.push([reader.id(), reader.text()]);
   }
+  // One disk would count as two members (rule I3).
+  if (new Set(members.map(([id]) => id)).size < members.length) {
+    reader.fail("range");
+  }
   return members;
 }

@@ -562,6 +562,12 @@ export class Raft {
       progress.kind = memberKindOf(membership, nodeId) ?? "voter";
       return progress;
     });
+    assert(
+      this.progress.every(({ nodeId }, position) =>
+        this.progress.findIndex((other) => other.nodeId === nodeId) === position
+      ),
+      "no member counts twice (rule I3)",
+    );
     this.voterCount = voting.length;
     this.holderCount = membership.members.length;
     this.self = this.progressOf(this.nodeId);

@@ -132,6 +132,14 @@ Deno.test("examples/kv explains itself, and refuses a wrong command line", async
     ],
     [["--raft-address=a:1", "--members=1=b:1", "--dir=d"], /does not name a:1/],
     [
+      ["--raft-address=a:1", "--members=1=a:1,02=b:1", "--dir=d"],
+      /"02" is not a node id/,
+    ],
+    [
+      ["--raft-address=a:1", "--members=1=a:1,1=b:1", "--dir=d"],
+      /names node 1 twice/,
+    ],
+    [
       ["--raft-address=a:1", "--members=x=a:1", "--dir=d"],
       /"x" is not a node id/,
     ],

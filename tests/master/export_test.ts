@@ -112,6 +112,10 @@ Deno.test("An import is refused into a store that is in use, and of what is no e
       [['{"format":"other"}'], /not an export/],
       [['{"format":"drakkar-master","version":2}'], /its version is 2/],
       [[lines[0]!, '[["q","h",1],{}]'], /line 2: it is no record/],
+      [
+        [lines[0]!, '[["c",1],{"members":{"1":{},"01":{}}}]'],
+        /line 2: "01" is not a node id/, // One NodeHost would count as two (rule I3).
+      ],
       [[lines[0]!, '[["h","x"],{}]'], /the line of the store is missing/],
     ];
     for (const [text, message] of bad) {

@@ -2,6 +2,8 @@ import { assert } from "../deps.ts";
 import { bootstrapFor, configOf, fingerprintOf } from "../../raft/bootstrap.ts";
 import { resolveClusterConfig } from "../../raft/config.ts";
 import type { ClusterConfig } from "../../raft/config.ts";
+import { initialMembership } from "../../raft/admission.ts";
+import { AssertionError } from "../../raft/core/assert.ts";
 import { RaftError } from "../../raft/errors.ts";
 import { Counter } from "../support/hosts.ts";
 
@@ -84,6 +86,28 @@ Deno.test("bootstrapFor() refuses a restart that contradicts the log, and keeps 
     () => bootstrapFor(config({ initialMembers: members }), joined),
     isRefused("rejected", /joined/),
   );
+});
+
+Deno.test("A log that has one node twice among the initial members starts no node: its disk counted twice (rule I3)", () => {
+  const made = bootstrapFor(config({ initialMembers: members }), undefined);
+  const mistyped = {
+    ...made,
+    initialMembers: [[1, "a:1"], [2, "b:1"], [2, "c:1"]] as const,
+  };
+  for (const again of [config(), config({ initialMembers: members })]) {
+    assert.throws(
+      () => bootstrapFor(again, mistyped),
+      isRefused(
+        "rejected",
+        /one node twice among the initial members 1, 2, 2, .* delete the data of cluster 4 on every NodeHost/,
+      ),
+    );
+  }
+  assert.throws(
+    () => initialMembership(mistyped.initialMembers),
+    AssertionError,
+  );
+  assert.equal(initialMembership(made.initialMembers).members.length, 3);
 });
 
 Deno.test("configOf() starts a node again with the settings it had (rule I5)", () => {

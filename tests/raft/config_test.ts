@@ -3,11 +3,11 @@ import { assert } from "../deps.ts";
 import {
   resolveClusterConfig,
   resolveNodeHostConfig,
-  validateAddress,
   validateWaitOptions,
 } from "../../raft/config.ts";
 import type { ClusterConfig, NodeHostConfig } from "../../raft/config.ts";
 import { NodeHost } from "../../raft/nodehost.ts";
+import { validateAddress } from "../../raft/validation.ts";
 import { Hosts } from "../support/hosts.ts";
 
 const host: NodeHostConfig = { dir: "data", raftAddress: "127.0.0.1:7001" };
@@ -106,6 +106,8 @@ const wrongCluster: WrongValues = {
     [{ 1: "127.0.0.1:7001", 2: "127.0.0.1:7001" }, RangeError],
     [{ 1: "127.0.0.1:7001", 2: "nowhere" }, RangeError],
     [{ 1: 7001 }, TypeError],
+    [{ 1: "127.0.0.1:7001", "01": "127.0.0.1:7002" }, RangeError],
+    [{ 1: "host:7001", 2: "HOST:7001" }, RangeError], // The same place.
     [
       Object.fromEntries(
         Array.from({ length: 64 }, (_, i) => [i + 1, `host:${i + 1}`]),
@@ -268,6 +270,45 @@ Deno.test("validateWaitOptions() takes what WaitOptions allows, and nothing else
 Deno.test("validateAddress() takes names, IPv4 and bracketed IPv6", () => {
   for (const address of ["localhost:1", "10.0.0.1:65535", "[::1]:7000"]) {
     validateAddress("address", address);
+  }
+});
+
+Deno.test("No member has two ids: one disk would count as two members, and make a majority of them (rule I3)", () => {
+  const address = (n: number) => `127.0.0.1:700${n}`;
+  const spellings = [
+    ["02", /"02" is not a node id; write it as 2$/],
+    ["2.0", /write it as 2$/],
+    ["+2", /write it as 2$/],
+    [" 2", /write it as 2$/],
+    ["0x2", /write it as 2$/],
+    ["2e0", /write it as 2$/],
+    ["two", /"two" is not a node id$/],
+    ["", /"" is not a node id$/],
+    ["9007199254740993", /is not a node id$/],
+  ] as const;
+  for (const [spelling, text] of spellings) {
+    const lists = [
+      { 1: address(1), 2: address(2), [spelling]: address(3) },
+      { 1: address(1), [spelling]: address(2) },
+    ];
+    for (const initialMembers of lists) {
+      assert.throws(
+        () => resolveClusterConfig({ ...cluster, initialMembers }),
+        (error) =>
+          error instanceof RangeError && text.test(error.message) &&
+          error.message.startsWith(
+            `Cannot use initialMembers[${spelling}]: `,
+          ),
+        spelling,
+      );
+    }
+  }
+  for (const own of ["01", "1.0"]) {
+    const initialMembers = { 1: address(1), [own]: address(2) };
+    assert.throws(
+      () => resolveClusterConfig({ ...cluster, initialMembers }),
+      /is not a node id; write it as 1$/,
+    );
   }
 });
 

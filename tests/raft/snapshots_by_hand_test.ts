@@ -259,6 +259,12 @@ Deno.test("An import refuses what would harm: damage, dummies, removed ids, move
     importOn(hosts, 1, { path: image, members: { 1: address, 4: address } }),
     RangeError,
   );
+  const twice = { ...members, "01": "elsewhere:1" }; // One disk would count as two (rule I3).
+  await assert.rejects(
+    importOn(hosts, 1, { path: image, members: twice }),
+    (error) =>
+      error instanceof RangeError && /write it as 1$/.test(error.message),
+  );
   // A flipped byte, wherever it is.
   const file = hosts.disk(1).open(image);
   const byte = new Uint8Array(1);
@@ -486,6 +492,12 @@ Deno.test("deno task import-snapshot rebuilds a cluster on real files, and expla
     const bad = await run(...args, "--member", "nonsense");
     assert.equal(bad.code, 1);
     assert.match(bad.text, /give ID=HOST:PORT/);
+    const spelled = await run(...args, "--member", "01=elsewhere:1");
+    assert.equal(spelled.code, 1);
+    assert.match(spelled.text, /01 is not a node id; write it as 1/);
+    const twice = await run(...args, "--member", "1=elsewhere:1");
+    assert.equal(twice.code, 1);
+    assert.match(twice.text, /node 1 has one/);
     const done = await run(...args);
     assert.equal(done.code, 0, done.text);
     assert.match(done.text, /imported as node 1, generation 2/);

@@ -270,3 +270,19 @@ Deno.test("Wire version 1 stays as it is", () => {
   assert.equal(bytes.length, 61 + 32 + 5 + 16 + 2);
   assert.equal(crc32(bytes), 1_166_871_251);
 });
+
+Deno.test("RecordReader refuses a hello in which a cluster began with one node twice (rule I3)", () => {
+  const hello = {
+    kind: "hello",
+    ...route,
+    fingerprint: "00",
+    generation: 1,
+    newcomer: false,
+  } as const;
+  const members = [[1, "a:1"], [2, "b:1"]] as const;
+  assert.equal(defectOf({ ...hello, initialMembers: members }), undefined);
+  assert.equal(
+    defectOf({ ...hello, initialMembers: [...members, [2, "c:1"]] }),
+    "range",
+  );
+});
