@@ -12,6 +12,8 @@ import type { LinkPool } from "./transport/link_pool.ts";
 
 /** How long all nodes together may apply in one turn. */
 const applyMs = 5;
+/** What the turns of all nodes may take together before messages leave and the event loop goes on. */
+const turnMs = 5;
 
 /** One member of one cluster, as the engine sees it (`node.ts` is one). */
 export interface EngineNode {
@@ -291,20 +293,7 @@ export class Engine {
 
   #turn(): void {
     if (this.#isClosed) return;
-    const nodes = this.#dirty;
-    this.#dirty = this.#spareDirty;
-    for (const node of nodes) {
-      node.isDirty = false;
-      try {
-        node.turn();
-        if (!node.isTicking && !node.isQuiet) this.#wake(node);
-        this.#applying.push(node);
-      } catch (error) {
-        node.fail(error);
-      }
-    }
-    nodes.length = 0;
-    this.#spareDirty = nodes;
+    this.#turnNodes();
     this.#links.flush(); // Appends promise nothing: followers' disks work beside ours.
     if (!this.#isWriting && this.#group.mustSync) this.#writeGroup();
     this.#applyAll();
@@ -313,6 +302,40 @@ export class Engine {
     if (!this.#isWriting && (group.mustSync || group.isAwaited)) {
       this.#writeGroup();
     }
+  }
+
+  /**
+   * Gives nodes their turns for a few milliseconds: after a restart each reads its log, and hundreds would hold the event
+   * loop for seconds. Who had none is first next time (C6).
+   */
+  #turnNodes(): void {
+    const nodes = this.#dirty;
+    this.#dirty = this.#spareDirty;
+    const deadline = this.#clock.now() + turnMs;
+    let done = 0;
+    while (done < nodes.length) {
+      const node = nodes[done++]!;
+      node.isDirty = false;
+      try {
+        node.turn();
+        if (!node.isTicking && !node.isQuiet) this.#wake(node);
+        this.#applying.push(node);
+      } catch (error) {
+        node.fail(error);
+      }
+      if (done < nodes.length && this.#clock.now() >= deadline) break;
+    }
+    if (done < nodes.length) {
+      nodes.splice(0, done);
+      nodes.push(...this.#dirty);
+      this.#dirty.length = 0;
+      this.#spareDirty = this.#dirty;
+      this.#dirty = nodes;
+      this.requestTurn();
+      return;
+    }
+    nodes.length = 0;
+    this.#spareDirty = nodes;
   }
 
   /** Applies for a few milliseconds; who had no turn is first in the next one, before who was not done (C6). */

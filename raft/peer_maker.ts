@@ -41,7 +41,7 @@ export function makePeer(parts: PeerParts): Peer {
       maxAppendBytes: batchBytes,
       maxInflightAppends: 256,
       maxInflightBytes: 16 * 1024 * 1024,
-      maxApplyBytes: 4 * 1024 * 1024,
+      maxApplyBytes: 1024 * 1024,
       retainBytes: 256 * 1024,
       isWitness: config.witness,
       mayVote: bootstrap.admitted,

@@ -277,6 +277,25 @@ Deno.test("Engine gives who had no turn to apply the first one next time (rule C
   assert.deepEqual(applied().slice(2, 3), ["apply 3"]);
 });
 
+Deno.test("Engine sends what there is after a few milliseconds of turns; who had none is first next time (rule C6)", () => {
+  const { world, nodes } = worldOf(4);
+  for (const node of nodes) {
+    node.onTurn = () => {
+      world.clock.ms += 3;
+      if (node.clusterId === 1 && world.events.length < 5) {
+        world.engine.schedule(node);
+      }
+    };
+    world.engine.schedule(node);
+  }
+  world.clock.turn();
+  assert.deepEqual(world.events, ["turn 1", "turn 2", "flush"]);
+  world.clock.turn();
+  assert.deepEqual(world.events.slice(3), ["turn 3", "turn 4", "flush"]);
+  world.clock.turn();
+  assert.deepEqual(world.events.slice(6), ["turn 1", "flush"]);
+});
+
 Deno.test("Engine tries again what a full disk had no room for, each cluster for itself and in order (rule L5)", async () => {
   const { world, nodes: [big, small] } = worldOf(2);
   world.engine.start();
