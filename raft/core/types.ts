@@ -307,7 +307,8 @@ export interface LogStorage {
   lastIndex(): number;
   /**
    * Term of the entry at `index`, for `firstIndex() - 1 <= index <= lastIndex()` (the entry before the first
-   * one is known from compaction or snapshot; index 0 has term 0); undefined elsewhere.
+   * one is known from compaction or snapshot, unless the snapshot ended inside the first batch; index 0 has term 0);
+   * undefined elsewhere.
    */
   termOf(index: number): number | undefined;
   /** The whole batch that holds `index`, or undefined if it is compacted or beyond the end. */

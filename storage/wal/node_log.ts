@@ -109,7 +109,12 @@ export class WalNodeLog implements NodeLog {
 
   /** See `LogStorage`. */
   termOf(index: number): number | undefined {
-    if (index === this.#compactedIndex) return this.#compactedTerm;
+    if (index === this.#compactedIndex) {
+      // A batch in which a snapshot ends does not say what stands before it.
+      return index > 0 && this.#compactedTerm === 0
+        ? undefined
+        : this.#compactedTerm;
+    }
     const row = this.#index.find(index);
     return row < 0 ? undefined : this.#index.termOf(row);
   }
@@ -239,10 +244,15 @@ export class WalNodeLog implements NodeLog {
     this.#lastIndex = index;
   }
 
-  /** Whether a batch that begins at `firstIndex` could be appended. */
-  canAppend(firstIndex: number): boolean {
-    return firstIndex > this.#compactedIndex &&
-      firstIndex <= this.#lastIndex + 1;
+  /**
+   * Whether a batch could be appended. One may begin before the snapshot that the log was emptied for, if that ends inside
+   * it (rule B2).
+   */
+  canAppend(firstIndex: number, entryCount: number): boolean {
+    if (firstIndex > this.#lastIndex + 1) return false;
+    return firstIndex > this.#compactedIndex ||
+      this.#index.count === 0 &&
+        firstIndex + entryCount - 1 > this.#compactedIndex;
   }
 
   /** Whether a batch that begins at `firstIndex` would cut another one in two (rule B1). */
@@ -254,9 +264,13 @@ export class WalNodeLog implements NodeLog {
   /** Appends a batch, cutting off what stands at and behind its first index (rule B1: whole batches). */
   append(place: BatchPlace): void {
     assert(
-      this.canAppend(place.firstIndex),
+      this.canAppend(place.firstIndex, place.entryCount),
       "a batch must follow the log without a gap",
     );
+    if (place.firstIndex <= this.#compactedIndex) {
+      this.#compactedIndex = place.firstIndex - 1;
+      this.#compactedTerm = 0;
+    }
     const { segments } = this.#context;
     if (place.firstIndex <= this.#lastIndex) {
       this.#index.truncateFrom(place.firstIndex, segments.release);

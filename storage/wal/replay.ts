@@ -244,7 +244,8 @@ export class Replay {
       const lastIndex = head.firstIndex + head.entryCount - 1;
       const fits = isMoved
         ? head.firstIndex >= node.firstIndex() && lastIndex <= node.lastIndex()
-        : node.canAppend(head.firstIndex) && !node.wouldSplit(head.firstIndex);
+        : node.canAppend(head.firstIndex, head.entryCount) &&
+          !node.wouldSplit(head.firstIndex);
       if (!fits && this.#isBehindDamage) {
         if (!isMoved && head.firstIndex >= node.firstIndex()) {
           this.doubts.restatedFrom(node, head.firstIndex);

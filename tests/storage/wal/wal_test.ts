@@ -67,6 +67,32 @@ Deno.test("Wal.commitGroup() writes a group with one call, and syncs it once", a
   await log.close();
 });
 
+Deno.test("Wal takes a batch in which the snapshot of an emptied log ends, and still has it when it is opened again (rule B2)", async () => {
+  const disk = new MemoryFileSystem();
+  const log = await openLog(disk);
+  const ids = { clusterId: 1, nodeId: 1 };
+  await log.commitGroup([{ ...ids, snapshot: snapshot(8) }], { sync: true });
+  await log.commitGroup([{ ...ids, batches: [batch(7, 4)] }], { sync: true });
+  const node = log.node(1, 1);
+  assert.equal(node.firstIndex(), 7);
+  assert.equal(node.lastIndex(), 10);
+  assert.equal(node.termOf(6), undefined); // Nobody said it.
+  assert.deepEqual(node.batchAt(9), batch(7, 4));
+  for (let count = 0; count < 60; count++) {
+    await append(log, { payloadBytes: 1000 }); // Over several segments, each with a checkpoint.
+  }
+  const contents = contentsOf(log);
+  await log.close();
+  const again = await openLog(disk);
+  assert.deepEqual(contentsOf(again), contents);
+  await compact(again, 1, 3);
+  const compacted = contentsOf(again);
+  await again.close();
+  const last = await openLog(disk);
+  assert.deepEqual(contentsOf(last), compacted);
+  await last.close();
+});
+
 Deno.test("Wal writes nothing into a segment before the one before it is synced (rule L1)", async () => {
   const disk = new Recorder(new MemoryFileSystem());
   const log = await openLog(disk);
