@@ -17,6 +17,7 @@ const wrongValues: readonly [task: string, args: string[], text: string][] = [
   ["sim", ["--seed", "x"], '"x" is not a whole number'],
   ["chaos", ["--seed", "x"], '"x" is not a whole number'],
   ["chaos", ["--minutes", "0"], "it is not a positive number"],
+  ["sim", ["--hours", "0"], "it is not a positive number"],
   ["mutate", ["--only", "nothing"], '"nothing" is none of applies_before'],
   ["mutate", ["--seeds", "0"], '"0" is not a positive whole number'],
 ];

@@ -12,8 +12,10 @@ export class DamageAtlas {
   #victim: Machine | undefined;
 
   /** Nothing is damaged yet. */
-  constructor({ faults, clusters }: SimPlan) {
-    this.#isAllowed = !faults.kinds.includes("changeMember") &&
+  constructor({ faults, laterFaults, clusters }: SimPlan) {
+    const phases = [faults, ...laterFaults];
+    this.#isAllowed =
+      !phases.some(({ kinds }) => kinds.includes("changeMember")) &&
       clusters.every(({ machines }) => machines.length >= 3);
   }
 

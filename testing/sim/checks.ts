@@ -32,10 +32,14 @@ export class Checks implements MachineObserver {
   readonly #records: readonly ClusterRecord[];
 
   /** Nothing seen yet. */
-  constructor(clusterIds: readonly number[], history: History) {
+  constructor(
+    clusterIds: readonly number[],
+    history: History,
+    nowUs: () => number,
+  ) {
     const fail = (failure: SimulationFailure) => this.fail(failure);
     this.#records = clusterIds.map((clusterId) =>
-      new ClusterRecord(clusterId, history, fail)
+      new ClusterRecord(clusterId, history, fail, nowUs)
     );
     this.wire = new WireWatch(fail);
   }

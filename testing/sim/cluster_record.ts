@@ -29,6 +29,7 @@ export class ClusterRecord {
   floorIndex = 0;
   readonly #history: History;
   readonly #fail: (failure: SimulationFailure) => void;
+  readonly #nowUs: () => number;
   readonly #commands: AppliedCommand[] = [];
   readonly #leaders = new Map<number, { nodeId: number; seenBy: string }>();
   /** Hashes by the last index applied: sessions change with entries that are no commands. */
@@ -47,10 +48,12 @@ export class ClusterRecord {
     clusterId: number,
     history: History,
     fail: (failure: SimulationFailure) => void,
+    nowUs: () => number = () => 0,
   ) {
     this.clusterId = clusterId;
     this.#history = history;
     this.#fail = fail;
+    this.#nowUs = nowUs;
   }
 
   /** Commands that any node has applied. */
@@ -265,8 +268,10 @@ export class ClusterRecord {
       );
     } else {
       operation.index = entry.index;
+      operation.appliedUs = this.#nowUs();
       this.#inSession(operation);
       if (operation.status === "notApplied") this.writeNotApplied(operation);
+      if (operation.isSettled) this.#appliedTooLate(operation);
     }
     this.#commands.push({
       index: entry.index,
@@ -278,6 +283,13 @@ export class ClusterRecord {
       resultDigest: 0,
       hasResult: false,
     });
+  }
+
+  #appliedTooLate({ id, index }: Operation): void {
+    this.#failed(
+      "not applied means never",
+      `operation ${id} is applied at index ${index}, and stood in no log when all processes had ended`,
+    );
   }
 
   /** A client does one thing after the other, so its session's commands are applied in the order in which it made them. */

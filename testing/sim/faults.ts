@@ -4,6 +4,7 @@ import { faultKinds } from "./fault_kinds.ts";
 import type { FaultKind } from "./fault_kinds.ts";
 import type { FaultName } from "./fault_names.ts";
 import type { Machine } from "./machine.ts";
+import type { FaultPlan } from "./plan.ts";
 import type { SimRandom } from "./random.ts";
 import type { World } from "./world.ts";
 
@@ -21,12 +22,17 @@ export class FaultInjector {
   readonly counts = new Map<FaultName, number>();
   readonly #world: World;
   readonly #random: SimRandom;
-  readonly #kinds: readonly FaultKind[];
+  #plan: FaultPlan;
+  #kinds: readonly FaultKind[] = [];
   readonly #lasting = new Set<() => void>();
-  #isStopped = false;
+  /** Counts phases: what was scheduled in one does not happen in the next. */
+  #phase = 0;
+  #isStopped = true;
+  /** Harm in the phases before. */
+  #harmedBeforeUs = 0;
+  #beganAtUs = 0;
   #restsUntilUs = 0;
   #restedUs = 0;
-  #healedAtUs: number | undefined;
   #poorSeconds = 0;
   #lastCompleted = 0;
 
@@ -34,28 +40,53 @@ export class FaultInjector {
   constructor(world: World, random: SimRandom) {
     this.#world = world;
     this.#random = random;
-    const enabled = new Set(world.plan.faults.kinds);
-    this.#kinds = faultKinds.filter((kind) => enabled.has(kind.name));
+    this.#plan = world.plan.faults;
   }
 
-  /** Simulated time of harm so far: since the beginning until {@link heal}, without the time in which harm rested. */
+  /** Faults of the phase that goes on, or of the last one. */
+  get plan(): FaultPlan {
+    return this.#plan;
+  }
+
+  /** Simulated time of harm in all phases so far, each until {@link heal}, without the time in which harm rested. */
   get harmedUs(): number {
-    const now = this.#healedAtUs ?? this.#world.timeline.nowUs;
-    return now - this.#restedUs + Math.max(0, this.#restsUntilUs - now);
+    return this.#harmedBeforeUs + this.phaseHarmedUs;
   }
 
-  /** Lets harm begin. */
-  start(): void {
+  /** That of the phase that goes on; 0 if none does. */
+  get phaseHarmedUs(): number {
+    if (this.#isStopped) return 0;
+    const now = this.#world.timeline.nowUs;
+    return now - this.#beganAtUs - this.#restedUs +
+      Math.max(0, this.#restsUntilUs - now);
+  }
+
+  /** Lets a phase of harm begin. */
+  start(plan: FaultPlan): void {
+    const enabled = new Set(plan.kinds);
+    this.#plan = plan;
+    this.#kinds = faultKinds.filter((kind) => enabled.has(kind.name));
+    this.#phase++;
+    this.#isStopped = false;
+    this.#beganAtUs = this.#world.timeline.nowUs;
+    this.#restsUntilUs = 0;
+    this.#restedUs = 0;
+    this.#poorSeconds = 0;
+    this.#lastCompleted = this.#world.history.completedCount;
     if (this.#kinds.length === 0) return;
-    this.#wait();
-    this.#everySecond();
+    this.#wait(this.#phase);
+    this.#everySecond(this.#phase);
   }
 
   /** Harm is over: every lasting fault ends. */
   heal(): void {
+    this.#harmedBeforeUs += this.phaseHarmedUs;
     this.#isStopped = true;
-    this.#healedAtUs = this.#world.timeline.nowUs;
     this.#endAll();
+  }
+
+  #isOver(phase: number): boolean {
+    return this.#isStopped || phase !== this.#phase;
   }
 
   #endAll(): void {
@@ -65,15 +96,16 @@ export class FaultInjector {
 
   /** An election was won: sometimes that is when the next fault comes. */
   electionWon(clusterId: number, leaderId: number): void {
-    const { timeline, plan } = this.#world;
-    if (this.#isStopped || !this.#random.chance(plan.faults.afterElection)) {
+    const { timeline } = this.#world;
+    if (this.#isStopped || !this.#random.chance(this.#plan.afterElection)) {
       return;
     }
+    const phase = this.#phase;
     const kinds = this.#kinds.filter((kind) => kind.followsElection);
     if (kinds.length === 0) return;
     const delayUs = this.#random.longTail(0, 5_000, 200_000);
     timeline.schedule(timeline.world, delayUs, eventKind.world, () => {
-      if (this.#isStopped) return;
+      if (this.#isOver(phase)) return;
       const leader = this.#world.machineOf(clusterId, leaderId);
       this.#inject(
         this.#choose(kinds),
@@ -82,24 +114,24 @@ export class FaultInjector {
     });
   }
 
-  #wait(): void {
-    const { timeline, plan } = this.#world;
+  #wait(phase: number): void {
+    const { timeline } = this.#world;
     timeline.schedule(
       timeline.world,
-      this.#random.below(plan.faults.gapUs),
+      this.#random.below(this.#plan.gapUs),
       eventKind.world,
       () => {
-        if (this.#isStopped) return;
+        if (this.#isOver(phase)) return;
         this.#inject(this.#choose(this.#kinds), undefined);
-        this.#wait();
+        this.#wait(phase);
       },
     );
   }
 
-  #everySecond(): void {
+  #everySecond(phase: number): void {
     const { timeline, plan, history } = this.#world;
     timeline.schedule(timeline.world, secondUs, eventKind.world, () => {
-      if (this.#isStopped) return;
+      if (this.#isOver(phase)) return;
       const completed = history.completedCount - this.#lastCompleted;
       this.#lastCompleted = history.completedCount;
       const fair = plan.operationCount / (plan.harmUs / secondUs);
@@ -111,12 +143,12 @@ export class FaultInjector {
         this.#world.note("harm rests");
         this.#endAll();
       }
-      this.#everySecond();
+      this.#everySecond(phase);
     });
   }
 
   #inject(kind: FaultKind, wanted: Machine | undefined): void {
-    const { timeline, trace, plan } = this.#world;
+    const { timeline, trace } = this.#world;
     if (timeline.nowUs < this.#restsUntilUs) return;
     const target = wanted ?? this.#chooseTarget();
     const started = kind.start(this.#world, this.#random, target);
@@ -137,7 +169,7 @@ export class FaultInjector {
     this.#lasting.add(undo);
     timeline.schedule(
       timeline.world,
-      this.#random.below(plan.faults.durationUs),
+      this.#random.below(this.#plan.durationUs),
       eventKind.world,
       () => {
         if (this.#lasting.has(undo)) undo();

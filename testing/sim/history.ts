@@ -31,6 +31,10 @@ export interface Operation {
   index: number;
   /** The session in which it was proposed, or 0. */
   session: number;
+  /** When the first node applied it; 0 while none has. */
+  appliedUs: number;
+  /** All processes have ended since, and all logs agree: what no node has applied by now, none ever will. */
+  isSettled: boolean;
   /** No operation that ended before this one began has an index above this. */
   readonly floorIndex: number;
 }
@@ -41,6 +45,7 @@ export class History {
   #completedCount = 0;
   #failedCount = 0;
   #unknownCount = 0;
+  #settledCount = 0;
 
   /** Starts an operation. */
   begin(
@@ -64,9 +69,18 @@ export class History {
       errorCode: "",
       index: 0,
       session: 0,
+      appliedUs: 0,
+      isSettled: false,
     };
     this.#operations.push(operation);
     return operation;
+  }
+
+  /** Everything has ended, and all logs agree: of each operation so far it is known whether it was applied. */
+  settle(): void {
+    for (; this.#settledCount < this.#operations.length; this.#settledCount++) {
+      this.#operations[this.#settledCount]!.isSettled = true;
+    }
   }
 
   /** Ends an operation. */

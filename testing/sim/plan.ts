@@ -32,6 +32,11 @@ export interface WorkloadPlan {
   readonly clientCount: number;
   /** Longest pause between two operations of a client. */
   readonly thinkUs: number;
+  /**
+   * If it is not 0, clients ask in bursts: all that have nothing under way begin an operation at the same time, each burst
+   * at one machine, and so long apart on average.
+   */
+  readonly pulseUs: number;
   /** Share of reads. */
   readonly readShare: number;
   /** Most commands are at most this long. */
@@ -80,20 +85,29 @@ export interface SimPlan {
   readonly snapshotBytesPerSecond: number | undefined;
   readonly workload: WorkloadPlan;
   readonly faults: FaultPlan;
-  /** Simulated microseconds of harm, at least: time in which faults are being injected, rests left out. */
+  /** The faults of further phases: after each phase everything heals, and is compared. */
+  readonly laterFaults: readonly FaultPlan[];
+  /** Simulated microseconds of harm in each phase, at least: time in which faults are being injected, rests left out. */
   readonly harmUs: number;
-  /** Completed operations, at least. */
+  /** Completed operations in each phase, at least. */
   readonly operationCount: number;
+  /** Completed operations in each simulated second of the whole run, on average, at least. */
+  readonly operationsPerSecond: number;
 }
 
 /** What a caller may fix instead of leaving it to the seed. */
 export interface PlanOptions {
-  /** Simulated seconds of harm, 60 by default (F1). */
+  /** Simulated seconds of harm, 60 by default (F1); in each phase of a long run, 300 by default. */
   readonly harmSeconds?: number;
   /** Operations that must complete, 500 by default (F1). */
   readonly operationCount?: number;
   /** Only these kinds of fault; all that the seed enables by default. */
   readonly faults?: readonly FaultName[];
+  /**
+   * A long run of at least so many simulated seconds, instead of one hostile minute: three NodeHosts with ticks of 100 ms,
+   * phases of harm and healing one after the other, and at least 20 operations in each simulated second on average.
+   */
+  readonly longSeconds?: number;
 }
 
 /** Draws the plan of a seed. */
@@ -137,8 +151,10 @@ export function planOf(seed: number, options: PlanOptions = {}): SimPlan {
       routedShare: new SimRandom(seed, "routing").pick([0, 0, 0.2]),
     },
     faults: drawFaults(random, new SimRandom(seed, "rot"), options.faults),
+    laterFaults: [],
     harmUs: (options.harmSeconds ?? 60) * 1_000_000,
     operationCount: options.operationCount ?? 500,
+    operationsPerSecond: 0,
   };
 }
 
@@ -198,6 +214,7 @@ function drawWorkload(
   return {
     clientCount,
     thinkUs: random.pick([20_000, 80_000, 150_000, 250_000]),
+    pulseUs: 0,
     readShare: random.pick([0.1, 0.3, 0.5]),
     commandBytes: random.pick([32, 256, 2_048, 8_192]),
     bigCommandBytes: random.pick([512, 16_384, 100_000]),
@@ -211,7 +228,8 @@ function drawWorkload(
   };
 }
 
-function drawFaults(
+/** Draws the faults of one phase: swarm testing (Groce et al., "Swarm Testing", ISSTA 2012). */
+export function drawFaults(
   random: SimRandom,
   rot: SimRandom,
   only: readonly FaultName[] | undefined,

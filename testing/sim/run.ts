@@ -1,9 +1,11 @@
 /** Runs seeds, and says what they were worth. */
 import { keyValueApplication } from "./key_value.ts";
 import type { SimApplication } from "./application.ts";
+import { realTurn } from "./clock.ts";
 import { SimulationFailure } from "./failure.ts";
 import { faultNames } from "./fault_names.ts";
 import type { FaultName } from "./fault_names.ts";
+import { longPlanOf } from "./long_plan.ts";
 import { planOf } from "./plan.ts";
 import type { PlanOptions } from "./plan.ts";
 import { formatTraceEvent, Trace } from "./trace.ts";
@@ -87,7 +89,10 @@ export interface SimulationReport {
 export async function simulate(
   options: SimulationOptions,
 ): Promise<SimulationReport> {
-  const plan = planOf(options.seed, options);
+  const { seed, longSeconds } = options;
+  const plan = longSeconds === undefined
+    ? planOf(seed, options)
+    : longPlanOf(seed, longSeconds, options);
   const { onTrace } = options;
   const trace = new Trace(
     onTrace && ((event) => onTrace(formatTraceEvent(event))),
@@ -100,8 +105,9 @@ export async function simulate(
   try {
     await world.run();
   } catch (error) {
-    failure = failureOf(error).foundWith(options.seed);
+    failure = failureOf(error).foundWith(seed);
   } finally {
+    await realTurn();
     guard.release();
   }
   return reportOf(world, failure);
@@ -186,9 +192,22 @@ type Counts = Readonly<Record<string, number>>;
 
 /** The sum of many runs. */
 export class SimulationTotals {
+  /** Sums of the report's numbers, by name. */
+  readonly numbers: ReadonlyMap<string, number>;
+  /** Faults by kind. */
+  readonly faults: ReadonlyMap<string, number>;
+  /** Records on the wire, by kind. */
+  readonly messages: ReadonlyMap<string, number>;
   readonly #numbers = new Map<string, number>();
   readonly #faults = new Map<string, number>();
   readonly #messages = new Map<string, number>();
+
+  /** Nothing yet. */
+  constructor() {
+    this.numbers = this.#numbers;
+    this.faults = this.#faults;
+    this.messages = this.#messages;
+  }
 
   /** Runs added. */
   get seeds(): number {

@@ -38,6 +38,12 @@ interface Wish {
 
 type Done = (status: Operation["status"]) => void;
 
+/** A wish, and whom to tell how it ended. */
+interface AskedCall {
+  readonly wish: Wish;
+  readonly done: Done;
+}
+
 /** All clients of a world. */
 export class Workload {
   /** Those that propose in sessions. */
@@ -48,7 +54,11 @@ export class Workload {
   readonly #calls = new Set<Call>();
   /** Operations that wait for their next attempt. */
   #waiting = 0;
-  #isStopped = false;
+  #isStopped = true;
+  /** Counts {@link start}s: who was thinking before does not begin beside those who began since. */
+  #round = 0;
+  /** With bursts: clients that have something under way. */
+  readonly #busy = new Set<number>();
   #lullFromUs = betweenLullsUs;
   #lullUntilUs = 0;
 
@@ -60,10 +70,15 @@ export class Workload {
     this.sessions = new SessionClients(world.plan, random.fork("sessions"));
   }
 
-  /** Lets the clients begin. */
+  /** Lets the clients begin, again after each {@link stop}. */
   start(): void {
-    const { clientCount } = this.#world.plan.workload;
-    for (let client = 1; client <= clientCount; client++) this.#think(client);
+    const { clientCount, pulseUs } = this.#world.plan.workload;
+    this.#isStopped = false;
+    this.#round++;
+    if (pulseUs > 0) return this.#pulseLater(this.#round);
+    for (let client = 1; client <= clientCount; client++) {
+      this.#think(client, this.#round);
+    }
   }
 
   /** No client begins anything more. */
@@ -146,7 +161,44 @@ export class Workload {
     }
   }
 
-  #think(client: number): void {
+  /** The next burst. */
+  #pulseLater(round: number): void {
+    const { timeline, plan } = this.#world;
+    const pauseUs = this.#random.below(2 * plan.workload.pulseUs);
+    timeline.schedule(timeline.world, pauseUs, eventKind.client, () => {
+      if (this.#isStopped || round !== this.#round) return;
+      this.#pulse();
+      this.#pulseLater(round);
+    });
+  }
+
+  /** All clients that have nothing under way ask one machine at the same time. */
+  #pulse(): void {
+    const random = this.#random;
+    const { plan } = this.#world;
+    const { clusterId } = random.pick(plan.clusters);
+    const machine = this.#chooseMachine(clusterId);
+    if (machine === undefined) return;
+    const { clientCount } = plan.workload;
+    const calls: AskedCall[] = [];
+    for (let client = 1; client <= clientCount; client++) {
+      if (this.#busy.has(client)) continue;
+      this.#busy.add(client);
+      const done = () => void this.#busy.delete(client);
+      calls.push({ wish: this.#wishOf(client, clusterId), done });
+    }
+    this.#callAll(machine, calls);
+  }
+
+  #wishOf(client: number, clusterId: number): Wish {
+    const random = this.#random;
+    const { readShare } = this.#world.plan.workload;
+    const kind = random.chance(readShare) ? "read" : "write";
+    const timeoutMs = random.pick([300, 1_000, 3_000]);
+    return { client, clusterId, kind, timeoutMs };
+  }
+
+  #think(client: number, round: number): void {
     const { timeline, plan } = this.#world;
     const pauseUs = this.#random.below(plan.workload.thinkUs) +
       this.#lullLeftUs();
@@ -154,7 +206,7 @@ export class Workload {
       timeline.world,
       pauseUs,
       eventKind.client,
-      () => this.#next(client),
+      () => this.#next(client, round),
     );
   }
 
@@ -172,19 +224,15 @@ export class Workload {
     return Math.max(0, this.#lullUntilUs - nowUs);
   }
 
-  #next(client: number): void {
-    if (this.#isStopped) return;
-    const random = this.#random;
-    const { plan } = this.#world;
-    const { clusterId } = random.pick(plan.clusters);
+  #next(client: number, round: number): void {
+    if (this.#isStopped || round !== this.#round) return;
+    const { clusterId } = this.#random.pick(this.#world.plan.clusters);
     const machine = this.#chooseMachine(clusterId);
-    if (machine === undefined) return this.#think(client);
-    const kind = random.chance(plan.workload.readShare) ? "read" : "write";
-    const timeoutMs = random.pick([300, 1_000, 3_000]);
+    if (machine === undefined) return this.#think(client, round);
     this.#call(
       machine,
-      { client, clusterId, kind, timeoutMs },
-      () => this.#think(client),
+      this.#wishOf(client, clusterId),
+      () => this.#think(client, round),
     );
   }
 
@@ -210,12 +258,21 @@ export class Workload {
   }
 
   #call(machine: Machine, wish: Wish, done: Done): void {
-    // The process may die before the call is made: then nothing was asked.
-    const onDeath = () => done("notApplied");
+    this.#callAll(machine, [{ wish, done }]);
+  }
+
+  /** Makes calls one after the other in one event of the machine. */
+  #callAll(machine: Machine, calls: readonly AskedCall[]): void {
+    // The process may die before the calls are made: then nothing was asked.
+    const onDeath = () => {
+      for (const { done } of calls) done("notApplied");
+    };
     machine.onDeath.add(onDeath);
     machine.run((host) => {
       machine.onDeath.delete(onDeath);
-      this.#invoke(machine, host, wish, done);
+      for (const { wish, done } of calls) {
+        this.#invoke(machine, host, wish, done);
+      }
     });
   }
 

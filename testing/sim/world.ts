@@ -13,7 +13,7 @@ import { judgeHistory } from "./linearizable.ts";
 import { describeError, Machine } from "./machine.ts";
 import { MembershipChurn } from "./membership_churn.ts";
 import { SimNetwork } from "./network.ts";
-import type { ClusterPlan, SimPlan } from "./plan.ts";
+import type { ClusterPlan, FaultPlan, SimPlan } from "./plan.ts";
 import { Recovery } from "./recovery.ts";
 import { SimRandom } from "./random.ts";
 import type { Trace } from "./trace.ts";
@@ -42,6 +42,8 @@ export class World {
   /** Clusters whose history has a linearization, for the report. */
   historiesJudged = 0;
   #restartCount = 0;
+  /** Operations that had completed before the phase began. */
+  #completedBefore = 0;
 
   /** Builds what the plan says; nothing has happened yet. */
   constructor(plan: SimPlan, application: SimApplication, trace: Trace) {
@@ -54,6 +56,7 @@ export class World {
     this.checks = new Checks(
       plan.clusters.map(({ clusterId }) => clusterId),
       this.history,
+      () => this.timeline.nowUs,
     );
     const { timeline, random } = this;
     const addresses = Array.from(
@@ -87,14 +90,24 @@ export class World {
     return this.#restartCount;
   }
 
-  /** Runs everything: harm, recovery, a power cut of all, and a clean end. Rejects with the first failure. */
+  /** Runs everything: phases of harm and recovery, each with a power cut of all and a clean end. Rejects with the first failure. */
   async run(): Promise<void> {
-    const { timeline, plan } = this;
+    const { faults, laterFaults } = this.plan;
+    this.#scheduleUpgrades();
+    this.#everySecond();
+    for (const phase of [faults, ...laterFaults]) {
+      await this.#runPhase(phase);
+      if (laterFaults.length > 0) this.history.settle();
+    }
+    this.#checkRate();
+    this.#checkApplication();
+  }
+
+  #scheduleUpgrades(): void {
+    const { timeline } = this;
     for (const machine of this.machines) {
-      machine.start();
       const olderUs = this.plan.olderUntilUs[machine.index] ?? 0;
       if (olderUs === 0) continue;
-      const { timeline } = this;
       timeline.schedule(
         timeline.world,
         olderUs,
@@ -102,17 +115,27 @@ export class World {
         () => machine.upgrade(),
       );
     }
-    this.#everySecond();
+  }
+
+  async #runPhase(faults: FaultPlan): Promise<void> {
+    const { timeline, plan, history } = this;
+    const beganAtUs = timeline.nowUs;
+    this.#completedBefore = history.completedCount;
+    for (const machine of this.machines) machine.start();
     this.workload.start();
-    this.faults.start();
-    await timeline.run(plan.harmUs * harmStretch, () => this.#isHarmEnough());
+    this.faults.start(faults);
+    await timeline.run(
+      beganAtUs + plan.harmUs * harmStretch,
+      () => this.#isHarmEnough(),
+    );
     if (!this.#isHarmEnough()) {
+      const { phaseHarmedUs } = this.faults;
       throw new SimulationFailure(
         "counts as a seed",
-        `${this.history.completedCount} operations completed, of at least ${plan.operationCount}, and faults were ` +
-          `injected for ${this.faults.harmedUs / secondUs} s, of at least ${
+        `${this.#completedInPhase} operations completed, of at least ${plan.operationCount}, and faults were ` +
+          `injected for ${phaseHarmedUs / secondUs} s, of at least ${
             plan.harmUs / secondUs
-          }, within ${timeline.nowUs / secondUs} s`,
+          }, within ${(timeline.nowUs - beganAtUs) / secondUs} s`,
       );
     }
     this.note("harm is over");
@@ -122,7 +145,6 @@ export class World {
       if (machine.state === "down") this.restartLater(machine);
     }
     await new Recovery(this).run();
-    this.#checkApplication();
   }
 
   /** Something does not hold. */
@@ -132,11 +154,12 @@ export class World {
 
   /** A machine that is down starts again after a while. */
   restartLater(machine: Machine): void {
-    const { timeline, plan } = this;
+    const { timeline } = this;
+    const { plan } = this.faults;
     const downUs = this.random.longTail(
       1_000,
-      Math.max(1_000, plan.faults.downUs / 4),
-      plan.faults.downUs + 1_000,
+      Math.max(1_000, plan.downUs / 4),
+      plan.downUs + 1_000,
     );
     timeline.schedule(timeline.world, downUs, eventKind.world, () => {
       if (machine.state !== "down") return;
@@ -196,9 +219,26 @@ export class World {
 
   /** Rule F1: enough time of harm, and enough that clients got out of it. */
   #isHarmEnough(): boolean {
-    const { plan, history, faults } = this;
-    return history.completedCount >= plan.operationCount &&
-      faults.harmedUs >= plan.harmUs;
+    const { plan, faults } = this;
+    return this.#completedInPhase >= plan.operationCount &&
+      faults.phaseHarmedUs >= plan.harmUs;
+  }
+
+  get #completedInPhase(): number {
+    return this.history.completedCount - this.#completedBefore;
+  }
+
+  /** A long run counts only if clients got enough out of it, rests and recoveries included. */
+  #checkRate(): void {
+    const { plan, history, timeline } = this;
+    const rate = history.completedCount / (timeline.nowUs / secondUs);
+    if (rate >= plan.operationsPerSecond) return;
+    throw new SimulationFailure(
+      "counts as a seed",
+      `${
+        rate.toFixed(1)
+      } operations completed in a simulated second, of at least ${plan.operationsPerSecond}`,
+    );
   }
 
   #makeMachine(index: number, address: string): Machine {

@@ -52,6 +52,17 @@ class Fixture {
   }
 }
 
+Deno.test("ClusterRecord finds an operation that is applied when all logs had ended without it", () => {
+  const fixture = new Fixture();
+  const [early, late] = [fixture.begin(), fixture.begin()];
+  const node = fixture.node(1);
+  fixture.apply(node, early, { index: 1, term: 1 });
+  fixture.history.settle();
+  assert.deepEqual(fixture.failures, []);
+  fixture.apply(node, late, { index: 2, term: 1 });
+  assert.deepEqual(fixture.failures, ["not applied means never"]);
+});
+
 Deno.test("ClusterRecord finds two leaders of one term", () => {
   const { record, failures } = new Fixture();
   assert.equal(record.leaderSeen(3, 1, "m0.1"), true);

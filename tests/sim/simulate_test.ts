@@ -47,6 +47,24 @@ Deno.test("simulate() passes a seed that counts: 60 seconds of harm, 500 operati
   assert.ok(Object.keys(report.faults).length > 3);
 });
 
+Deno.test("simulate() harms and heals again and again in a long run, and is the same each time (rules F1, C11)", async () => {
+  let healed = 0;
+  const options = { seed: 3, longSeconds: 60, harmSeconds: 20 };
+  const report = await simulate({
+    ...options,
+    onTrace: (line) => {
+      if (line.includes("harm is over")) healed++;
+    },
+  });
+  assert.equal(report.failure, undefined, report.failure?.message);
+  assert.equal(healed, 3);
+  assert.ok(report.harmSeconds >= 60 && report.simulatedSeconds > 60);
+  assert.ok(report.completedOperations >= 20 * report.simulatedSeconds);
+  assert.ok(report.historiesJudged > 0);
+  const again = await simulate(options);
+  assert.equal(again.traceHash, report.traceHash);
+});
+
 /** When something happened, from its line in the trace. */
 function secondsOf(line: string): number {
   return Number(line.trim().split(" ")[0]);
