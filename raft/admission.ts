@@ -9,7 +9,7 @@
 import { assert } from "./core/assert.ts";
 import { allMembers, memberOf, votingMembers } from "./core/members.ts";
 import type { Member, Membership } from "./core/types.ts";
-import type { Peer } from "./core/peer.ts";
+import type { FirstTurn, Peer } from "./core/peer.ts";
 import { RaftError } from "./errors.ts";
 import type { Logger } from "./ports.ts";
 import { removedReason } from "./routes.ts";
@@ -71,14 +71,14 @@ export class Admission {
   /** One tick has passed: a newcomer asks again from time to time. */
   tick(): void {
     if (this.#isAdmitted || this.#isStopped) return;
-    if (this.#ticks++ % this.#node.config.electionTimeoutTicks === 0) {
-      this.#ask();
+    if (++this.#ticks % this.#node.config.electionTimeoutTicks === 0) {
+      this.#ask(true);
     }
   }
 
-  /** A link came up. */
+  /** A link came up: whoever was greeted on it was asked by that. */
   linkUp(): void {
-    if (!this.#isAdmitted && !this.#isStopped) this.#ask();
+    if (!this.#isAdmitted && !this.#isStopped) this.#ask(false);
   }
 
   /** A believed hello came in: a joining node learns from it how its cluster began. */
@@ -158,16 +158,28 @@ export class Admission {
       .filter((nodeId) => nodeId !== this.#node.nodeId);
   }
 
-  #ask(): void {
+  #ask(again: boolean): void {
     // A joining node may not know the members of today; it knows who spoke to it.
     const asked = new Set([
       ...this.#others(),
       ...this.#node.routes.heardFrom(),
     ]);
     for (const nodeId of asked) {
-      if (!this.#welcomes.has(nodeId)) this.#node.routes.hello(nodeId, true);
+      if (!this.#welcomes.has(nodeId)) this.#node.routes.hello(nodeId, again);
     }
     this.#node.schedule();
+  }
+
+  /**
+   * Of a new cluster one member campaigns first. Which one goes by the cluster's id, so that the clusters of a NodeHost have
+   * their leaders evenly spread from the start.
+   */
+  #firstTurn(): FirstTurn {
+    const { nodeId, clusterId } = this.#node;
+    const { join, initialMembers } = this.#node.bootstrap();
+    if (join || initialMembers.length === 0) return "any";
+    const first = initialMembers[(clusterId - 1) % initialMembers.length]!;
+    return first[0] === nodeId ? "now" : "later";
   }
 
   #admit(): void {
@@ -177,7 +189,7 @@ export class Admission {
       { ...this.#node.bootstrap(), admitted: true },
       () => {
         if (this.#isStopped) return;
-        this.#node.peer.admit();
+        this.#node.peer.admit(this.#firstTurn());
         this.#node.schedule();
       },
     );

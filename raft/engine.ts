@@ -46,6 +46,8 @@ interface Group {
   readonly nodes: (EngineNode | undefined)[];
   readonly writeIds: number[];
   readonly callbacks: ((() => void) | undefined)[];
+  /** Where the profiles stand that {@link Engine.stageProfile} staged, by cluster. */
+  profiles: Map<number, number> | undefined;
   mustSync: boolean;
   /** Somebody waits for a callback. */
   isAwaited: boolean;
@@ -57,6 +59,7 @@ function emptyGroup(): Group {
     nodes: [],
     writeIds: [],
     callbacks: [],
+    profiles: undefined,
     mustSync: false,
     isAwaited: false,
   };
@@ -70,6 +73,7 @@ function joinGroups(first: Group, second: Group): void {
     first.writeIds.push(second.writeIds[i]!);
     first.callbacks.push(second.callbacks[i]);
   }
+  first.profiles = undefined; // What is staged from here on must not overtake the second's.
   first.mustSync ||= second.mustSync;
   first.isAwaited ||= second.isAwaited;
 }
@@ -227,6 +231,34 @@ export class Engine {
   }
 
   /**
+   * Adds what changes seldom of a node: its bootstrap record, or the identities it saw. While the group waits, they are
+   * one write: thousands of clusters that start at once would write each of these records several times over.
+   */
+  stageProfile(
+    write: Pick<NodeWrite, "clusterId" | "nodeId" | "bootstrap" | "peers">,
+    mustSync: boolean,
+    done: () => void,
+  ): void {
+    const { profiles, writes, callbacks } = this.#group;
+    const { clusterId, nodeId } = write;
+    const at = profiles?.get(clusterId);
+    if (at === undefined || writes[at]!.nodeId !== nodeId) {
+      this.stageOther(write, mustSync, done);
+      if (this.#isAbandoned) return;
+      this.#group.profiles ??= new Map();
+      this.#group.profiles.set(clusterId, writes.length - 1);
+      return;
+    }
+    writes[at] = { ...writes[at]!, ...write };
+    const before = callbacks[at]!;
+    callbacks[at] = () => {
+      this.#call(before);
+      done();
+    };
+    if (mustSync) this.#group.mustSync = true;
+  }
+
+  /**
    * Adds a write that is no record of the core's; `done` is called when it is in place, `abandoned` if it never will
    * be: the log failed, or was closed before.
    */
@@ -238,6 +270,7 @@ export class Engine {
   ): void {
     if (this.#isAbandoned) return abandoned?.();
     const group = this.#group;
+    group.profiles?.delete(write.clusterId); // It comes last.
     group.writes.push(write);
     group.nodes.push(undefined);
     group.writeIds.push(0);

@@ -47,6 +47,7 @@ import { Reporter } from "./reporter.ts";
 import type { SessionTable } from "./sessions.ts";
 import { SnapshotPacer } from "./snapshot_pacer.ts";
 import { Snapshotter } from "./snapshotter.ts";
+import { Starting } from "./starting.ts";
 import { findFactory } from "./machine_factory.ts";
 import { startMachine } from "./machine_start.ts";
 import { kindOf, makeMachine } from "./state_machine.ts";
@@ -89,11 +90,9 @@ export class HostRuntime {
   readonly #owner: RuntimeOwner;
   readonly #logger: Logger;
   readonly #nodes = new Map<number, Node>();
-  readonly #starting = new Set<number>();
+  readonly #starting: Starting;
   /** Nodes on their way out, by cluster: the next one of a cluster waits for the end of the one before. */
   readonly #stopping = new Map<number, Promise<void>>();
-  /** Every node of each cluster that the log names. */
-  readonly #logged = new Map<number, Set<number>>();
   #identity: OpenedIdentity | undefined;
   #context: HostContext | undefined;
   #engine: Engine | undefined;
@@ -142,6 +141,7 @@ export class HostRuntime {
       : { ...ports, fileSystem: config.storage };
     this.#owner = owner;
     this.#pauses = new Pauses(ports.clock);
+    this.#starting = new Starting(ports.clock);
     this.#logger = config.logger === undefined
       ? consoleLogger
       : harmless(config.logger);
@@ -226,14 +226,11 @@ export class HostRuntime {
     const { ports } = this;
     const logger = this.#logger;
     const { dir, segmentBytes, onDamage } = this.config;
-    const { wal, snapshots } = await openStorage(
+    const { snapshots } = await openStorage(
       { ports, dir, segmentBytes, onDamage, logger },
       (opened) => this.#wal = opened,
     );
     this.#snapshots = snapshots;
-    for (const { clusterId, nodeId } of wal.nodes()) {
-      this.#recordLogged(clusterId, nodeId);
-    }
   }
 
   async #listen(): Promise<void> {
@@ -504,12 +501,12 @@ export class HostRuntime {
         `Cannot start cluster ${clusterId}: this NodeHost has a node of it already`,
       );
     }
-    this.#starting.add(clusterId);
+    this.#starting.begin(clusterId);
     try {
       await this.#stopping.get(clusterId);
       this.#enter(await this.#makeNode(config, factory));
     } finally {
-      this.#starting.delete(clusterId);
+      this.#starting.end(clusterId);
     }
   }
 
@@ -522,6 +519,9 @@ export class HostRuntime {
       this.#engine!.add(node);
       node.membershipChanged(node.peer.membership());
       node.linkUp();
+      for (const { link, hello } of this.#starting.heldFor(clusterId)) {
+        node.receive(link, hello);
+      }
     } catch (error) {
       node.fail(error);
     }
@@ -581,6 +581,7 @@ export class HostRuntime {
       const node = { clusterId, nodeId, isNew };
       const bootstrap = withMachineKind(checked, kindOf(machine), node);
       await this.#saveBootstrap({ clusterId, nodeId }, bootstrap);
+      await this.#starting.turn();
       this.requireOpen();
       const store = this.#snapshots!;
       const { generation, witness } = bootstrap;
@@ -653,7 +654,7 @@ export class HostRuntime {
    */
   #forgetNames(node: { clusterId: number; nodeId: number }): void {
     const { clusterId } = node;
-    for (const nodeId of this.#recordLogged(clusterId, node.nodeId)) {
+    for (const nodeId of this.#wal!.nodesOf(clusterId)) {
       if (nodeId === node.nodeId) continue;
       const other = this.#wal!.node(clusterId, nodeId).bootstrap();
       if (other === undefined || other.stateMachineName === "") continue;
@@ -666,22 +667,16 @@ export class HostRuntime {
     }
   }
 
-  #recordLogged(clusterId: number, nodeId: number): ReadonlySet<number> {
-    let nodeIds = this.#logged.get(clusterId);
-    if (nodeIds === undefined) {
-      nodeIds = new Set();
-      this.#logged.set(clusterId, nodeIds);
-    }
-    return nodeIds.add(nodeId);
-  }
-
   #receive(link: Link, record: WireRecord): void {
     if (record.kind === "remote") return this.#remote?.receive(link, record);
     if (record.kind === "fetchedEntries") {
       return this.#mending!.receive(record);
     }
     const node = this.#nodes.get(record.clusterId);
-    if (node === undefined) return;
+    if (node === undefined) {
+      if (record.kind === "hello") this.#starting.hold(link, record);
+      return;
+    }
     try {
       if (record.kind === "fetchEntries") {
         this.#mending!.answer(node, link, record);
@@ -764,7 +759,7 @@ export class HostRuntime {
       );
     }
     // Nobody starts it meanwhile.
-    this.#starting.add(clusterId);
+    this.#starting.begin(clusterId);
     try {
       await this.#stopping.get(clusterId);
       this.requireOpen();
@@ -778,7 +773,7 @@ export class HostRuntime {
         this.events.emit({ type: "nodeDeleted", clusterId, nodeId });
       }
     } finally {
-      this.#starting.delete(clusterId);
+      this.#starting.end(clusterId);
     }
   }
 

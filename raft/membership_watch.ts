@@ -8,7 +8,7 @@ import { assert } from "./core/assert.ts";
 import { allMembers, memberKindOf, memberOf } from "./core/members.ts";
 import { decideChange } from "./core/membership.ts";
 import { decodeConfigChange } from "./core/membership_format.ts";
-import type { Membership } from "./core/types.ts";
+import type { Identification, Membership } from "./core/types.ts";
 import type { Peer } from "./core/peer.ts";
 import type { Admission } from "./admission.ts";
 import type { ChangeTable } from "./changes.ts";
@@ -17,8 +17,12 @@ import { RaftError } from "./errors.ts";
 import type { NodeEvents } from "./node_events.ts";
 import type { Logger } from "./ports.ts";
 import type { Routes } from "./routes.ts";
+import type { MemberVersions } from "./versions.ts";
 import type { Bootstrap } from "../storage/log_store.ts";
 import type { HostIdentity } from "./transport/link_pool.ts";
+
+/** No caller waits for what the leader does of its own accord. */
+const nobodysKey = proposerKey(0, 0);
 
 /** What a {@link MembershipWatch} needs of its node. */
 export interface WatchOwner {
@@ -29,6 +33,7 @@ export interface WatchOwner {
   readonly peer: Peer;
   readonly routes: Routes;
   readonly admission: Admission;
+  readonly versions: MemberVersions;
   readonly config: {
     readonly electionTimeoutTicks: number;
     readonly witness: boolean;
@@ -51,6 +56,8 @@ export class MembershipWatch {
   readonly #node: WatchOwner;
   readonly #changes: ChangeTable;
   #ticks = 0;
+  /** Ticks for which this node wanted to identify members as their leader. */
+  #waitedTicks = 0;
 
   /** Nothing has changed yet. */
   constructor(node: WatchOwner, changes: ChangeTable) {
@@ -122,32 +129,50 @@ export class MembershipWatch {
     );
   }
 
-  /** Records which NodeHost carries each member (rule I1). Only the leader can. */
+  /**
+   * Records which NodeHost carries each member (rule I1). Only the leader can. One entry names all that it has heard from,
+   * if every member reads such an entry (rule I6); else it takes one for each, so those that were not heard yet are waited
+   * for, an election timeout at most.
+   */
   identify(): void {
-    const { peer, routes, nodeId, self } = this.#node;
+    const { peer, versions, config } = this.#node;
     if (!this.wantsIdentify || !peer.isLeader()) return;
-    let isComplete = true;
+    const [first, ...also] = this.#unnamed();
+    if (first === undefined) {
+      this.wantsIdentify = false;
+      return;
+    }
+    const isPatient = this.#waitedTicks < config.electionTimeoutTicks;
+    if (isPatient && !versions.isNewest && !versions.knowsAll) return;
+    // If it is not taken now, the next turn tries again.
+    peer.proposeChange({
+      type: "identify",
+      nodeId: first.nodeId,
+      address: "",
+      nodeHostId: first.nodeHostId,
+      expectedConfigChangeIndex: undefined,
+      ...(also.length > 0 && versions.isNewest ? { also } : {}),
+    }, nobodysKey);
+  }
+
+  /** Members whose NodeHost the membership does not name, and this node knows. */
+  #unnamed(): Identification[] {
+    const { peer, routes, nodeId, self } = this.#node;
+    const found: Identification[] = [];
     for (const member of allMembers(peer.membership())) {
       if (member.nodeHostId !== "") continue;
       const nodeHostId = member.nodeId === nodeId
         ? self.nodeHostId
         : routes.knownNodeHost(member.nodeId);
       if (nodeHostId === "") continue; // Not heard from yet; asked again when its link comes up.
-      isComplete = false;
-      const taken = peer.proposeChange({
-        type: "identify",
-        nodeId: member.nodeId,
-        address: "",
-        nodeHostId,
-        expectedConfigChangeIndex: undefined,
-      }, proposerKey(0, 0));
-      if (typeof taken === "string") break; // Tried again at the next turn.
+      found.push({ nodeId: member.nodeId, nodeHostId });
     }
-    if (isComplete) this.wantsIdentify = false;
+    return found.sort((a, b) => a.nodeId - b.nodeId);
   }
 
   /** One tick has passed: a node that leaves, or that hears no leader and would never campaign, asks from time to time. */
   tick(): void {
+    if (this.wantsIdentify && this.#node.peer.isLeader()) this.#waitedTicks++;
     if (this.leaving === undefined && !this.#isForsaken()) return;
     const { config, nodeId, peer, routes } = this.#node;
     if (this.#ticks++ % config.electionTimeoutTicks !== 0) return;

@@ -24,6 +24,7 @@ import { RaftError } from "./errors.ts";
 import { Forwarding } from "./forwarding.ts";
 import { Greetings } from "./greetings.ts";
 import type { HostContext } from "./host_context.ts";
+import { KeptPromises } from "./kept_promises.ts";
 import { MembershipWatch, removedError } from "./membership_watch.ts";
 import { NodeProposals } from "./node_proposals.ts";
 import type { ProposalWait } from "./node_proposals.ts";
@@ -38,7 +39,12 @@ import type { AnyStateMachine, Result } from "./state_machine.ts";
 import { MemberVersions } from "./versions.ts";
 import { witnessRefusal } from "./witness.ts";
 import type { Link, WireRecord } from "./transport/link_pool.ts";
-import type { Bootstrap, NodeLog, PeerIdentity } from "../storage/log_store.ts";
+import type {
+  Bootstrap,
+  NodeLog,
+  NodeWrite,
+  PeerIdentity,
+} from "../storage/log_store.ts";
 
 /** What a node is made of. */
 export interface NodeParts {
@@ -106,12 +112,10 @@ export class Node implements EngineNode {
   readonly #watch: MembershipWatch;
   readonly #witnessRefusal: RaftError | undefined;
   #bootstrap: Bootstrap;
-  #durableWriteId = 0;
   #tickedAt = 0;
-  #promises: {
-    readonly after: number;
-    readonly messages: readonly Message[];
-  }[] = [];
+  readonly #promises = new KeptPromises((message) =>
+    this.#sendMessage(message)
+  );
 
   /** A node that is ready for its first turn. */
   constructor(parts: NodeParts) {
@@ -347,16 +351,9 @@ export class Node implements EngineNode {
 
   /** The log has written up to `writeId`. */
   written(writeId: number): void {
-    this.#durableWriteId = writeId;
     if (this.failure !== undefined) return;
     this.peer.persisted({ writeId });
-    let sent = 0;
-    for (const promise of this.#promises) {
-      if (promise.after > writeId) break;
-      for (const message of promise.messages) this.#sendMessage(message);
-      sent++;
-    }
-    if (sent > 0) this.#promises.splice(0, sent);
+    this.#promises.durable(writeId);
     this.snapshots.written(writeId);
     this.#engine.schedule(this);
   }
@@ -514,19 +511,13 @@ export class Node implements EngineNode {
   /** Replaces the bootstrap record; `done` is called when it is durable. */
   saveBootstrap(bootstrap: Bootstrap, done: () => void): void {
     this.#bootstrap = bootstrap;
-    this.#engine.stageOther(
-      { clusterId: this.clusterId, nodeId: this.nodeId, bootstrap },
-      true,
-      done,
-    );
+    this.#stageProfile({ bootstrap }, true, done);
   }
 
   /** See `VersionsOwner`. */
   noteBootstrap(bootstrap: Bootstrap): void {
-    const { clusterId, nodeId } = this;
     this.#bootstrap = bootstrap;
-    const write = { clusterId, nodeId, bootstrap };
-    this.#engine.stageOther(write, false, () => {});
+    this.#stageProfile({ bootstrap }, false, () => {});
   }
 
   /** See `ChangesOwner`. */
@@ -550,11 +541,17 @@ export class Node implements EngineNode {
     mustSync: boolean,
     done: () => void,
   ): void {
-    this.#engine.stageOther(
-      { clusterId: this.clusterId, nodeId: this.nodeId, peers },
-      mustSync,
-      done,
-    );
+    this.#stageProfile({ peers }, mustSync, done);
+  }
+
+  #stageProfile(
+    profile: Pick<NodeWrite, "bootstrap" | "peers">,
+    mustSync: boolean,
+    done: () => void,
+  ): void {
+    const { clusterId, nodeId } = this;
+    const write = { clusterId, nodeId, ...profile };
+    this.#engine.stageProfile(write, mustSync, done);
   }
 
   /** Stages a record that is not the core's. */
@@ -687,7 +684,9 @@ export class Node implements EngineNode {
       else this.#sendMessage(message);
     }
     if (update.records !== undefined) this.#stageRecords(update);
-    if (update.promises.length > 0) this.#keepPromises(update);
+    if (update.promises.length > 0) {
+      this.#promises.keep(update.promises, update.promisesAfter);
+    }
     if (update.snapshot !== undefined) {
       assert(update.records !== undefined, "a snapshot comes with its record");
       this.#proposals.overtaken(update.snapshot.index);
@@ -738,20 +737,6 @@ export class Node implements EngineNode {
       },
       records,
     );
-  }
-
-  #keepPromises(update: Update): void {
-    if (
-      update.promisesAfter <= this.#durableWriteId &&
-      this.#promises.length === 0
-    ) {
-      for (const message of update.promises) this.#sendMessage(message);
-    } else {
-      this.#promises.push({
-        after: update.promisesAfter,
-        messages: update.promises,
-      });
-    }
   }
 
   #sendMessage(message: Message): void {

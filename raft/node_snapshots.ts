@@ -73,7 +73,10 @@ interface Installation {
 /** The snapshots of one node. */
 export class NodeSnapshots {
   readonly #node: SnapshotsOwner;
-  readonly #aborter = new AbortController();
+  /** Why the node stopped. */
+  #stopReason: RaftError | undefined;
+  /** Ends what is under way then. Made when it is needed, as another below: a NodeHost has thousands of nodes. */
+  #aborter: AbortController | undefined;
   readonly #sending = new Set<number>();
   readonly #retries = new Set<Timer>();
   /** Index of the last attempt: a failed one is not repeated at once. */
@@ -83,7 +86,7 @@ export class NodeSnapshots {
   /** Snapshots that the state machine writes for others. */
   readonly #others = new Set<Promise<unknown>>();
   /** Ends them, since the state machine is to be replaced. */
-  #othersAborter = new AbortController();
+  #othersAborter: AbortController | undefined;
   /** Ends the wait for the record of a saved snapshot. */
   #abandonRecord: (() => void) | undefined;
   #installation: Installation | undefined;
@@ -266,7 +269,7 @@ export class NodeSnapshots {
     index: number,
   ): Promise<Connection> {
     const { events, counters, links } = this.#node.host;
-    const { signal } = this.#aborter;
+    const signal = this.#signal;
     counters.transport.snapshotDials++;
     try {
       const opened = await links.openSnapshotConnection(address, signal);
@@ -335,7 +338,7 @@ export class NodeSnapshots {
       generation,
     };
     if (machine.kind !== "onDisk") {
-      const signal = this.#aborter.signal;
+      const signal = this.#signal;
       const { snapshot: meta } = message;
       return await host.snapshotter.send({ ...request, meta, signal });
     }
@@ -443,10 +446,23 @@ export class NodeSnapshots {
       "clusterClosed",
       `Cannot go on with a snapshot of cluster ${clusterId}: its node stopped`,
     );
-    this.#aborter.abort(reason);
-    this.#othersAborter.abort(reason);
+    this.#stopReason = reason;
+    this.#aborter?.abort(reason);
+    this.#othersAborter?.abort(reason);
     host.snapshotter.abortReceives(clusterId, nodeId, "the node stopped");
     this.#abandonRecord?.(); // Written or not: with a full disk that may take for ever.
+  }
+
+  /** Aborted when the node stops. */
+  get #signal(): AbortSignal {
+    this.#aborter ??= this.#newAborter();
+    return this.#aborter.signal;
+  }
+
+  #newAborter(): AbortController {
+    const aborter = new AbortController();
+    if (this.#stopReason !== undefined) aborter.abort(this.#stopReason);
+    return aborter;
   }
 
   /** Lets some time pass before the core asks for it again: whoever refused it, or is away, will not want it at once. */
@@ -489,7 +505,7 @@ export class NodeSnapshots {
     const saved = await host.snapshotter.save({
       clusterId,
       nodeId,
-      signal: this.#aborter.signal,
+      signal: this.#signal,
       begin: async () => {
         const begun = await this.#begin("kept");
         if (begun !== undefined) this.#lastTried = begun.meta.index;
@@ -549,6 +565,7 @@ export class NodeSnapshots {
     work: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const { clusterId } = this.#node;
+    this.#othersAborter ??= this.#newAborter();
     const running = work(this.#othersAborter.signal);
     const ended = running.catch(() => {});
     this.#others.add(ended);
@@ -620,8 +637,8 @@ export class NodeSnapshots {
     while (this.#installation !== undefined && this.#isInstallable) {
       const { meta } = this.#installation;
       // Whoever writes the state must not see it change. For others it is written anew when they ask again.
-      this.#othersAborter.abort(this.#restoringError());
-      this.#othersAborter = new AbortController();
+      this.#othersAborter?.abort(this.#restoringError());
+      this.#othersAborter = undefined;
       await this.#saving?.catch(() => {});
       await Promise.all(this.#others);
       if (node.failure !== undefined) return;
@@ -664,7 +681,7 @@ export class NodeSnapshots {
     const file = store.open(clusterId, nodeId, meta.index);
     // A node that stops ends the reading, and so the state machine's work.
     const close = () => file.close();
-    const { signal } = this.#aborter;
+    const signal = this.#signal;
     signal.addEventListener("abort", close, { once: true });
     try {
       const { generation } = this.#node.bootstrap();

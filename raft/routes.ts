@@ -59,6 +59,9 @@ export class Routes {
   readonly #targets = new Map<number, Target>();
   readonly #sources = new Map<number, Source>();
   readonly #identities = new Map<number, PeerIdentity>();
+  /** Grows with each change of them, and which of that is durable. */
+  #identitiesVersion = 0;
+  #durableVersion = 0;
   readonly #removed = new Set<number>();
 
   /** Begins with the identities that the log remembers. */
@@ -250,6 +253,7 @@ export class Routes {
       seen.nodeHostId !== remote.nodeHostId;
     const isRestart = !isNew && seen.incarnation < remote.incarnation;
     if (isNew || isRestart) {
+      this.#identitiesVersion++;
       this.#identities.set(hello.from, {
         nodeId: hello.from,
         nodeHostId: remote.nodeHostId,
@@ -257,11 +261,17 @@ export class Routes {
       });
     }
     if (!isNew && !isRestart && !hello.newcomer) return;
+    const answer = () => {
+      if (hello.newcomer && this.#mayWelcome(hello.from, remote)) welcome();
+    };
+    const version = this.#identitiesVersion;
+    if (version === this.#durableVersion) return answer(); // It asks again.
     const all = [...this.#identities.values()].sort((a, b) =>
       a.nodeId - b.nodeId
     );
     this.#owner.saveIdentities(all, hello.newcomer, () => {
-      if (hello.newcomer && this.#mayWelcome(hello.from, remote)) welcome();
+      if (hello.newcomer) this.#durableVersion = version; // It was synced.
+      answer();
     });
   }
 

@@ -84,6 +84,13 @@ export class MemberVersions {
     return this.#isCurrent || this.#usesNewest();
   }
 
+  /** Whether every member was met, or is remembered. */
+  get knowsAll(): boolean {
+    return allMembers(this.#node.peer.membership()).every(({ nodeId }) =>
+      this.#known.has(nodeId)
+    );
+  }
+
   /** Members have changed, or somebody was met. */
   look(): void {
     const { nodeId, peer, routes, host } = this.#node;
@@ -147,7 +154,7 @@ export class MemberVersions {
     }
     if (!this.#usesNewest()) return undefined;
     return `its NodeHost speaks wire version ${version}, and cluster ${this.#node.clusterId} has sessions, observers, ` +
-      `witnesses or packed commands, which need version ${newest}: upgrade it`;
+      `witnesses, packed commands or members recorded together, which need version ${newest}: upgrade it`;
   }
 
   #usesNewest(): boolean {

@@ -198,6 +198,11 @@ export function recordBytesAtMost(record: WireRecord): number {
   if (record.kind === "fetchedEntries") {
     return fixedBytes + totalBytes(record.batches);
   }
+  if (record.kind === "forwardChange") {
+    const identities = 1 + (record.change.also?.length ?? 0);
+    return fixedBytes + 4 + maxTextBytes * 2 +
+      identities * (10 + maxTextBytes);
+  }
   if (record.kind !== "message") return fixedBytes + 2 + maxTextBytes * 3;
   const message = record.message;
   let bytes = fixedBytes;

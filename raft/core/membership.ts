@@ -20,7 +20,13 @@ import {
 import { decodeConfigChange, encodeConfigChange } from "./membership_format.ts";
 import { quorumSize } from "./quorum.ts";
 import type { Raft, Refusal } from "./raft.ts";
-import type { ConfigChange, EntryBatch, Member, Membership } from "./types.ts";
+import type {
+  ConfigChange,
+  EntryBatch,
+  Identification,
+  Member,
+  Membership,
+} from "./types.ts";
 
 /** What became of a change when it was applied. */
 export interface ChangeDecision {
@@ -64,12 +70,14 @@ function changed(
   const { nodeId } = change;
   if (change.type === "identify") {
     // Who carries a member changes nothing about who the members are, so the change index stays (rule I1).
+    const named = identified(change);
     const identify = (kind: readonly Member[]) =>
-      kind.map((member) =>
-        member.nodeId === nodeId
-          ? { ...member, nodeHostId: change.nodeHostId }
-          : member
-      );
+      kind.map((member) => {
+        const found = named.find((one) => one.nodeId === member.nodeId);
+        return found === undefined
+          ? member
+          : { ...member, nodeHostId: found.nodeHostId };
+      });
     return {
       ...membership,
       members: identify(members),
@@ -111,13 +119,13 @@ function inOrder(members: Member[]): Member[] {
 
 /** Why a change cannot take effect, or `""`. */
 function refusalReason(membership: Membership, change: ConfigChange): string {
+  if (change.type === "identify") {
+    return identified(change).map((one) =>
+      identityRefusal(membership, one.nodeId, one.nodeHostId)
+    ).find((reason) => reason !== "") ?? "";
+  }
   const { nodeId } = change;
   const member = memberOf(membership, nodeId);
-  if (change.type === "identify") {
-    if (member === undefined) return `node ${nodeId} is not a member`;
-    if (change.nodeHostId === "") return "the NodeHost is not named";
-    return ownerRefusal(member, change.nodeHostId);
-  }
   const expected = change.expectedConfigChangeIndex;
   if (expected !== undefined && expected !== membership.configChangeIndex) {
     return `the membership changed at index ${membership.configChangeIndex}, not ${expected}`;
@@ -135,6 +143,25 @@ function refusalReason(membership: Membership, change: ConfigChange): string {
   return member === undefined
     ? addressRefusal(membership, change.address)
     : kindRefusal(membership, change, member);
+}
+
+/** The members that an `identify` names. */
+function identified(change: ConfigChange): readonly Identification[] {
+  const { nodeId, nodeHostId, also } = change;
+  const first = { nodeId, nodeHostId };
+  return also === undefined ? [first] : [first, ...also];
+}
+
+/** Why a member cannot be said to live on a NodeHost, or `""`. */
+function identityRefusal(
+  membership: Membership,
+  nodeId: number,
+  nodeHostId: string,
+): string {
+  const member = memberOf(membership, nodeId);
+  if (member === undefined) return `node ${nodeId} is not a member`;
+  if (nodeHostId === "") return "the NodeHost is not named";
+  return ownerRefusal(member, nodeHostId);
 }
 
 /** Why a member cannot become what the change wants. An observer can become a voter, where it is; that is all. */
@@ -299,6 +326,7 @@ function changeEntry(
     address: change.address,
     nodeHostId: change.nodeHostId,
     expectedConfigChangeIndex: change.expectedConfigChangeIndex,
+    ...(change.also === undefined ? {} : { also: change.also }),
   });
   const keyAt = batchHeaderBytes + entryHeaderBytes;
   const bytes = new Uint8Array(keyAt + proposerKeyBytes + command.length);

@@ -7,8 +7,10 @@
  * change       version (1B) = 1, type (1B): 1 addNode, 2 removeNode, 3 identify
  *              node id (8B), expected change index plus one (8B; 0 for any), address (2B + text), nodeHostId (2B + text)
  * change       version (1B) = 2, type (1B): 1 to 3, 4 addObserver, 5 addWitness
- *              flags (1B): bit 0 force, bit 1 whenCaughtUp; at least one, or a type above 3
+ *              flags (1B): bit 0 force, bit 1 whenCaughtUp, bit 2 also (of identify only); at least one, or a type above 3
  *              node id and the rest as in version 1
+ *              with bit 2: count (2B; at least 1), and of so many members, ascending behind the first: node id (8B),
+ *              nodeHostId (2B + text)
  * membership   version (1B) = 1, change index (8B), voter count (4B), removed count (4B)
  *              voters, ascending: node id (8B), address (2B + text), nodeHostId (2B + text)
  *              removed ids, ascending: node id (8B)
@@ -19,7 +21,12 @@
  */
 import { assert } from "./assert.ts";
 import { getUint64, setUint64 } from "./entry_batch.ts";
-import type { ConfigChange, Member, Membership } from "./types.ts";
+import type {
+  ConfigChange,
+  Identification,
+  Member,
+  Membership,
+} from "./types.ts";
 
 const changeTypes = [
   "addNode",
@@ -32,12 +39,16 @@ const changeTypes = [
 const firstTypeCount = 3;
 const flagForce = 1;
 const flagWhenCaughtUp = 2;
+const flagAlso = 4;
+const flagsKnown = flagForce | flagWhenCaughtUp | flagAlso;
+const noMembers: readonly Identification[] = [];
 /** Longest text in either format. */
 const textBytesMax = 1_024;
 
 /** Whether a change can only be said in the second version. */
 export function needsChangeVersion2(change: ConfigChange): boolean {
   return change.force === true || change.whenCaughtUp === true ||
+    (change.also ?? noMembers).length > 0 ||
     changeTypes.indexOf(change.type) >= firstTypeCount;
 }
 
@@ -46,11 +57,18 @@ export function encodeConfigChange(change: ConfigChange): Uint8Array {
   const address = encodeText(change.address);
   const nodeHostId = encodeText(change.nodeHostId);
   const type = changeTypes.indexOf(change.type) + 1;
+  const also = (change.also ?? noMembers).map((member) => ({
+    nodeId: member.nodeId,
+    nodeHostId: encodeText(member.nodeHostId),
+  }));
   const flags = (change.force === true ? flagForce : 0) |
-    (change.whenCaughtUp === true ? flagWhenCaughtUp : 0);
+    (change.whenCaughtUp === true ? flagWhenCaughtUp : 0) |
+    (also.length > 0 ? flagAlso : 0);
   const isFirst = !needsChangeVersion2(change);
   let at = isFirst ? 2 : 3;
-  const length = at + 16 + 4 + address.length + nodeHostId.length;
+  let length = at + 16 + 4 + address.length + nodeHostId.length;
+  if (also.length > 0) length += 2;
+  for (const member of also) length += 10 + member.nodeHostId.length;
   const bytes = new Uint8Array(length);
   const view = new DataView(bytes.buffer);
   view.setUint8(0, isFirst ? 1 : 2);
@@ -59,7 +77,14 @@ export function encodeConfigChange(change: ConfigChange): Uint8Array {
   setUint64(view, at, change.nodeId);
   setUint64(view, at + 8, (change.expectedConfigChangeIndex ?? -1) + 1);
   at = writeText(bytes, at + 16, address);
-  writeText(bytes, at, nodeHostId);
+  at = writeText(bytes, at, nodeHostId);
+  if (also.length === 0) return bytes;
+  view.setUint16(at, also.length, true);
+  at += 2;
+  for (const member of also) {
+    setUint64(view, at, member.nodeId);
+    at = writeText(bytes, at + 8, member.nodeHostId);
+  }
   return bytes;
 }
 
@@ -77,8 +102,17 @@ export function decodeConfigChange(
   const expected = reader.integer();
   const address = reader.text();
   const nodeHostId = reader.text();
+  if (flags > flagsKnown) return undefined;
+  const also = (flags & flagAlso) === 0
+    ? noMembers
+    : reader.identifications(reader.uint16());
   if (type === undefined || !reader.isAtEnd()) return undefined;
-  if (flags > (flagForce | flagWhenCaughtUp)) return undefined;
+  if ((flags & flagAlso) !== 0) {
+    if (type !== "identify" || also.length === 0) return undefined;
+    if (!isAscending([nodeId, ...also.map((member) => member.nodeId)])) {
+      return undefined;
+    }
+  }
   // One change has one encoding.
   const isFirst = typeByte <= firstTypeCount && flags === 0;
   if (isFirst !== (version === 1)) return undefined;
@@ -88,6 +122,7 @@ export function decodeConfigChange(
     address,
     nodeHostId,
     expectedConfigChangeIndex: expected === 0 ? undefined : expected - 1,
+    ...(also.length === 0 ? {} : { also }),
     ...((flags & flagForce) === 0 ? {} : { force: true }),
     ...((flags & flagWhenCaughtUp) === 0 ? {} : { whenCaughtUp: true }),
   };
@@ -211,6 +246,10 @@ class Reader {
     return this.#take(1) ? this.#view.getUint8(this.#at - 1) : 0;
   }
 
+  uint16(): number {
+    return this.#take(2) ? this.#view.getUint16(this.#at - 2, true) : 0;
+  }
+
   uint32(): number {
     return this.#take(4) ? this.#view.getUint32(this.#at - 4, true) : 0;
   }
@@ -236,8 +275,17 @@ class Reader {
     return members;
   }
 
+  /** Stops at the first defect, so that a count cannot make it loop or allocate. */
+  identifications(count: number): Identification[] {
+    const all: Identification[] = [];
+    for (let left = count; left > 0 && !this.#isDefect; left--) {
+      all.push({ nodeId: this.id(), nodeHostId: this.text() });
+    }
+    return all;
+  }
+
   text(): string {
-    const length = this.#take(2) ? this.#view.getUint16(this.#at - 2, true) : 0;
+    const length = this.uint16();
     if (length > textBytesMax || !this.#take(length)) {
       this.#isDefect = true;
       return "";

@@ -9,7 +9,12 @@ import { sealBatch } from "./entry_batch.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { checkState } from "./invariants.ts";
 import { proposeChange } from "./membership.ts";
-import { type IgnoredCounts, Raft, type Refusal } from "./raft.ts";
+import {
+  type FirstTurn,
+  type IgnoredCounts,
+  Raft,
+  type Refusal,
+} from "./raft.ts";
 import { leaderSilent, stir } from "./quiesce.ts";
 import { isRoundDue, requestRead, startReadRound } from "./read_index.ts";
 import { sendAppends } from "./replication.ts";
@@ -29,7 +34,7 @@ import type {
 } from "./types.ts";
 
 export type { PeerConfig } from "./config.ts";
-export type { IgnoredCounts, Refusal } from "./raft.ts";
+export type { FirstTurn, IgnoredCounts, Refusal } from "./raft.ts";
 
 /** What a leader knows of one member. */
 export interface MemberProgress {
@@ -303,12 +308,15 @@ export class Peer {
     this.#raft.applyMembership(membership);
   }
 
-  /** This node may vote and campaign from now on (rule I2). */
-  admit(): void {
+  /**
+   * This node may vote and campaign from now on (rule I2); `turn` says when, if the cluster is new: all members should
+   * agree which one is first, and then `"later"` is the others' turn. Who leads is decided by votes all the same.
+   */
+  admit(turn: FirstTurn = "any"): void {
     const raft = this.#raft;
     raft.isAdmitted = true;
     if (raft.term !== 0 || raft.leaderId !== 0) return;
-    raft.isNew = true;
+    raft.firstTurn = turn;
     raft.resetElectionTimer(); // The others are being admitted too: who campaigned at once would not be heard.
   }
 

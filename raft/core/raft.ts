@@ -65,6 +65,9 @@ export type Refusal =
   | "notCaughtUp"
   | "invalidTarget";
 
+/** Which member of a new cluster campaigns first: this one, another, or whoever draws the shortest time. */
+export type FirstTurn = "now" | "later" | "any";
+
 /** How many messages were ignored, by reason. */
 export interface IgnoredCounts {
   /** Sent to somebody else, or by ourselves. */
@@ -128,8 +131,8 @@ export class Raft {
   self: Progress | undefined = undefined;
   /** Whether it may vote and campaign (rule I2). */
   isAdmitted: boolean;
-  /** Whether it was admitted in this life, in term 0: nobody has led yet, as far as it knows. */
-  isNew = false;
+  /** In which order it campaigns if it was admitted in this life, in term 0, when nobody has led yet that it knows of. */
+  firstTurn: FirstTurn | undefined = undefined;
 
   /** Ticks since a leader was heard, a vote was granted or a campaign began. */
   electionElapsed = 0;
@@ -520,14 +523,27 @@ export class Raft {
 
   /**
    * Draws how long this node waits before it campaigns: once to twice the election timeout (paper 5.2). Right after the
-   * admission to a new cluster nobody leads whom it could disturb: once at most, and that soon has a leader.
+   * admission to a new cluster nobody leads whom it could disturb: once at most. And of ten thousand new clusters nearly
+   * all have a leader after one election each, if only one member of each begins; it tries again soon, since the others
+   * may not have been admitted yet.
    */
   resetElectionTimer(): void {
     const ticks = this.config.electionTimeoutTicks;
     const drawn = this.config.prng.below(ticks);
     this.electionElapsed = 0;
-    const isFirst = this.isNew && this.term === 0;
-    this.electionTimeout = isFirst ? 1 + drawn : ticks + drawn;
+    this.electionTimeout = ticks + drawn;
+    if (this.term !== 0 || this.firstTurn === undefined) return;
+    const half = Math.floor(ticks / 2);
+    switch (this.firstTurn) {
+      case "now":
+        this.electionTimeout = 1 + drawn % 2;
+        return;
+      case "later":
+        this.electionTimeout = 1 + half + drawn % (ticks - half);
+        return;
+      case "any":
+        this.electionTimeout = 1 + drawn;
+    }
   }
 
   /** With leases: whom this node heard is not known any more, so it votes for nobody for an election timeout (C8). */

@@ -63,6 +63,14 @@ export interface Membership {
   readonly removed: readonly number[];
 }
 
+/** Which NodeHost carries a member (rule I1). */
+export interface Identification {
+  /** The member. */
+  readonly nodeId: number;
+  /** The id of its NodeHost. */
+  readonly nodeHostId: string;
+}
+
 /** One membership change (thesis 4.1: one member at a time). */
 export interface ConfigChange {
   /**
@@ -83,6 +91,11 @@ export interface ConfigChange {
   readonly nodeHostId: string;
   /** Apply only if the membership's `configChangeIndex` is still this; undefined for any. Ignored by `identify`. */
   readonly expectedConfigChangeIndex: number | undefined;
+  /**
+   * For `identify`: further members whose NodeHosts are recorded by the same entry, in ascending order behind `nodeId`.
+   * All are recorded, or none. It takes the second version of the format (rule I6).
+   */
+  readonly also?: readonly Identification[];
   /** An operator insists: the leader skips its own guard (rule C4). It never stands in the log. */
   readonly force?: boolean;
   /** For a promotion: the leader proposes it only once the observer's log has caught up. It never stands in the log. */

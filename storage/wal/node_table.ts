@@ -26,6 +26,14 @@ export class NodeTable {
     return node;
   }
 
+  /** The nodes of a cluster, in no order. */
+  ofCluster(clusterId: number): WalNodeLog[] {
+    const found: WalNodeLog[] = [];
+    let node = this.#byCluster.get(clusterId);
+    for (; node !== undefined; node = node.sibling) found.push(node);
+    return found;
+  }
+
   /** The node, made if it is not there. */
   obtain(clusterId: number, nodeId: number): WalNodeLog {
     const first = this.#byCluster.get(clusterId);

@@ -77,10 +77,11 @@ export function encodeProfile(profile: NodeProfile): Uint8Array {
   return writer.finish();
 }
 
-/** No encoding of these fields is longer, whatever else the profile holds; cheaper than encoding. */
+/** No encoding of these fields is longer than this and what else the profile holds; cheaper than encoding. */
 export function profileBytesMax(fields: Partial<NodeProfile>): number {
-  const { snapshot, bootstrap, peers } = fields;
-  let bytes = 64 + damageFixedBytes + 3 * damageReasonMax;
+  const { snapshot, bootstrap, peers, damage } = fields;
+  let bytes = 64;
+  if (damage !== undefined) bytes += damageFixedBytes + 3 * damageReasonMax;
   if (snapshot !== undefined) {
     bytes += 32 + membershipBytesMax(snapshot.membership);
   }

@@ -162,6 +162,12 @@ export class Wal implements LogStore {
     );
   }
 
+  /** Ids of the nodes of a cluster that have data here, ascending: hardly ever more than one. */
+  nodesOf(clusterId: number): readonly number[] {
+    return this.#nodes.ofCluster(clusterId).filter(isNode)
+      .map(({ nodeId }) => nodeId).sort((a, b) => a - b);
+  }
+
   /** The nodes that damage took something from (rule L7), by cluster and node id. */
   damagedNodes(): readonly {
     readonly clusterId: number;

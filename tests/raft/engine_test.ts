@@ -3,7 +3,11 @@ import { Engine, type EngineNode } from "../../raft/engine.ts";
 import { RaftError } from "../../raft/errors.ts";
 import type { Clock } from "../../raft/ports.ts";
 import type { LinkPool } from "../../raft/transport/link_pool.ts";
-import type { LogStore, NodeWrite } from "../../storage/log_store.ts";
+import type {
+  Bootstrap,
+  LogStore,
+  NodeWrite,
+} from "../../storage/log_store.ts";
 import { KeptLog } from "../support/hosts.ts";
 
 /** Runs deferred work and timers when told. */
@@ -320,6 +324,63 @@ Deno.test("Engine tries again what a full disk had no room for, each cluster for
   await world.groups[3]!.end();
   assert.deepEqual(big!.writes, [1, 2]);
   assert.deepEqual(world.failures, []);
+});
+
+Deno.test("Engine writes what changes seldom of a node once in a group, and never overtakes what came after it", async () => {
+  const { world } = worldOf(0);
+  const { engine } = world;
+  const told: string[] = [];
+  const bootstrapOf = (fingerprint: string) =>
+    ({ fingerprint }) as unknown as Bootstrap;
+  const peers = [{ nodeId: 2, nodeHostId: "H2", incarnation: 1 }];
+  const tell = (what: string) => () => {
+    told.push(what);
+    if (what === "a") throw new Error("the next is told all the same");
+  };
+  const one = { clusterId: 1, nodeId: 1 };
+  engine.stageProfile(
+    { ...one, bootstrap: bootstrapOf("a") },
+    false,
+    tell("a"),
+  );
+  engine.stageProfile({ ...one, peers }, true, tell("peers"));
+  engine.stageProfile({ clusterId: 2, nodeId: 1, peers }, false, tell("other"));
+  engine.stageProfile(
+    { ...one, bootstrap: bootstrapOf("b") },
+    false,
+    tell("b"),
+  );
+  // Of another node of the cluster, and from somewhere else: each is a write of its own, and later ones come behind it.
+  const name = { ...one, bootstrap: bootstrapOf("from outside") };
+  engine.stageOther(name, false, tell("outside"));
+  engine.stageProfile(
+    { ...one, bootstrap: bootstrapOf("c") },
+    false,
+    tell("c"),
+  );
+  const sibling = { clusterId: 1, nodeId: 7, bootstrap: bootstrapOf("d") };
+  engine.stageProfile(sibling, false, tell("d"));
+  world.clock.turn();
+  const [group] = world.groups;
+  assert.ok(group!.sync);
+  assert.deepEqual(group!.writes, [
+    { ...one, bootstrap: bootstrapOf("b"), peers },
+    { clusterId: 2, nodeId: 1, peers },
+    name,
+    { ...one, bootstrap: bootstrapOf("c") },
+    sibling,
+  ]);
+  // What is being written stays as it is.
+  engine.stageProfile(
+    { ...one, bootstrap: bootstrapOf("e") },
+    false,
+    tell("e"),
+  );
+  assert.equal(group!.writes.length, 5);
+  await group!.end();
+  assert.deepEqual(told, ["a", "peers", "b", "other", "outside", "c", "d"]);
+  await world.groups[1]!.end();
+  assert.equal(told.at(-1), "e");
 });
 
 Deno.test("Engine closes for good when a write fails: no retry, no turn, and whoever waits is told (rule L2)", async () => {

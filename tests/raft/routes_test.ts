@@ -236,12 +236,21 @@ Deno.test("Routes welcomes a newcomer only when it is durable whom it saw (rule 
   assert.ok(world.saved[0]!.mustSync);
   world.saves[0]!();
   assert.equal(welcomes, 1);
-  // Asked again, it answers again; a node that asks for nothing is not welcomed.
+  // Asked again, it answers again, and at once; a node that asks for nothing is not welcomed.
   world.judge(link, { newcomer: true }, welcome);
-  world.saves[1]!();
   assert.equal(welcomes, 2);
   world.judge(link, {}, welcome);
-  assert.equal(world.saves.length, 2);
+  assert.equal(world.saves.length, 1);
+  // What was written without a sync is not durable.
+  const other = world.link("host-3:1");
+  other.up("H3");
+  world.judge(other, { from: 3 }, welcome);
+  world.saves[1]!();
+  world.judge(other, { from: 3, newcomer: true }, welcome);
+  assert.equal(welcomes, 2);
+  assert.ok(world.saved[2]!.mustSync);
+  world.saves[2]!();
+  assert.equal(welcomes, 3);
 });
 
 Deno.test("Routes tells a node that was not there how the cluster began, and no other (rule I3)", () => {

@@ -40,6 +40,19 @@ async function restart(
   await hosts.host(n).startCluster(hosts.cluster(n, 3, config));
 }
 
+/** Waits until the membership names every member's NodeHost; returns how many entries of the log that took. */
+async function untilIdentified(hosts: Hosts): Promise<number> {
+  const isNamed = () =>
+    [1, 2, 3].every((n) =>
+      hosts.host(n).info().clusters[0]!.membership.members.every((member) =>
+        member.nodeHostId !== ""
+      )
+    );
+  await until("all identities", isNamed);
+  await hosts.host(1).read(1, "total");
+  return hosts.host(1).info().clusters[0]!.applied - 1; // The leader's first entry is empty.
+}
+
 /** Makes host `n` lead, and all three know it. */
 async function lead(hosts: Hosts, n: number): Promise<void> {
   while (![1, 2, 3].every((asking) => hosts.leader(asking) === n)) {
@@ -106,6 +119,14 @@ Deno.test("A cluster is upgraded one NodeHost after the other while it is writte
   await hosts.host(1).propose(session, Uint8Array.of(1));
   await until("quiet", () => [1, 2, 3].every((n) => isQuiet(hosts, n)));
   assertNothingStrange(hosts, [1, 2, 3]);
+});
+
+Deno.test("Who carries the members is recorded by one entry, and by one for each while a member speaks wire version 1 (rules I1, I6)", async () => {
+  for (const [older, entries] of [[[], 1], [[2], 3]] as const) {
+    await using hosts = await mixed(older, { electionTimeoutTicks: 100 });
+    assert.equal(await untilIdentified(hosts), entries);
+    assertNothingStrange(hosts, [1, 2, 3]);
+  }
 });
 
 Deno.test("With a member of wire version 1 no cluster falls quiet, whoever leads (rules I6, C10)", async () => {
@@ -187,7 +208,14 @@ Deno.test("What all members announced is remembered while one of them is down (r
 });
 
 Deno.test("Of a member that was never met it is not known what it speaks, so sessions wait for it (rule I6)", async () => {
-  await using hosts = await mixed([], { electionTimeoutTicks: 20 });
+  // One that began before all knew what is new, and has used nothing of it.
+  const config = { electionTimeoutTicks: 20 };
+  await using hosts = await mixed([1, 2, 3], config);
+  await untilIdentified(hosts);
+  for (const n of [1, 2, 3]) {
+    await restart(hosts, n, 2, config);
+    await hosts.host(n).waitReady(1);
+  }
   await hosts.host(1).addNode(1, {
     nodeId: 4,
     address: hosts.address(4),

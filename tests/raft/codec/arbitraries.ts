@@ -118,7 +118,22 @@ export const change: fc.Arbitrary<ConfigChange> = object({
     { whenCaughtUp: true },
     { force: true, whenCaughtUp: true },
   ),
-}).map(({ flags, ...rest }) => ({ ...rest, ...flags }));
+  also: fc.uniqueArray(id, { minLength: 1, maxLength: 4 }),
+  nodeHostIds: fc.array(text, { minLength: 4, maxLength: 4 }),
+}).map(({ flags, also, nodeHostIds, ...rest }) => {
+  const behind = rest.type === "identify"
+    ? also.filter((nodeId) => nodeId > rest.nodeId).sort((a, b) => a - b)
+    : [];
+  const members = behind.map((nodeId, i) => ({
+    nodeId,
+    nodeHostId: nodeHostIds[i]!,
+  }));
+  return {
+    ...rest,
+    ...(members.length === 0 ? {} : { also: members }),
+    ...flags,
+  };
+});
 
 const context: fc.Arbitrary<ReadContext> = object({
   nodeId: id,

@@ -96,6 +96,7 @@ Deno.test("Of all records, version 1 of the wire does not know those that docs/V
       const { change } = one as { change?: Record<string, unknown> };
       const isNewChange = change !== undefined &&
         (change["force"] === true || change["whenCaughtUp"] === true ||
+          change["also"] !== undefined ||
           change["type"] === "addObserver" || change["type"] === "addWitness");
       assert.equal(wireVersionOf(one), newer.has(name) || isNewChange ? 2 : 1);
     }),

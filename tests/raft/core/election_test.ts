@@ -131,3 +131,49 @@ Deno.test("A node that was admitted to a new cluster campaigns within one electi
     assert.equal(cluster.core(1).role, "preCandidate", `seed ${seed}`);
   }
 });
+
+Deno.test("Of a new cluster one member campaigns first, again and again until it is heard, and the others soon after it", () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const cluster = new CoreCluster({
+      nodeIds: [1, 2, 3],
+      seed,
+      isDown: true,
+    });
+    for (const nodeId of [1, 2]) cluster.start(nodeId, { mayVote: false });
+    cluster.act(1, (core) => core.admit("now"));
+    cluster.act(2, (core) => core.admit("later"));
+    const campaigns = (nodeId: number, ticks: number) => {
+      let count = 0;
+      for (let tick = 0; tick < ticks; tick++) {
+        const before = cluster.core(nodeId).role;
+        cluster.tick(nodeId, 1);
+        const { role } = cluster.core(nodeId);
+        if (role === "preCandidate" && before !== role) count++;
+      }
+      return count;
+    };
+    assert.equal(campaigns(1, 2), 1, `seed ${seed}`);
+    assert.equal(campaigns(2, 5), 0, `seed ${seed}`);
+    assert.equal(campaigns(2, 5), 1, `seed ${seed}`);
+    const { core } = new SingleNode({ mayVote: false });
+    core.admit("now");
+    let asked = 0;
+    for (let tick = 0; tick < 8; tick++) {
+      core.tick();
+      asked += core.update().promises.filter(({ type }) => type === "preVote")
+        .length;
+    }
+    assert.ok(asked >= 8, "it asks both others every other tick at least");
+    // Whoever has seen a term waits like anybody else.
+    cluster.act(1, (core) =>
+      core.step({
+        type: "voteResponse",
+        from: 3,
+        to: 1,
+        term: 7,
+        granted: false,
+      }));
+    assert.equal(cluster.core(1).role, "follower");
+    assert.equal(campaigns(1, 9), 0, `seed ${seed}`);
+  }
+});

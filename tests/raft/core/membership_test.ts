@@ -252,6 +252,33 @@ Deno.test("decideChange() records who carries a member without moving the change
   );
 });
 
+Deno.test("decideChange() records who carries several members by one change, all or none (rule I1)", () => {
+  const identify = {
+    type: "identify",
+    nodeId: 3,
+    nodeHostId: "host-c",
+  } as const;
+  const { membership } = decideChange(
+    mixed,
+    changeOf({ ...identify, also: [{ nodeId: 6, nodeHostId: "host-f" }] }),
+    50,
+  );
+  assert.equal(membership.members[1]?.nodeHostId, "host-c");
+  assert.equal(membership.witnesses[0]?.nodeHostId, "host-f");
+  assert.equal(membership.configChangeIndex, 40);
+  for (
+    const [nodeId, nodeHostId, reason] of [
+      [9, "host-x", "node 9 is not a member"],
+      [6, "", "the NodeHost is not named"],
+    ] as const
+  ) {
+    const also = [{ nodeId, nodeHostId }];
+    const refused = decideChange(mixed, changeOf({ ...identify, also }), 50);
+    assert.equal(refused.reason, reason);
+    assert.equal(refused.membership, mixed);
+  }
+});
+
 Deno.test("decideChange() decides nothing for a node that knows no members", () => {
   const nobody = {
     configChangeIndex: 0,
@@ -303,7 +330,7 @@ Deno.test("decodeConfigChange() refuses a second encoding of the same change", (
   const bytes = encodeConfigChange(changeOf({ force: true }));
   bytes[2] = 0; // Without the flag this is a change of the first version.
   assert.equal(decodeConfigChange(bytes), undefined);
-  bytes[2] = 4; // A flag that nobody knows.
+  bytes[2] = 8; // A flag that nobody knows.
   assert.equal(decodeConfigChange(bytes), undefined);
   bytes[2] = 1;
   bytes[0] = 3;
@@ -311,6 +338,43 @@ Deno.test("decodeConfigChange() refuses a second encoding of the same change", (
   const observer = encodeConfigChange(changeOf({ type: "addObserver" }));
   const old = new Uint8Array([1, 4, ...observer.subarray(3)]);
   assert.equal(decodeConfigChange(old), undefined);
+});
+
+Deno.test("encodeConfigChange() writes several identities as its drawing says (rules L8, R3)", () => {
+  const change = changeOf({
+    type: "identify",
+    address: "",
+    nodeHostId: "h",
+    also: [{ nodeId: 6, nodeHostId: "i" }, { nodeId: 257, nodeHostId: "" }],
+  });
+  const bytes = encodeConfigChange(change);
+  assert.deepEqual([...bytes], [
+    ...[2, 3, 4],
+    ...[5, 0, 0, 0, 0, 0, 0, 0],
+    ...[0, 0, 0, 0, 0, 0, 0, 0],
+    ...[0, 0],
+    ...[1, 0, 104],
+    ...[2, 0],
+    ...[6, 0, 0, 0, 0, 0, 0, 0, 1, 0, 105],
+    ...[1, 1, 0, 0, 0, 0, 0, 0, 0, 0],
+  ]);
+  assert.deepEqual(decodeConfigChange(bytes), change);
+  // None is the change of the first version; ids ascend; nothing else has them.
+  assert.equal(
+    encodeConfigChange(changeOf({ type: "identify", also: [] }))[0],
+    1,
+  );
+  const unsorted = bytes.slice();
+  unsorted[26] = 5;
+  assert.equal(decodeConfigChange(unsorted), undefined);
+  const other = bytes.slice();
+  other[1] = 1;
+  assert.equal(decodeConfigChange(other), undefined);
+  const many = bytes.slice();
+  many.fill(255, 24, 26);
+  assert.equal(decodeConfigChange(many), undefined);
+  const nobody = new Uint8Array([...bytes.subarray(0, 24), 0, 0]);
+  assert.equal(decodeConfigChange(nobody), undefined);
 });
 
 Deno.test("decodeConfigChange() reads every change back", () => {
@@ -411,6 +475,13 @@ Deno.test("Decoders refuse damaged bytes without throwing", () => {
     { bytes: encodeConfigChange(changeOf({})), decode: decodeConfigChange },
     {
       bytes: encodeConfigChange(changeOf({ type: "addWitness", force: true })),
+      decode: decodeConfigChange,
+    },
+    {
+      bytes: encodeConfigChange(changeOf({
+        type: "identify",
+        also: [{ nodeId: 6, nodeHostId: "i" }],
+      })),
       decode: decodeConfigChange,
     },
     { bytes: encodeMembership(base), decode: decodeMembership },
