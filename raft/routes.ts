@@ -21,7 +21,13 @@ interface Source {
 interface Target {
   readonly link: Link;
   helloEpoch: number;
+  /** On which connection it is refused, and how often there was reason to say so. */
+  refusedEpoch: number;
+  refusals: number;
 }
+
+/** Of so many reasons to tell a NodeHost that it does not carry a node, one is used: about one in a second. */
+const refusalsPerNotice = 20;
 
 /** What a {@link Routes} needs of its node. */
 export interface RoutesOwner {
@@ -232,9 +238,7 @@ export class Routes {
     if (this.isKnownRemoved(hello.from)) return removedReason;
     const known = this.knownNodeHost(hello.from);
     if (known !== "" && known !== remote.nodeHostId) {
-      return `node ${hello.from} is known to live on NodeHost ${known}, not on ${remote.nodeHostId}: ` +
-        `a node whose folder was lost cannot come back under its id, remove it and add a new one; or two NodeHosts ` +
-        `use node id ${hello.from}`;
+      return livesElsewhere(hello.from, known, remote);
     }
     const seen = this.#identities.get(hello.from);
     if (
@@ -289,7 +293,7 @@ export class Routes {
     const address = this.addressOf(to);
     if (address !== undefined) {
       const link = this.#owner.linkTo(address);
-      const target = { link, helloEpoch: -1 };
+      const target = { link, helloEpoch: -1, refusedEpoch: -1, refusals: 0 };
       this.#targets.set(to, target);
       return target;
     }
@@ -297,7 +301,7 @@ export class Routes {
     const source = this.#sources.get(to);
     return source === undefined || source.epoch !== source.link.epoch
       ? undefined
-      : { link: source.link, helloEpoch: -1 };
+      : { link: source.link, helloEpoch: -1, refusedEpoch: -1, refusals: 0 };
   }
 
   /** Says hello, unless the NodeHost at the other end is known not to carry the member. */
@@ -305,10 +309,26 @@ export class Routes {
     const remote = target.link.remote;
     if (remote === undefined) return false;
     const known = this.knownNodeHost(to);
-    if (known !== "" && known !== remote.nodeHostId) return false;
+    if (known !== "" && known !== remote.nodeHostId) {
+      this.#refuse(to, target, livesElsewhere(to, known, remote));
+      return false;
+    }
     target.link.send(this.#helloRecord(to));
     target.helloEpoch = target.link.epoch;
     return true;
+  }
+
+  /**
+   * Says now and then why no hello will come: a joining node that lost its folder knows nobody whom it could say hello
+   * to, and would never learn that it is refused.
+   */
+  #refuse(to: number, target: Target, reason: string): void {
+    const { link } = target;
+    if (target.refusedEpoch !== link.epoch) target.refusals = 0;
+    target.refusedEpoch = link.epoch;
+    if (target.refusals++ % refusalsPerNotice !== 0) return; // It may not have started its node yet.
+    const { clusterId, nodeId: from } = this.#owner;
+    link.send({ kind: "refused", clusterId, from, to, reason });
   }
 
   #helloRecord(to: number): WireRecord {
@@ -326,6 +346,17 @@ export class Routes {
       initialMembers: isInitial ? [] : bootstrap.initialMembers,
     };
   }
+}
+
+/** Why a NodeHost is refused that is not the one known to carry a node. */
+function livesElsewhere(
+  nodeId: number,
+  known: string,
+  { nodeHostId }: HostIdentity,
+): string {
+  return `node ${nodeId} is known to live on NodeHost ${known}, not on ${nodeHostId}: ` +
+    `a node whose folder was lost cannot come back under its id, remove it and add a new one; or two NodeHosts ` +
+    `use node id ${nodeId}`;
 }
 
 /** Why a node is refused whose cluster began with another list than ours, and what is to be done about it. */

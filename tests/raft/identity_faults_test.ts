@@ -211,3 +211,37 @@ Deno.test("An empty folder cannot take another's place under its address: it has
   await trio.host(1).waitReady(1);
   assert.equal(await trio.host(1).read(1, "total"), 7);
 });
+
+Deno.test("A wiped folder of a node that had joined is refused by name as well (rule I2)", async () => {
+  await using trio = await Trio.started();
+  const join = {
+    clusterId: 1,
+    nodeId: 4,
+    join: true,
+    stateMachine: () => new Counter(),
+  };
+  const open = async () => {
+    trio.hosts.set(
+      4,
+      await NodeHost.open({
+        dir: trio.dir(4),
+        raftAddress: "host-4:7000",
+        tickMs: 10,
+        logger: new KeptLog(),
+      }, { ...denoPorts(), network: trio.network }),
+    );
+    return trio.host(4).nodeHostId;
+  };
+  const before = await open();
+  await trio.host(1).addNode(1, { nodeId: 4, address: "host-4:7000" });
+  await trio.host(4).startCluster(join);
+  await trio.host(4).waitReady(1);
+  await trio.close(4);
+  Deno.removeSync(trio.dir(4), { recursive: true });
+  assert.notEqual(await open(), before);
+  await trio.host(4).startCluster(join);
+  await assert.rejects(
+    trio.host(4).waitReady(1, { timeoutMs: 3_000 }),
+    isRefused("rejected", new RegExp(`${before}.* remove it and add a new`)),
+  );
+});

@@ -137,13 +137,13 @@ Deno.test("Routes says hello first on each connection, and only once on it (rule
   assert.equal(world.routes.send(7, record), false, "nobody knows node 7");
 });
 
-Deno.test("Routes sends nothing to a NodeHost that is known not to carry the node (rule I1)", () => {
+Deno.test("Routes sends nothing but a refusal to a NodeHost that is known not to carry the node (rule I1)", () => {
   const world = new World([{ nodeId: 2, nodeHostId: "H2", incarnation: 4 }]);
   const link = world.link("host-2:1");
   link.up("H7");
   assert.equal(world.routes.send(2, record), false);
   assert.equal(world.routes.isReachable(2), false);
-  assert.deepEqual(link.kinds, []);
+  assert.deepEqual(link.kinds, ["refused"]);
 });
 
 Deno.test("Routes believes a node only on the connection on which it said hello (rule I3)", () => {
@@ -309,4 +309,26 @@ Deno.test("Routes welcomes a joining node only if the membership names its NodeH
   world.routes.setMembership(withFour("H4"));
   ask();
   assert.equal(welcomes, 1);
+});
+
+Deno.test("Routes tell a NodeHost at a member's address now and then that another carries the member (rule I2)", () => {
+  const world = new World([{ nodeId: 2, nodeHostId: "H2", incarnation: 1 }]);
+  const link = world.link("host-2:1");
+  link.up("H9");
+  for (let i = 0; i < 40; i++) {
+    assert.equal(world.routes.send(2, record), false);
+  }
+  assert.deepEqual(link.kinds, ["refused", "refused"]);
+  const [refused] = link.sent;
+  assert.ok(refused?.kind === "refused" && refused.to === 2);
+  assert.match(
+    refused.reason,
+    /node 2 is known to live on NodeHost H2, not on H9/,
+  );
+  link.up("H9");
+  world.routes.hello(2, true);
+  assert.deepEqual(link.kinds, ["refused", "refused", "refused"]);
+  link.up("H2");
+  world.routes.hello(2, true);
+  assert.deepEqual(link.kinds.at(-1), "hello");
 });
