@@ -5,6 +5,7 @@ const programs: Readonly<Record<string, string>> = {
   sim: "testing/sim/main.ts",
   chaos: "tests/chaos/main.ts",
   mutate: "tests/mutations/main.ts",
+  coverage: "tests/coverage/main.ts",
   bench: "bench/main.ts",
   demo: "examples/demo/main.ts",
   master: "master/main.ts",
@@ -18,7 +19,8 @@ const wrongValues: readonly [task: string, args: string[], text: string][] = [
   ["chaos", ["--seed", "x"], '"x" is not a whole number'],
   ["chaos", ["--minutes", "0"], "it is not a positive number"],
   ["sim", ["--hours", "0"], "it is not a positive number"],
-  ["mutate", ["--only", "nothing"], '"nothing" is none of applies_before'],
+  ["mutate", ["--only", "nothing"], '"nothing" is none of acknowledges_before'],
+  ["coverage", ["--least", "all"], '"all" is no percentage'],
   ["mutate", ["--seeds", "0"], '"0" is not a positive whole number'],
 ];
 

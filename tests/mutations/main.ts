@@ -1,19 +1,22 @@
 // deno-lint-ignore-file no-console -- a command line.
-/** `deno task mutate`: is the simulator any good? See `usage`. */
-import { parseArgs } from "./deps.ts";
-import { applyPatch, patchNames } from "./patches.ts";
-import { verdictOf } from "./verdict.ts";
+/** `deno task mutate`: is the simulator any good, and are the tests? See `usage`. */
+import { fileURLToPath, parseArgs } from "./deps.ts";
+import { applyPatch, neutral, patchNames, readHeader } from "./patches.ts";
+import { type Outcome, tableOf, withTable } from "./table.ts";
+import { type Verdict, verdictOf, verdictOfTests } from "./verdict.ts";
 
 const usage = `Usage: deno task mutate [options]
 
 Is the simulator any good? Every patch in tests/mutations breaks one thing in a
 copy of the sources. The simulator alone must find each, by a check that it
-names, and must find nothing in the neutral patch. A seed that only does not
-count (rule F1 in docs/RULES.md) has found nothing.
+names; where it cannot by its nature, or only with luck, the patch names the test
+file that must instead. Nothing may be found in the neutral patch, by either. A
+seed that only does not count (rule F1 in docs/RULES.md) has found nothing.
 
   --seeds N     seeds for each patch (200)
-  --only NAME   one patch
+  --only NAMES  some patches alone, separated by commas
   --jobs N      copies at work at the same time (1)
+  --write       brings the table in docs/TESTING.md up to date
   --json        the results as JSON, before the last line
   --help        this text
 
@@ -23,24 +26,12 @@ command line.`;
 /** A command line that cannot be used; the message says why. */
 class UsageError extends Error {}
 
-const folder = import.meta.dirname;
-const root = `${folder}/../..`;
-const copied = ["raft", "storage", "master", "testing"];
-const neutral = "neutral";
-
-interface Outcome {
-  readonly name: string;
-  /** What the patch breaks. */
-  readonly what: string;
-  /** The first seed in which a check failed, or 0. */
-  readonly seed: number;
-  /** The check that failed, by its name. */
-  readonly check: string;
-  /** Seeds until then that did not count (F1): no verdict. */
-  readonly notCounted: number;
-  readonly seconds: number;
-  readonly isAsItShould: boolean;
-}
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const page = `${root}docs/TESTING.md`;
+const copied = ["raft", "storage", "master", "testing", "tests", "examples"];
+const copiedFiles = ["mod.ts", "deno.json", "deno.lock"];
+/** A test of a broken variant may wait for what never comes. */
+const testTimeoutMs = 5 * 60_000;
 
 function copyTree(from: string, to: string): void {
   Deno.mkdirSync(to, { recursive: true });
@@ -53,31 +44,33 @@ function copyTree(from: string, to: string): void {
 }
 
 async function run(
-  command: string,
   args: string[],
   cwd: string,
-): Promise<{ stdout: string; stderr: string; isFine: boolean }> {
-  const output = await new Deno.Command(command, {
+  timeoutMs?: number,
+): Promise<{ stdout: string; stderr: string }> {
+  const output = await new Deno.Command(Deno.execPath(), {
     args,
     cwd,
     stdout: "piped",
     stderr: "piped",
+    ...(timeoutMs === undefined
+      ? {}
+      : { signal: AbortSignal.timeout(timeoutMs) }),
   }).output();
   const decoder = new TextDecoder();
   return {
     stdout: decoder.decode(output.stdout),
     stderr: decoder.decode(output.stderr),
-    isFine: output.success,
   };
 }
 
 /** A copy of the sources with the patch in it. */
 async function patchedCopy(name: string): Promise<string> {
   const copy = Deno.makeTempDirSync({ prefix: `mutation-${name}-` });
-  for (const part of copied) copyTree(`${root}/${part}`, `${copy}/${part}`);
-  for (const file of ["deno.json", "deno.lock"]) {
+  for (const part of copied) copyTree(`${root}${part}`, `${copy}/${part}`);
+  for (const file of copiedFiles) {
     try {
-      Deno.copyFileSync(`${root}/${file}`, `${copy}/${file}`);
+      Deno.copyFileSync(`${root}${file}`, `${copy}/${file}`);
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
@@ -86,34 +79,95 @@ async function patchedCopy(name: string): Promise<string> {
   return copy;
 }
 
-async function judge(name: string, seedCount: number): Promise<Outcome> {
-  const what =
-    Deno.readTextFileSync(`${folder}/${name}.patch`).split("\n\n", 1)[0] ?? "";
-  const copy = await patchedCopy(name);
-  const startedAt = performance.now();
-  try {
-    const { stdout, stderr } = await run(Deno.execPath(), [
-      "run",
+/** A run that says nothing about its patch: a program that did not end well, or in time. */
+class NoVerdict extends Error {}
+
+/** What the simulator makes of a copy. */
+async function judgeBySeeds(
+  name: string,
+  copy: string,
+  seedCount: number,
+): Promise<Verdict> {
+  const { stdout, stderr } = await run([
+    "run",
+    "--allow-all",
+    "--no-check",
+    "testing/sim/main.ts",
+    "--seeds",
+    `1..${seedCount}`,
+    "--until-failure",
+    "--json",
+  ], copy);
+  const last = stdout.trim().split("\n").at(-1) ?? "";
+  if (last.startsWith("{")) {
+    return verdictOf(JSON.parse(last).failed, name === neutral);
+  }
+  throw new NoVerdict(`the simulator did not end well\n${stderr}`);
+}
+
+/** What test files make of a copy. */
+async function judgeByTests(
+  name: string,
+  copy: string,
+  files: readonly string[],
+): Promise<Verdict> {
+  const { stdout, stderr } = await run(
+    [
+      "test",
       "--allow-all",
       "--no-check",
-      "testing/sim/main.ts",
-      "--seeds",
-      `1..${seedCount}`,
-      "--until-failure",
-      "--json",
-    ], copy);
-    const last = stdout.trim().split("\n").at(-1) ?? "";
-    if (!last.startsWith("{")) {
-      throw new Error(
-        `Cannot judge ${name}: the simulator did not end well\n${stderr}`,
-      );
+      "--reporter=junit",
+      ...files,
+    ],
+    copy,
+    testTimeoutMs,
+  );
+  const verdict = verdictOfTests(stdout, name === neutral);
+  if (verdict !== undefined) return verdict;
+  throw new NoVerdict(`no test ended\n${stderr}`);
+}
+
+/** The test files that patches name. */
+function namedTests(): string[] {
+  const files = patchNames().flatMap((name) => readHeader(name).test ?? []);
+  return [...new Set(files)].sort();
+}
+
+/** Judges a patch in a copy of its own; a run without a verdict is a wrong judgement. */
+async function judge(name: string, seedCount: number): Promise<Outcome> {
+  const header = readHeader(name);
+  const copy = await patchedCopy(name);
+  const startedAt = performance.now();
+  const outcomeOf = (verdict: Verdict, test?: string): Outcome => ({
+    name,
+    what: header.what,
+    test,
+    ...verdict,
+    seconds: (performance.now() - startedAt) / 1_000,
+  });
+  try {
+    if (header.isForSimulator) {
+      // A test that fails without a reason would seem to catch whatever names it.
+      if (name === neutral) {
+        const byTests = await judgeByTests(name, copy, namedTests());
+        if (!byTests.isAsItShould) return outcomeOf(byTests, "a test");
+      }
+      const bySeeds = await judgeBySeeds(name, copy, seedCount);
+      if (bySeeds.isAsItShould || header.test === undefined) {
+        return outcomeOf(bySeeds);
+      }
     }
-    return {
-      name,
-      what,
-      ...verdictOf(JSON.parse(last).failed, name === neutral),
-      seconds: (performance.now() - startedAt) / 1_000,
-    };
+    const { test = "" } = header;
+    return outcomeOf(await judgeByTests(name, copy, [test]), test);
+  } catch (error) {
+    if (!(error instanceof NoVerdict)) throw error;
+    console.error(`Cannot judge ${name}: ${error.message}`);
+    return outcomeOf({
+      seed: 0,
+      check: "",
+      notCounted: 0,
+      isAsItShould: false,
+    });
   } finally {
     Deno.removeSync(copy, { recursive: true });
   }
@@ -124,6 +178,7 @@ interface Settings {
   readonly names: readonly string[];
   readonly jobs: number;
   readonly isJson: boolean;
+  readonly isWritten: boolean;
 }
 
 /** Reads the command line; undefined if it asks for help. */
@@ -131,17 +186,19 @@ function readSettings(args: string[]): Settings | undefined {
   const values = parseFlags(args);
   if (values.help) return undefined;
   const all = patchNames();
-  const { only } = values;
-  if (only !== undefined && !all.includes(only)) {
+  const names = values.only?.split(",") ?? all;
+  const unknown = names.find((name) => !all.includes(name));
+  if (unknown !== undefined) {
     throw new UsageError(
-      `Cannot use --only: "${only}" is none of ${all.join(", ")}`,
+      `Cannot use --only: "${unknown}" is none of ${all.join(", ")}`,
     );
   }
   return {
     seedCount: positive("--seeds", values.seeds),
-    names: only === undefined ? all : [only],
+    names,
     jobs: positive("--jobs", values.jobs),
     isJson: values.json,
+    isWritten: values.write,
   };
 }
 
@@ -153,6 +210,7 @@ function parseFlags(args: string[]) {
         seeds: { type: "string", default: "200" },
         only: { type: "string" },
         jobs: { type: "string", default: "1" },
+        write: { type: "boolean", default: false },
         json: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
       },
@@ -174,19 +232,24 @@ function positive(name: string, text: string): number {
 
 /** How a patch did, in a line. */
 function describe(outcome: Outcome, seedCount: number): string {
-  const found = outcome.seed === 0
-    ? `no check failed in ${seedCount} seeds`
-    : `seed ${outcome.seed}: ${outcome.check}`;
-  const uncounted = outcome.notCounted === 0
+  const { test, seed, check, notCounted } = outcome;
+  const found = check === ""
+    ? test === undefined
+      ? `no check failed in ${seedCount} seeds`
+      : `no test of ${test} failed`
+    : test === undefined
+    ? `seed ${seed}: ${check}`
+    : `${test}: ${check}`;
+  const uncounted = notCounted === 0
     ? ""
-    : `, ${outcome.notCounted} seeds did not count`;
+    : `, ${notCounted} seeds did not count`;
   return `${outcome.isAsItShould ? "ok    " : "FAILED"} ${
-    outcome.name.padEnd(34)
+    outcome.name.padEnd(40)
   } ${found}${uncounted} (${outcome.seconds.toFixed(0)} s)`;
 }
 
 async function judgeAll(settings: Settings): Promise<boolean> {
-  const { seedCount, names, jobs, isJson } = settings;
+  const { seedCount, names, jobs, isJson, isWritten } = settings;
   const outcomes: Outcome[] = [];
   const waiting = [...names];
   const work = async () => {
@@ -201,7 +264,18 @@ async function judgeAll(settings: Settings): Promise<boolean> {
     }
   };
   await Promise.all(Array.from({ length: jobs }, work));
+  outcomes.sort((a, b) => a.name < b.name ? -1 : 1);
   const wrong = outcomes.filter((outcome) => !outcome.isAsItShould).length;
+  console.log(`\n${tableOf(outcomes, seedCount)}\n`);
+  if (isWritten) {
+    const text = Deno.readTextFileSync(page);
+    const all = patchNames();
+    Deno.writeTextFileSync(
+      page,
+      withTable(text, outcomes, { seedCount, names: all }),
+    );
+    await run(["fmt", "--quiet", page], root);
+  }
   if (isJson) console.log(JSON.stringify({ seedCount, outcomes }));
   console.log(`${outcomes.length - wrong} passed, ${wrong} failed`);
   return wrong === 0;

@@ -56,6 +56,17 @@ Deno.test("A refused pre-vote tells the term that stands in the way (rule C5)", 
   assert.equal(node.core.term, 8);
 });
 
+Deno.test("The vote of who is no member any more does not count (rule C4)", () => {
+  const node = new SingleNode();
+  node.tickUntilPreVote();
+  node.step("preVoteResponse", 2, 1, { granted: true });
+  assert.equal(node.core.role, "candidate");
+  node.step("voteResponse", 9, 1, { granted: true });
+  assert.equal(node.core.role, "candidate");
+  node.step("voteResponse", 2, 1, { granted: true });
+  assert.equal(node.core.role, "leader");
+});
+
 Deno.test("A grant of an older pre-vote does not count", () => {
   const node = new SingleNode({ term: 3 });
   node.tickUntilPreVote();

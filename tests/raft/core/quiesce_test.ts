@@ -195,7 +195,7 @@ Deno.test("Of many clusters that lose their leader in quiet, few campaign in one
     const nodeId = cluster.up()[0]!;
     cluster.act(nodeId, (core) => core.leaderSilent(withinTicks));
     let ticks = 0;
-    while (cluster.core(nodeId).role === "follower") {
+    while (cluster.core(nodeId).role === "follower" && ticks <= withinTicks) {
       cluster.tick(nodeId);
       ticks++;
     }
