@@ -10,19 +10,23 @@
  *     --silent-after-ms N  when the page shows a NodeHost as silent; 60,000 by default
  *     --period-ms N        how often NodeHosts report: 2,000 by default, 60,000 on Deno Deploy
  *     --dead-after N       so many reports in a row may be missed, 3 by default; then a NodeHost is replaced
+ *     --export-every-ms N  how often all state is copied to where DRAKKAR_EXPORT says; once a day by default
  *
  * `DRAKKAR_TOKEN` is the bearer token that NodeHosts need, `DRAKKAR_OPERATOR_TOKEN` that of operators; each may hold two,
  * with a space between, while one replaces the other. Without tokens everybody may do everything.
  * `DENO_KV_ACCESS_TOKEN` is that of a database. `DRAKKAR_WEBHOOK` is a URL that alarms are sent to. With
- * `DRAKKAR_WANT_SECRETS=1` NodeHosts must have secrets of their own. Prints one line of JSON with its address, then nothing.
- * Ends on SIGINT and SIGTERM.
+ * `DRAKKAR_WANT_SECRETS=1` NodeHosts must have secrets of their own. `DRAKKAR_EXPORT` is a folder or a URL that copies of
+ * all state go to, with `DRAKKAR_EXPORT_TOKEN` as bearer token. On Deploy only the production timeline takes reports, unless
+ * `DRAKKAR_ANY_TIMELINE=1`. Prints one line of JSON with its address, then nothing. Ends on SIGINT and SIGTERM.
  *
  * @module
  */
 import { parseArgs } from "./deps.ts";
+import { exportOnce, startExports } from "./export_schedule.ts";
 import { type HistoryEvent, isAlarm } from "./history.ts";
 import { type KvStore, openStore } from "./kv_store.ts";
 import { createMaster, type MasterOptions } from "./server.ts";
+import { systemClock } from "./system.ts";
 
 interface Settings {
   port: number;
@@ -33,6 +37,7 @@ interface Settings {
   silentAfterMs: number;
   periodMs: number;
   ttl: number;
+  exportEveryMs: number;
 }
 
 const usage = `Usage: deno task master [options]
@@ -45,6 +50,8 @@ const usage = `Usage: deno task master [options]
   --period-ms N        how often NodeHosts report: 2000, or 60000 on Deno Deploy
   --dead-after N       so many reports in a row may be missed; then a NodeHost
                        is replaced; 3
+  --export-every-ms N  how often all state is copied to where DRAKKAR_EXPORT
+                       says, a folder or a URL; once a day
   --help               this text
 
 Prints one line of JSON with its address. Exit status: 0 after Ctrl-C; 1 if it
@@ -54,7 +61,8 @@ DRAKKAR_TOKEN is the bearer token that NodeHosts need, DRAKKAR_OPERATOR_TOKEN
 that of operators; each may hold two, with a space between. Without tokens
 everybody may do everything. DENO_KV_ACCESS_TOKEN is that of a database.
 DRAKKAR_WEBHOOK is a URL that alarms are sent to. With DRAKKAR_WANT_SECRETS=1
-NodeHosts must have secrets of their own.`;
+NodeHosts must have secrets of their own. DRAKKAR_EXPORT_TOKEN is a bearer token
+for the URL in DRAKKAR_EXPORT.`;
 
 /** A command line that cannot be used; the message says why. */
 class UsageError extends Error {}
@@ -71,6 +79,7 @@ function parseFlags(args: string[]) {
         "silent-after-ms": { type: "string", default: "60000" },
         "period-ms": { type: "string" },
         "dead-after": { type: "string", default: "3" },
+        "export-every-ms": { type: "string", default: "86400000" },
       },
     }).values;
   } catch (error) {
@@ -103,6 +112,12 @@ function readSettings(args: string[]): Settings {
       3_600_000,
     ),
     ttl: readNumber("--dead-after", values["dead-after"], 1, 1_000),
+    exportEveryMs: readNumber(
+      "--export-every-ms",
+      values["export-every-ms"],
+      1_000,
+      30 * 86_400_000,
+    ),
   };
 }
 
@@ -147,14 +162,44 @@ function webhook(url: string): (event: HistoryEvent) => void {
   };
 }
 
+/**
+ * On Deploy each branch and preview runs as well, with a database of its own: it must not act on NodeHosts that belong
+ * elsewhere (M20).
+ */
+function isProduction(): boolean {
+  const timeline = optionalVariable("DENO_TIMELINE") ?? "production";
+  return timeline === "production" ||
+    optionalVariable("DRAKKAR_ANY_TIMELINE") === "1";
+}
+
+type Cron = (name: string, at: string, run: () => Promise<void>) => void;
+
 /** Where nothing runs between requests, the platform's timer lets time grow while no NodeHost reports. */
 function tickByCron(store: KvStore): void {
-  const { cron } = Deno as unknown as {
-    cron?: (name: string, at: string, run: () => Promise<void>) => void;
-  };
+  const { cron } = Deno as unknown as { cron?: Cron };
   cron?.("drakkar round", "*/5 * * * *", async () => {
     await store.tick();
   });
+}
+
+/** Copies of all state, where `DRAKKAR_EXPORT` says; returns what ends them. */
+function beginExports(store: KvStore, everyMs: number): () => void {
+  const to = optionalVariable("DRAKKAR_EXPORT");
+  if (to === undefined || !isProduction()) return () => {};
+  const schedule = {
+    store,
+    to,
+    token: optionalVariable("DRAKKAR_EXPORT_TOKEN"),
+    clock: systemClock,
+    onFailure: (why: string) => console.error(why),
+  };
+  if (isOnDeploy()) {
+    const { cron } = Deno as unknown as { cron?: Cron };
+    cron?.("drakkar export", "17 3 * * *", () => exportOnce(schedule));
+    return () => {};
+  }
+  const exports = startExports({ ...schedule, everyMs });
+  return () => exports.stop();
 }
 
 /** A variable may hold two tokens while one replaces the other. */
@@ -205,10 +250,17 @@ async function run(settings: Settings): Promise<void> {
     limits,
     ...(url === undefined ? {} : { onEvent: webhook(url) }),
   });
-  if (isOnDeploy()) tickByCron(store);
+  if (isOnDeploy() && isProduction()) tickByCron(store);
+  const endExports = beginExports(store, settings.exportEveryMs);
   try {
     const wantsSecrets = optionalVariable("DRAKKAR_WANT_SECRETS") === "1";
-    const options: MasterOptions = { store, silentAfterMs, wantsSecrets };
+    const takesReports = isProduction();
+    const options: MasterOptions = {
+      store,
+      silentAfterMs,
+      wantsSecrets,
+      takesReports,
+    };
     if (token !== undefined) options.token = tokensOf(token);
     const { operatorToken } = settings;
     if (operatorToken !== undefined) {
@@ -221,6 +273,7 @@ async function run(settings: Settings): Promise<void> {
     await server.finished;
     forget();
   } finally {
+    endExports();
     store.close();
   }
 }

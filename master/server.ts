@@ -34,6 +34,8 @@ export interface MasterOptions {
   silentAfterMs?: number;
   /** Reports without a NodeHost's own secret are refused (M12); they are taken by default. */
   wantsSecrets?: boolean;
+  /** Whether reports are taken, which is the default. A preview beside the real thing should take none (M20). */
+  takesReports?: boolean;
 }
 
 /** A master: a Hono app, of which this much is promised. */
@@ -61,7 +63,8 @@ export function createMaster(options: MasterOptions): Master {
 
 /** The same as an app, which knows its routes. */
 export function createApp(options: MasterOptions): Hono {
-  const { store, logger = consoleLogger, wantsSecrets = false } = options;
+  const { store, logger = consoleLogger } = options;
+  const { wantsSecrets = false, takesReports = true } = options;
   const gate = new Gate(options);
   const app = new Hono();
   app.onError((error) => answerError(error, logger));
@@ -74,7 +77,7 @@ export function createApp(options: MasterOptions): Hono {
     context.header("x-content-type-options", "nosniff");
     context.header("referrer-policy", "no-referrer");
   });
-  mount(app, apiRoutes({ store, gate, wantsSecrets }), gate);
+  mount(app, apiRoutes({ store, gate, wantsSecrets, takesReports }), gate);
   addPage(app, options, gate);
   return app;
 }

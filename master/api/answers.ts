@@ -146,9 +146,9 @@ const member: Shape<MemberRecord> = answer({
 
 const slot: Shape<SlotName> = written({
   type: "array",
-  prefixItems: [{ type: "string" }, { type: "string" }, { type: "integer" }],
-  items: false,
+  items: { anyOf: [{ type: "string" }, { type: "integer" }] },
   minItems: 3,
+  maxItems: 3,
 });
 
 const plan: Shape<PlanRecord> = answer({

@@ -27,6 +27,8 @@ export interface ApiParts {
   readonly gate: Gate;
   /** A report without a NodeHost's own secret is refused. */
   readonly wantsSecrets: boolean;
+  /** Reports are taken here. */
+  readonly takesReports: boolean;
 }
 
 /** The routes. */
@@ -71,7 +73,8 @@ const healthRoute = route({
   handle: ({ context }) => Promise.resolve(context.text("ok")),
 });
 
-function reportRoute({ store, gate, wantsSecrets }: ApiParts): Route {
+function reportRoute(parts: ApiParts): Route {
+  const { store, gate, wantsSecrets, takesReports } = parts;
   return route({
     method: "POST",
     path: "/v1/report",
@@ -100,6 +103,10 @@ function reportRoute({ store, gate, wantsSecrets }: ApiParts): Route {
       422: "The report contradicts itself.",
     },
     handle: async ({ headers, body: info, context }) => {
+      if (!takesReports) {
+        const what = "This is not production: it takes no reports";
+        return problem(503, "not-production", what);
+      }
       const secret = headers["x-drakkar-secret"];
       const known = gate.nodeHostOf(context);
       if (known !== undefined && known !== info.nodeHostId) {

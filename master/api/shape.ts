@@ -131,7 +131,7 @@ export function text(limits: TextLimits): Shape<string> {
       }
       const length = [...value].length;
       const isRight = length >= minLength && length <= maxLength &&
-        expression?.test(value) !== false;
+        value.isWellFormed() && expression?.test(value) !== false;
       if (!isRight) refuse(name, `is not ${words}`);
       return value;
     },

@@ -32,11 +32,11 @@ export const reportLimits = {
 } as const;
 
 /**
- * Text for people (flag `u`): nothing that controls a terminal, hides, or turns the direction of what stands beside it,
- * and no half of a character.
+ * Text for people (flag `u`): nothing that controls a terminal, hides, or turns the direction of what stands beside it.
+ * Halves of characters are refused as well, for which other languages' regular expressions have no word.
  */
 export const textPattern =
-  "^[^\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ud800-\\udfff\\ufeff\\ufff9-\\ufffb]*$";
+  "^[^\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]*$";
 
 /** Text that becomes part of a key: printable ASCII, no spaces. */
 export const namePattern = "^[\\x21-\\x7e]+$";
@@ -94,7 +94,7 @@ function readBoolean(name: string, value: unknown): boolean {
 function readText(name: string, value: unknown): string {
   if (
     typeof value !== "string" || value.length > 510 || !isText.test(value) ||
-    [...value].length > 255
+    !value.isWellFormed() || [...value].length > 255
   ) {
     refuse(name, "is not a text of at most 255 characters");
   }

@@ -160,3 +160,54 @@ Deno.test("Where Deno KV is switched off, clients and store say so at once", asy
     await Deno.remove(dir, { recursive: true });
   }
 });
+
+Deno.test("main.ts outside production takes no reports, and makes copies only in it (M11, M20)", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    const body = JSON.stringify({
+      nodeHostId: "host-1",
+      nodeHostAddress: "h1:7001",
+      nodeHostApiAddress: "",
+      region: "",
+      clusterInfoList: [],
+      clusterIdList: [],
+      logInfoIncluded: false,
+      logInfo: [],
+    });
+    const cases = { "preview/1": [503, 0], production: [200, 1] } as const;
+    for (const [timeline, expected] of Object.entries(cases)) {
+      const child = deno([
+        "run",
+        "--no-check",
+        "--unstable-kv",
+        "--allow-net=127.0.0.1",
+        "--allow-env",
+        `--allow-write=${dir}`,
+        `--allow-read=${dir}`,
+        main.href,
+        ...["--port", "0", "--kv", ":memory:"],
+      ], { DENO_TIMELINE: timeline, DRAKKAR_EXPORT: dir }).spawn();
+      const { address } = JSON.parse(await firstLine(child.stdout));
+      const response = await fetch(`${address}/v1/report`, {
+        method: "POST",
+        body,
+        headers: { "content-type": "application/json" },
+      });
+      const answer = await response.json();
+      if (response.status === 503) assert.equal(answer.code, "not-production");
+      const copies = () =>
+        [...Deno.readDirSync(dir)].filter(({ name }) =>
+          name.endsWith(".ndjson")
+        ).length;
+      while (copies() < expected[1]) {
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      child.kill("SIGTERM");
+      assert.equal((await child.status).code, 0);
+      await child.stderr.cancel();
+      assert.deepEqual([response.status, copies()], expected);
+    }
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
