@@ -111,8 +111,11 @@ export async function canInjectErrors(): Promise<true | string> {
   }
 }
 
-/** Makes the syncs of a running process fail, until it ends or the time is over. */
-export async function failSyncs(pid: number, forMs: number): Promise<void> {
+/** Exit status of strace where it may not trace a process. */
+const mayNotTrace = 1;
+
+/** Makes the syncs of a running process fail, until it ends or the time is over. False: that is not allowed. */
+export async function failSyncs(pid: number, forMs: number): Promise<boolean> {
   const calls = "fdatasync,fsync";
   const strace = new Deno.Command("strace", {
     args: [
@@ -139,8 +142,9 @@ export async function failSyncs(pid: number, forMs: number): Promise<void> {
       // The process has ended, and strace with it.
     }
   }, forMs);
-  await strace.status;
+  const { code } = await strace.status;
   clearTimeout(timer);
+  return code !== mayNotTrace;
 }
 
 /** Stops a process for a while. Who continues it is a process of its own, so that none stays stopped if this one dies. */

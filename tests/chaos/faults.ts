@@ -218,17 +218,19 @@ export class Faults {
 
   async #failSync(machine: Machine, forMs: number): Promise<boolean> {
     if (this.#means.canFailSyncs !== true) return false;
-    return await this.#hold(machine, async () => {
+    let hasFailed = false;
+    await this.#hold(machine, async () => {
       this.#note(`failing syncs on ${machine.name} for ${forMs} ms`);
       machine.mayLoseDisk = true;
       const process = machine.process!;
-      await failSyncs(process.pid, forMs);
+      hasFailed = await failSyncs(process.pid, forMs);
       // Its log may have closed in the last moment; if it has not, it goes on.
       await Promise.race([process.ended, pause(1_000)]);
       await machine.kill();
       machine.mayLoseDisk = false;
       await machine.start();
     });
+    return hasFailed;
   }
 
   /** Everything between machines that lasts for a while. */
