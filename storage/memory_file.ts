@@ -79,16 +79,6 @@ export class MemoryFile {
     return this.#size;
   }
 
-  /** Bytes held for contents, for figures. */
-  get storedBytes(): number {
-    return this.#pages.size * pageBytes;
-  }
-
-  /** Whether a power cut could lose something. */
-  get isDirty(): boolean {
-    return this.#generations.length > 0;
-  }
-
   /** See `StoredFile.readAt`. */
   readAt(target: Uint8Array, position: number): number {
     const end = Math.min(this.#size, position + target.length);

@@ -131,11 +131,6 @@ export class WalNodeLog implements NodeLog {
     return this.readRow(row, bytes);
   }
 
-  /** Bytes of batches. */
-  get indexMemoryBytes(): number {
-    return this.#index.memoryBytes;
-  }
-
   /** Rows of the index. */
   get index(): BatchIndex {
     return this.#index;

@@ -108,11 +108,6 @@ export class LogWriter {
     return active.base + active.end;
   }
 
-  /** Everything before this log position is durable. */
-  get syncedTo(): number {
-    return this.#syncedTo;
-  }
-
   /** Commits up to this one are durable, as `SegmentList.commitCount` counts them. */
   get syncedCommits(): number {
     return this.#syncedCommits;

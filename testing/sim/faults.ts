@@ -5,7 +5,7 @@ import type { FaultKind } from "./fault_kinds.ts";
 import type { FaultName } from "./fault_names.ts";
 import type { Machine } from "./machine.ts";
 import type { FaultPlan } from "./plan.ts";
-import type { SimRandom } from "./random.ts";
+import { SimRandom } from "./random.ts";
 import type { World } from "./world.ts";
 
 const secondUs = 1_000_000;
@@ -15,6 +15,10 @@ const secondUs = 1_000_000;
  */
 const patienceSeconds = 5;
 const restUs = 3 * secondUs;
+/** Of the chance that an election is answered by a fault, the part that a vote has. */
+const voteParts = 20;
+/** A vote is on the disk, or should be: within so long after it left the power is cut. */
+const afterVoteUs = 1_000;
 
 /** The injector of one world. */
 export class FaultInjector {
@@ -22,6 +26,7 @@ export class FaultInjector {
   readonly counts = new Map<FaultName, number>();
   readonly #world: World;
   readonly #random: SimRandom;
+  readonly #voteRandom: SimRandom;
   #plan: FaultPlan;
   #kinds: readonly FaultKind[] = [];
   readonly #lasting = new Set<() => void>();
@@ -40,6 +45,7 @@ export class FaultInjector {
   constructor(world: World, random: SimRandom) {
     this.#world = world;
     this.#random = random;
+    this.#voteRandom = new SimRandom(world.plan.seed, "faults after votes");
     this.#plan = world.plan.faults;
   }
 
@@ -111,6 +117,23 @@ export class FaultInjector {
         this.#choose(kinds),
         this.#random.chance(0.7) ? leader : undefined,
       );
+    });
+  }
+
+  /** A node asks for votes, or has given its own: sometimes its machine loses its power before long (rule C2). */
+  voted(clusterId: number, nodeId: number): void {
+    const { timeline } = this.#world;
+    const random = this.#voteRandom;
+    const powerLoss = this.#kinds.find(({ name }) => name === "powerLoss");
+    if (this.#isStopped || powerLoss === undefined) return;
+    if (!random.chance(this.#plan.afterElection / voteParts)) return;
+    const phase = this.#phase;
+    const delayUs = random.below(afterVoteUs);
+    timeline.schedule(timeline.world, delayUs, eventKind.world, () => {
+      const voter = this.#world.machineOf(clusterId, nodeId);
+      if (voter !== undefined && !this.#isOver(phase)) {
+        this.#inject(powerLoss, voter);
+      }
     });
   }
 

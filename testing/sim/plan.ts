@@ -61,7 +61,7 @@ export interface FaultPlan {
   readonly durationUs: number;
   /** Longest time that a machine stays down. */
   readonly downUs: number;
-  /** How often an election is answered by a fault at once. */
+  /** How often an election is answered by a fault at once; a vote by a power cut a twentieth as often. */
   readonly afterElection: number;
 }
 

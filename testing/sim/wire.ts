@@ -79,6 +79,8 @@ export class WireWatch implements FrameWatcher {
   readonly messageCounts = new Map<string, number>();
   /** Called when a member tells a node that it was removed. */
   onRemovedTold: (clusterId: number, nodeId: number) => void = () => {};
+  /** Called when a node asks for votes in a new term, or gives its own. */
+  onVote: (clusterId: number, nodeId: number) => void = () => {};
   readonly #clusters = new Map<number, WireCluster>();
   readonly #fail: (failure: SimulationFailure) => void;
   readonly #tools = { crc32, keeper: new BatchKeeper() };
@@ -170,6 +172,7 @@ export class WireWatch implements FrameWatcher {
     }
     switch (message.type) {
       case "vote":
+        this.onVote(clusterId, from);
         return this.#vote(
           cluster,
           { term, voter: from, candidate: from },
@@ -177,6 +180,7 @@ export class WireWatch implements FrameWatcher {
         );
       case "voteResponse":
         if (message.granted) {
+          this.onVote(clusterId, from);
           this.#vote(
             cluster,
             { term, voter: from, candidate: message.to },

@@ -80,6 +80,8 @@ export class World {
     this.faults = new FaultInjector(this, random.fork("faults"));
     this.checks.onElection = (clusterId, leaderId) =>
       this.faults.electionWon(clusterId, leaderId);
+    this.checks.wire.onVote = (clusterId, nodeId) =>
+      this.faults.voted(clusterId, nodeId);
     this.checks.wire.onRemovedTold = (clusterId, nodeId) =>
       this.membership.told(clusterId, nodeId);
     timeline.afterEvent = (scope) => this.#afterEvent(scope);
