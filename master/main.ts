@@ -11,6 +11,7 @@
  *     --period-ms N        how often NodeHosts report: 2,000 by default, 60,000 on Deno Deploy
  *     --dead-after N       so many reports in a row may be missed, 3 by default; then a NodeHost is replaced
  *     --export-every-ms N  how often all state is copied to where DRAKKAR_EXPORT says; once a day by default
+ *     --repairs N          nodes that are replaced at once, 16 by default; on one NodeHost a quarter of it
  *
  * `DRAKKAR_TOKEN` is the bearer token that NodeHosts need, `DRAKKAR_OPERATOR_TOKEN` that of operators; each may hold two,
  * with a space between, while one replaces the other. Without tokens everybody may do everything.
@@ -38,6 +39,7 @@ interface Settings {
   periodMs: number;
   ttl: number;
   exportEveryMs: number;
+  repairs: number;
 }
 
 const usage = `Usage: deno task master [options]
@@ -52,6 +54,8 @@ const usage = `Usage: deno task master [options]
                        is replaced; 3
   --export-every-ms N  how often all state is copied to where DRAKKAR_EXPORT
                        says, a folder or a URL; once a day
+  --repairs N          nodes that are replaced at once, on one NodeHost a
+                       quarter of it; 16
   --help               this text
 
 Prints one line of JSON with its address. Exit status: 0 after Ctrl-C; 1 if it
@@ -80,6 +84,7 @@ function parseFlags(args: string[]) {
         "period-ms": { type: "string" },
         "dead-after": { type: "string", default: "3" },
         "export-every-ms": { type: "string", default: "86400000" },
+        repairs: { type: "string", default: "16" },
       },
     }).values;
   } catch (error) {
@@ -118,6 +123,7 @@ function readSettings(args: string[]): Settings {
       1_000,
       30 * 86_400_000,
     ),
+    repairs: readNumber("--repairs", values.repairs, 1, 10_000),
   };
 }
 
@@ -241,7 +247,8 @@ async function run(settings: Settings): Promise<void> {
     );
   }
   const makesDeployment = !isOnDeploy();
-  const limits = { ttl };
+  const { repairs } = settings;
+  const limits = { ttl, repairs, repairsPerTarget: Math.ceil(repairs / 4) };
   const url = optionalVariable("DRAKKAR_WEBHOOK");
   const store = await openStore({
     path: kvPath,

@@ -4,7 +4,9 @@
 export interface ChildOptions {
   /** What people call it. */
   readonly name: string;
-  /** Arguments of `deno`. */
+  /** What is run, `deno` by default. */
+  readonly program?: string;
+  /** Its arguments. */
   readonly args: readonly string[];
   /** Where it runs. */
   readonly cwd: string;
@@ -32,7 +34,7 @@ export class ChildProcess {
   /** Starts it. */
   constructor(options: ChildOptions) {
     this.name = options.name;
-    this.#process = new Deno.Command(Deno.execPath(), {
+    this.#process = new Deno.Command(options.program ?? Deno.execPath(), {
       args: [...options.args],
       cwd: options.cwd,
       env: { ...options.env, NO_COLOR: "1" },

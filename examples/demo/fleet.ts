@@ -1,6 +1,8 @@
 /** The processes of the demo: a master and four NodeHosts, with their folders and addresses. */
 import { ChildProcess } from "./child_process.ts";
 import { fileURLToPath, join } from "./deps.ts";
+import { Janitor } from "./janitor_link.ts";
+import { freePorts } from "./ports.ts";
 
 /** A NodeHost process. */
 export interface Host {
@@ -208,52 +210,4 @@ async function untilListening(host: Host): Promise<void> {
 /** Tokens live as long as the demo. They go through the environment: arguments can be read by everybody here. */
 function newToken(): string {
   return crypto.randomUUID() + crypto.randomUUID();
-}
-
-/** The process that cleans up if this one cannot (`janitor.ts`). */
-class Janitor {
-  readonly #input: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
-
-  constructor(dir: string) {
-    const process = new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "--no-prompt",
-        "--quiet",
-        "--allow-run", // Deno asks for it where a process is to be killed.
-        `--allow-read=${join(dir, "..")}`,
-        `--allow-write=${join(dir, "..")}`,
-        join(projectDir, "examples/demo/janitor.ts"),
-        dir,
-      ],
-      stdin: "piped",
-      stdout: "null",
-      stderr: "null",
-      detached: true,
-    }).spawn();
-    process.unref();
-    this.#input = process.stdin.getWriter();
-  }
-
-  tell(line: string): void {
-    this.#input.write(new TextEncoder().encode(`${line}\n`)).catch(() => {});
-  }
-}
-
-/**
- * Ports that are free now, from below the range out of which the system serves outgoing connections: between the
- * death of a NodeHost and its return, one of those could take its port otherwise.
- */
-function freePorts(count: number): number[] {
-  const ports = new Set<number>();
-  for (let tries = 0; ports.size < count; tries++) {
-    const port = 10_000 + Math.floor(Math.random() * 20_000);
-    try {
-      Deno.listen({ hostname: "127.0.0.1", port }).close();
-      ports.add(port);
-    } catch (error) {
-      if (tries > 1_000) throw error;
-    }
-  }
-  return [...ports];
 }

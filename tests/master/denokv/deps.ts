@@ -1,0 +1,4 @@
+/** What these programs need from outside. */
+export { join } from "node:path";
+export { fileURLToPath } from "node:url";
+export { parseArgs } from "node:util";

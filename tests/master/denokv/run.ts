@@ -1,0 +1,274 @@
+/**
+ * Masters and NodeHosts as processes on a real denokv, killed at random while clients write: after each round every
+ * cluster is repaired within 40 periods; at the end nothing that was acknowledged is lost, and no zombie is left.
+ */
+import { Fleet, type HostMember } from "./fleet.ts";
+import { ledgerName } from "./ledger.ts";
+import { Operator } from "./operator.ts";
+import { type Survey, survey } from "./survey.ts";
+import { Writers } from "./writers.ts";
+
+/** How much of it. */
+export interface RunOptions {
+  /** The denokv server's program. */
+  readonly denokv: string;
+  /** An empty folder. */
+  readonly dir: string;
+  /** Rounds of killing. */
+  readonly rounds: number;
+  /** Clusters of three. */
+  readonly clusters: number;
+  /** Masters. */
+  readonly masters: number;
+  /** NodeHosts. */
+  readonly hosts: number;
+  /** Between two reports, in milliseconds. */
+  readonly periodMs: number;
+  /** Which of the runs it is: what is killed when follows from it. */
+  readonly seed: number;
+  /** Told what happens. */
+  readonly say: (text: string) => void;
+}
+
+/** What came of it. */
+export interface RunSummary {
+  /** Rounds. */
+  readonly rounds: number;
+  /** The longest that a cluster was not whole, from the last kill of a round, in periods of the masters' time. */
+  readonly periodsMax: number;
+  /** Commands that were acknowledged. */
+  readonly acknowledged: number;
+  /** How long all of it took. */
+  readonly seconds: number;
+}
+
+/** A round must be mended within so many periods of the masters' own time. */
+const periodsAllowed = 40;
+/** On a machine that has much else to do the masters' time runs more slowly; this slow is stuck. */
+const slownessMax = 4;
+const launchPatienceMs = 60_000;
+const pollMs = 250;
+const writePauseMs = 150;
+/** What one run has in common. */
+interface Stage {
+  readonly options: RunOptions;
+  readonly fleet: Fleet;
+  readonly operator: Operator;
+  readonly clusterIds: readonly number[];
+  readonly random: () => number;
+}
+
+/**
+ * Does all of it.
+ *
+ * @throws {Error} that says what was lost, not mended in time, or left over.
+ */
+export async function runOnDenokv(options: RunOptions): Promise<RunSummary> {
+  const startedAt = performance.now();
+  const died = Promise.withResolvers<never>();
+  died.promise.catch(() => {});
+  const fleet = new Fleet({
+    ...options,
+    onUnexpectedEnd: (why) => died.reject(new Error(`Died: ${why}`)),
+  });
+  try {
+    const result = await Promise.race([tell(options, fleet), died.promise]);
+    const seconds = Math.round((performance.now() - startedAt) / 1_000);
+    return { ...result, seconds };
+  } catch (error) {
+    options.say(fleet.tails());
+    throw error;
+  } finally {
+    await fleet.close();
+  }
+}
+
+async function tell(
+  options: RunOptions,
+  fleet: Fleet,
+): Promise<Omit<RunSummary, "seconds">> {
+  const { say, clusters } = options;
+  await fleet.start();
+  const urls = fleet.masters.map(({ url }) => url);
+  const operator = new Operator(urls, fleet.operatorToken);
+  const clusterIds = Array.from({ length: clusters }, (_, i) => i + 1);
+  const random = randomFrom(options.seed);
+  const stage: Stage = { options, fleet, operator, clusterIds, random };
+  await launch(stage);
+
+  const deploymentId = await operator.deploymentId();
+  const [clientAddress, ...peers] = [
+    `127.0.0.1:${clientPort()}`,
+    ...fleet.raftAddresses,
+  ];
+  const writers = await Writers.open({
+    raftAddress: clientAddress,
+    peers,
+    deploymentId,
+    clusterIds,
+  });
+  try {
+    writers.start(writePauseMs);
+    let periodsMax = 0;
+    for (let round = 1; round <= options.rounds; round++) {
+      const before = writers.acknowledged;
+      const periods = await runRound(stage, round);
+      periodsMax = Math.max(periodsMax, periods);
+      if (writers.failure !== undefined) throw writers.failure;
+      const written = writers.acknowledged - before;
+      say(`   ${written} commands were acknowledged meanwhile`);
+      if (written === 0) throw new Error("Nobody could write in this round");
+    }
+    await writers.stop();
+    const findings = await writers.findings();
+    if (findings.length > 0) {
+      const list = findings.map(({ clusterId, what }) =>
+        `cluster ${clusterId}: ${what}`
+      );
+      throw new Error(`Lost: ${list.join("; ")}`);
+    }
+    await untilMended(stage, "the end", []);
+    const { acknowledged } = writers;
+    return { rounds: options.rounds, periodsMax, acknowledged };
+  } finally {
+    await writers.close();
+  }
+}
+
+/** Everybody is known before the first cluster is placed, so that all take part. */
+async function launch(stage: Stage): Promise<void> {
+  const { fleet, operator, clusterIds, options: { say } } = stage;
+  const startedAt = performance.now();
+  const deadline = startedAt + launchPatienceMs;
+  while ((await operator.hostStates()).size < fleet.hosts.length) {
+    if (performance.now() > deadline) {
+      throw new Error("NodeHosts do not report");
+    }
+    await pause(pollMs);
+  }
+  for (const id of clusterIds) {
+    await operator.create(id, ledgerName, {
+      snapshotEntries: 200,
+      compactionOverhead: 50,
+    });
+  }
+  for (;;) {
+    const { lacks } = await survey(fleet, operator, clusterIds, []);
+    if (lacks.length === 0) break;
+    if (performance.now() > deadline) {
+      throw new Error(`Not launched: ${lacks.slice(0, 5).join("; ")}`);
+    }
+    await pause(pollMs);
+  }
+  const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
+  say(`${clusterIds.length} clusters run after ${seconds} s`);
+}
+
+/** Kills some, and returns how many periods it took until every cluster was whole again. */
+async function runRound(stage: Stage, round: number): Promise<number> {
+  const { fleet, operator, random, options: { say, periodMs } } = stage;
+  const host = fleet.hosts[Math.floor(random() * fleet.hosts.length)]!;
+  const staysDead = random() < 0.6;
+  const masters = fleet.masters.filter(() => random() < 0.6);
+  if (masters.length === 0) {
+    masters.push(fleet.masters[Math.floor(random() * fleet.masters.length)]!);
+  }
+  const names = masters.map(({ name }) => name).join(", ");
+  say(
+    `${round}. Killing ${names}, and ${host.name}, which ${
+      staysDead ? "stays dead" : "comes back at once"
+    }`,
+  );
+  const killedAtTick = await operator.tick();
+  for (const master of masters) {
+    master.child.kill();
+    await pause(random() * 300);
+  }
+  host.child.kill();
+  const killedAt = performance.now();
+  await pause(random() * 1_000);
+  for (const master of masters) await fleet.restartMaster(master);
+  if (!staysDead) await fleet.restartHost(host);
+  const dead = staysDead ? [host] : [];
+  await untilMended(stage, `round ${round}`, dead);
+  const periods = await operator.tick() - killedAtTick;
+  const seconds = (performance.now() - killedAt) / 1_000;
+  say(
+    `   mended after ${periods} periods of the masters' time, ${
+      seconds.toFixed(1)
+    } s (${(seconds * 1_000 / periodMs).toFixed(1)} periods by the clock)`,
+  );
+  if (staysDead) {
+    await fleet.restartHost(host);
+    await untilMended(stage, `the return of ${host.name}`, []);
+    say(`   ${host.name} is back, and what it ran is stopped`);
+  }
+  return periods;
+}
+
+/** Waits until every cluster is whole and nothing else runs. */
+async function untilMended(
+  stage: Stage,
+  what: string,
+  dead: readonly HostMember[],
+): Promise<void> {
+  const { fleet, operator, clusterIds, options: { periodMs } } = stage;
+  const tickAllowed = await operator.tick() + periodsAllowed;
+  const deadline = performance.now() + periodsAllowed * periodMs * slownessMax;
+  for (;;) {
+    const found = await survey(fleet, operator, clusterIds, dead);
+    if (found.lacks.length === 0 && found.zombies.length === 0) {
+      const states = await operator.hostStates();
+      const isKnown = dead.every(({ nodeHostId }) =>
+        states.get(nodeHostId) === "failed"
+      );
+      if (isKnown) return;
+    }
+    if (performance.now() > deadline || await operator.tick() > tickAllowed) {
+      throw new Error(
+        `Not mended ${periodsAllowed} periods after ${what}: ${
+          textOf(found)
+        }${await recordOfFirst(operator, found)}`,
+      );
+    }
+    await pause(pollMs);
+  }
+}
+
+/** What the masters know of the first cluster that is named. */
+async function recordOfFirst(
+  operator: Operator,
+  { lacks, zombies }: Survey,
+): Promise<string> {
+  const found = /cluster (\d+)/.exec([...lacks, ...zombies].join());
+  if (found === null) return "";
+  const record = await operator.cluster(Number(found[1]));
+  return `\nCluster ${found[1]}: ${JSON.stringify(record)}`;
+}
+
+function textOf({ lacks, zombies }: Survey): string {
+  const all = [...lacks, ...zombies.map((one) => `${one} still runs`)];
+  const more = all.length > 8 ? `, and ${all.length - 8} more` : "";
+  return all.slice(0, 8).join("; ") + more;
+}
+
+/** A port for the clients; nobody is to come back to it. */
+function clientPort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
+/** The same numbers for the same seed (mulberry32). */
+function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
