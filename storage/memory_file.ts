@@ -27,8 +27,8 @@ export interface DiskPrng {
 }
 
 interface DirtyPage {
-  /** The page as it was before this generation; undefined if it was all zeros. Never changes. */
-  readonly before: Uint8Array | undefined;
+  /** Each written sector as it was before this generation, by its place; undefined if there was no page. */
+  readonly before: (Uint8Array | undefined)[];
   /** Bit n: sector n was written in this generation. */
   sectors: number;
   /** Contents of sectors that were written and then overwritten in this generation, in order. */
@@ -213,16 +213,17 @@ export class MemoryFile {
     const versions: Uint8Array[] = [];
     holders.forEach((generation, i) => {
       const dirty = generation.pages.get(pageIndex);
-      if (i === 0) versions.push(sectorOf(dirty?.before, sector));
+      if (i === 0) versions.push(dirty?.before[sector] ?? zeroSector);
       if (generation.state === "failed") return;
       for (const older of dirty?.older ?? []) {
         if (older.sector === sector) versions.push(older.bytes);
       }
       const next = holders[i + 1];
-      const after = next === undefined
-        ? this.#pages.get(pageIndex)
-        : next.pages.get(pageIndex)?.before;
-      versions.push(sectorOf(after, sector));
+      versions.push(
+        next === undefined
+          ? sectorOf(this.#pages.get(pageIndex), sector)
+          : next.pages.get(pageIndex)?.before[sector] ?? zeroSector,
+      );
     });
     return versions;
   }
@@ -264,20 +265,18 @@ export class MemoryFile {
     const { pages } = this.#generation();
     const sectors = sectorMask(from, to);
     const page = this.#pages.get(pageIndex);
-    const dirty = pages.get(pageIndex);
-    if (dirty !== undefined && page !== undefined) {
-      rememberOverwritten(dirty, page, sectors);
-      dirty.sectors |= sectors;
-      return page;
-    }
-    // The page as it was stays behind untouched. (Without a page but dirty: it was cut off in this generation.)
+    let dirty = pages.get(pageIndex);
     if (dirty === undefined) {
-      pages.set(pageIndex, { before: page, sectors, older: undefined });
-    } else {
-      dirty.sectors |= sectors;
+      dirty = { before: [], sectors: 0, older: undefined };
+      pages.set(pageIndex, dirty);
+    } else if (page !== undefined) {
+      rememberOverwritten(dirty, page, sectors);
     }
+    // Only what is written is kept as it was: a log writes a few hundred bytes between two syncs.
+    if (page !== undefined) rememberBefore(dirty, page, sectors);
+    dirty.sectors |= sectors;
+    if (page !== undefined) return page;
     const fresh = new Uint8Array(pageBytes);
-    if (page !== undefined && to - from < pageBytes) fresh.set(page);
     this.#pages.set(pageIndex, fresh);
     return fresh;
   }
@@ -294,6 +293,22 @@ export class MemoryFile {
       // A file that grows again later shows zeros there, never what was cut off.
       if (pageIndex === boundary) page.fill(0, this.#size % pageBytes);
     }
+  }
+}
+
+function rememberBefore(
+  dirty: DirtyPage,
+  page: Uint8Array,
+  sectors: number,
+): void {
+  const fresh = sectors & ~dirty.sectors;
+  if (fresh === 0) return;
+  const first = 31 - Math.clz32(fresh & -fresh);
+  const last = 31 - Math.clz32(fresh);
+  const kept = page.slice(first * sectorBytes, (last + 1) * sectorBytes);
+  for (let sector = first; sector <= last; sector++) {
+    if ((fresh & (1 << sector)) === 0) continue;
+    dirty.before[sector] = sectorOf(kept, sector - first);
   }
 }
 

@@ -410,12 +410,13 @@ class Recovery {
       const count = reader.bytesFrom(offset, recordHeaderBytes);
       const shift = reader.load(offset, recordHeaderBytes) - offset;
       const stop = offset + count - recordHeaderBytes;
+      let low = (base + offset - 8) >>> 0;
       for (; offset <= stop; offset += 8) {
         const at = shift + offset;
-        const position = base + offset;
         // Next to none is at its place, which is quick to see.
-        const low = reader.view.getUint32(at + 16, true);
-        if (low !== position % 0x1_0000_0000) continue;
+        low = (low + 8) >>> 0;
+        if (reader.view.getUint32(at + 16, true) !== low) continue;
+        const position = base + offset;
         if (!isRecordHeader(reader, at, { position, salt }, crc32)) continue;
         provenTo = Math.max(provenTo, syncedToOf(reader, at));
         if (first === 0 && offset > from) first = offset;

@@ -78,6 +78,8 @@ export class SimEvent implements Timer {
 export class Scope {
   /** Timers that will still fire, for finding what `close()` left behind. */
   pendingTimers = 0;
+  /** What to look at after each of its events. */
+  afterEvent: () => void = () => {};
   #state: "running" | "paused" | "dead" = "running";
   #backlog: SimEvent[] = [];
   readonly #timeline: Timeline;

@@ -4,7 +4,7 @@
  * proportion to what changed (F1).
  */
 import type { Entry, Result } from "../../raft/state_machine.ts";
-import { crc32 } from "../deps.ts";
+import { digestOf } from "./digest.ts";
 import { SimulationFailure } from "./failure.ts";
 import type { History, Operation } from "./history.ts";
 import type { ObservedNode } from "./observed_machine.ts";
@@ -103,7 +103,7 @@ export class ClusterRecord {
 
   /** A node applies a command. */
   applied(node: ObservedNode, entry: Entry, operationId: number): void {
-    const digest = crc32(entry.command);
+    const digest = digestOf(entry.command);
     const known = this.#commands[node.position];
     if (known === undefined) this.#append(node, entry, operationId, digest);
     else this.#compare(node, entry, known, digest);
@@ -115,7 +115,7 @@ export class ClusterRecord {
   result(node: ObservedNode, result: Result): void {
     const command = this.#commands[node.position - 1];
     if (command === undefined) return;
-    const digest = result.data === undefined ? 0 : crc32(result.data);
+    const digest = result.data === undefined ? 0 : digestOf(result.data);
     if (!command.hasResult) {
       command.hasResult = true;
       command.resultValue = result.value;
@@ -198,7 +198,7 @@ export class ClusterRecord {
       );
       return;
     }
-    const digest = result.data === undefined ? 0 : crc32(result.data);
+    const digest = result.data === undefined ? 0 : digestOf(result.data);
     if (
       command.resultValue !== result.value || command.resultDigest !== digest
     ) {

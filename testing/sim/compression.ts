@@ -7,29 +7,32 @@ import type { Compression } from "../../storage/compression.ts";
 /** Packs runs; what has none gets longer, and so is stored as it is. */
 export const simCompression: Compression = {
   deflate(bytes: Uint8Array): Uint8Array {
-    const packed: number[] = [];
+    const packed = new Uint8Array(2 * bytes.length);
+    let length = 0;
     for (let at = 0; at < bytes.length;) {
       let end = at + 1;
       while (end < bytes.length && end - at < 255 && bytes[end] === bytes[at]) {
         end++;
       }
-      packed.push(bytes[at]!, end - at);
+      packed[length++] = bytes[at]!;
+      packed[length++] = end - at;
       at = end;
     }
-    return Uint8Array.from(packed);
+    return packed.slice(0, length);
   },
   inflate(bytes: Uint8Array, maxBytes: number): Uint8Array {
-    const unpacked: number[] = [];
-    for (let at = 0; at + 1 < bytes.length; at += 2) {
-      for (let count = bytes[at + 1]!; count > 0; count--) {
-        unpacked.push(bytes[at]!);
-      }
-      if (unpacked.length > maxBytes) {
-        throw new RangeError(
-          `Cannot unpack: it is more than ${maxBytes} bytes`,
-        );
-      }
+    let length = 0;
+    for (let at = 1; at < bytes.length; at += 2) length += bytes[at]!;
+    if (length > maxBytes) {
+      throw new RangeError(`Cannot unpack: it is more than ${maxBytes} bytes`);
     }
-    return Uint8Array.from(unpacked);
+    const unpacked = new Uint8Array(length);
+    let end = 0;
+    for (let at = 0; at + 1 < bytes.length; at += 2) {
+      const from = end;
+      end += bytes[at + 1]!;
+      unpacked.fill(bytes[at]!, from, end);
+    }
+    return unpacked;
   },
 };

@@ -36,6 +36,7 @@ export class SimConnection implements Connection {
   #lastArrivalUs = 0;
   #freeUs = 0;
   #unsent: { leavesUs: number; bytes: number }[] = [];
+  #unsentBytes = 0;
   #stalled: Carried[] = [];
   #stalledBytes = 0;
   #waiters: { bytes: number; resolve: () => void }[] = [];
@@ -58,10 +59,10 @@ export class SimConnection implements Connection {
     if (this.#closedAtUs !== undefined) return 0;
     const { nowUs } = this.#network.timeline;
     while (this.#unsent.length > 0 && this.#unsent[0]!.leavesUs <= nowUs) {
-      this.#unsent.shift();
+      this.#unsentBytes -= this.#unsent.shift()!.bytes;
     }
-    const unsent = this.#unsent.reduce((sum, { bytes }) => sum + bytes, 0);
-    return unsent + Math.max(0, this.#stalledBytes - socketBufferBytes);
+    return this.#unsentBytes +
+      Math.max(0, this.#stalledBytes - socketBufferBytes);
   }
 
   /** See {@link Connection}. */
@@ -77,7 +78,7 @@ export class SimConnection implements Connection {
     if (this.#closedAtUs !== undefined) return;
     let length = 0;
     for (const part of parts) length += part.length;
-    const frame = new Uint8Array(length);
+    const frame = this.#network.frame(length);
     let at = 0;
     for (const part of parts) {
       frame.set(part, at);
@@ -108,6 +109,7 @@ export class SimConnection implements Connection {
     this.#freeUs = Math.max(this.#freeUs, nowUs) + bytes / bytesPerUs;
     if (this.#freeUs - nowUs >= 1) {
       this.#unsent.push({ leavesUs: this.#freeUs, bytes });
+      this.#unsentBytes += bytes;
     }
     return this.#freeUs;
   }
@@ -265,6 +267,7 @@ export class SimConnection implements Connection {
     this.#closedAtUs = this.#network.timeline.nowUs;
     this.#closeReason = reason;
     this.#unsent = [];
+    this.#unsentBytes = 0;
     this.#checkWaiters();
     if (this.#handlers !== undefined) this.#tellClose();
   }

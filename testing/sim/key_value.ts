@@ -11,19 +11,19 @@ import type {
   SnapshotWriter,
   StateMachine,
 } from "../../raft/state_machine.ts";
-import { crc32 } from "../deps.ts";
 import type { SimApplication } from "./application.ts";
+import { digestOf } from "./digest.ts";
 import { keyValueRowModel } from "./key_value_model.ts";
 import type { SimRandom } from "./random.ts";
 
 const commandBytes = 6;
-const listLimit = 64;
+const listLimit = 16;
 
 /** What a query for a key answers. */
 export interface KeyValueAnswer {
   /** The value last set, 0 if none. */
   readonly value: number;
-  /** The values last appended, at most 64. */
+  /** The values last appended, at most 16. */
   readonly list: readonly number[];
   /** How often the key was written. */
   readonly version: number;
@@ -35,34 +35,59 @@ interface Row {
   version: number;
   /** Of the command last applied, padding included: a damaged byte changes it. */
   digest: number;
+  /** Of all of the above, and of the key. */
+  low: number;
+  high: number;
 }
 
 /** The state machine: every command carries a unique value, so that each answer tells which commands it has seen. */
 export class KeyValueMachine implements StateMachine {
   readonly #rows = new Map<number, Row>();
+  /** The hash: the sums of the rows' hashes, kept up to date, so that it may be asked for at any time. */
+  #low = 0;
+  #high = 0;
 
   /** See {@link StateMachine}. */
   update(entry: Entry): Result {
     const { command } = entry;
-    const view = new DataView(
-      command.buffer,
-      command.byteOffset,
-      command.byteLength,
-    );
-    const key = view.getUint8(1);
-    const value = view.getUint32(2, true);
-    const row = this.#rows.get(key) ??
-      { value: 0, list: [], version: 0, digest: 0 };
-    this.#rows.set(key, row);
+    const key = command[1]!;
+    const value = (command[2]! | command[3]! << 8 | command[4]! << 16 |
+      command[5]! << 24) >>> 0;
+    const row = this.#rows.get(key) ?? this.#newRow(key);
     const previous = row.value;
     row.version++;
-    row.digest = crc32(command, row.digest);
-    if (view.getUint8(0) === 0) row.value = value;
+    row.digest = digestOf(command, row.digest);
+    if (command[0] === 0) row.value = value;
     else {
       row.list.push(value);
       if (row.list.length > listLimit) row.list.shift();
     }
+    this.#rehash(key, row);
     return { value: previous, data: command.slice(0, commandBytes) };
+  }
+
+  #newRow(key: number): Row {
+    const row: Row = {
+      value: 0,
+      list: [],
+      version: 0,
+      digest: 0,
+      low: 0,
+      high: 0,
+    };
+    this.#rows.set(key, row);
+    return row;
+  }
+
+  #rehash(key: number, row: Row): void {
+    let low = mix(mix(0x9e3779b9, key), row.value);
+    low = mix(mix(low, row.version), row.digest);
+    for (let i = 0; i < row.list.length; i++) low = mix(low, row.list[i]!);
+    const high = mix(mix(low, row.list.length), row.digest);
+    this.#low = (this.#low - row.low + low) | 0;
+    this.#high = (this.#high - row.high + high) | 0;
+    row.low = low;
+    row.high = high;
   }
 
   /** See {@link StateMachine}; the query is a key. */
@@ -83,46 +108,51 @@ export class KeyValueMachine implements StateMachine {
     const bytes = await readAll(reader);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#rows.clear();
+    this.#low = 0;
+    this.#high = 0;
     let at = 0;
     const next = () => view.getUint32((at += 4) - 4, true);
     while (at < bytes.length) {
       const key = next();
-      const row: Row = {
-        value: next(),
-        list: [],
-        version: next(),
-        digest: next(),
-      };
+      const row = this.#newRow(key);
+      row.value = next();
+      row.version = next();
+      row.digest = next();
       for (let left = next(); left > 0; left--) row.list.push(next());
-      this.#rows.set(key, row);
+      this.#rehash(key, row);
     }
   }
 
   /** See {@link StateMachine}. */
   hash(): bigint {
-    const bytes = this.#encode();
-    return BigInt(crc32(bytes)) << 32n | BigInt(crc32(bytes, 0x5eed));
+    return BigInt(this.#high >>> 0) << 32n | BigInt(this.#low >>> 0);
   }
 
   #encode(): Uint8Array {
     const keys = [...this.#rows.keys()].sort((a, b) => a - b);
-    const numbers: number[] = [];
+    let length = 0;
+    for (const row of this.#rows.values()) length += 5 + row.list.length;
+    const bytes = new Uint8Array(length * 4);
+    const view = new DataView(bytes.buffer);
+    let at = 0;
+    const put = (value: number) => view.setUint32((at += 4) - 4, value, true);
     for (const key of keys) {
       const row = this.#rows.get(key)!;
-      numbers.push(
-        key,
-        row.value,
-        row.version,
-        row.digest,
-        row.list.length,
-        ...row.list,
-      );
+      put(key);
+      put(row.value);
+      put(row.version);
+      put(row.digest);
+      put(row.list.length);
+      for (const value of row.list) put(value);
     }
-    const bytes = new Uint8Array(numbers.length * 4);
-    const view = new DataView(bytes.buffer);
-    numbers.forEach((number, i) => view.setUint32(i * 4, number, true));
     return bytes;
   }
+}
+
+/** One step of a hash: integer arithmetic. */
+function mix(hash: number, value: number): number {
+  const mixed = Math.imul(hash ^ value, 0x85ebca6b);
+  return mixed ^ mixed >>> 15;
 }
 
 /** Collects a stream. */

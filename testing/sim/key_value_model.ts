@@ -3,7 +3,7 @@ import type { Model } from "../linearizability/model.ts";
 import type { SimInput } from "./application.ts";
 import type { KeyValueAnswer } from "./key_value.ts";
 
-const listLimit = 64;
+const listLimit = 16;
 const empty: KeyValueAnswer = { value: 0, list: [], version: 0 };
 
 /** A key's row. Writes answer the value before, queries the whole row. */
@@ -19,7 +19,7 @@ export const keyValueRowModel: Model<KeyValueAnswer, SimInput, unknown> = {
     const result = output as { readonly value: number } | undefined;
     return [result === undefined || result.value === row.value, {
       value: isAppend ? row.value : value,
-      list: isAppend ? [...row.list, value].slice(-listLimit) : row.list,
+      list: isAppend ? appended(row.list, value) : row.list,
       version: row.version + 1,
     }];
   },
@@ -31,29 +31,44 @@ export const keyValueRowModel: Model<KeyValueAnswer, SimInput, unknown> = {
     // Where the list was cut, its beginning tells nothing.
     return answer.list.length === listLimit ||
       answer.list.length - row.list.length <= writes &&
-        row.list.every((value, i) => value === answer.list[i]);
+        beginsWith(answer.list, row.list);
   },
   equal: areEqual,
   hash: ({ value, version }) => Math.imul(version, 0x9e3779b1) ^ value,
   partition: ({ kind, input }) =>
-    kind === "read" ? Number(input) : commandOf(input).key,
+    kind === "read" ? Number(input) : (input as Uint8Array)[1]!,
 };
 
 function commandOf(
   input: unknown,
 ): { isAppend: boolean; key: number; value: number } {
-  const { buffer, byteOffset } = input as Uint8Array;
-  const view = new DataView(buffer, byteOffset);
+  const bytes = input as Uint8Array;
   return {
-    isAppend: view.getUint8(0) !== 0,
-    key: view.getUint8(1),
-    value: view.getUint32(2, true),
+    isAppend: bytes[0] !== 0,
+    key: bytes[1]!,
+    value: (bytes[2]! | bytes[3]! << 8 | bytes[4]! << 16 | bytes[5]! << 24) >>>
+      0,
   };
+}
+
+function appended(list: readonly number[], value: number): number[] {
+  const longer = list.slice(list.length < listLimit ? 0 : 1);
+  longer.push(value);
+  return longer;
+}
+
+function beginsWith(
+  list: readonly number[],
+  beginning: readonly number[],
+): boolean {
+  for (let i = 0; i < beginning.length; i++) {
+    if (list[i] !== beginning[i]) return false;
+  }
+  return true;
 }
 
 function areEqual(a: KeyValueAnswer, b: KeyValueAnswer): boolean {
   return a.value === b.value && a.version === b.version &&
     (a.list === b.list ||
-      a.list.length === b.list.length &&
-        a.list.every((value, i) => value === b.list[i]));
+      a.list.length === b.list.length && beginsWith(a.list, b.list));
 }

@@ -106,6 +106,9 @@ export class Machine {
     this.#incarnation++;
     this.#startedUs = timeline.nowUs;
     const scope = timeline.scope(this.label);
+    scope.afterEvent = () => {
+      if (this.scope === scope) this.#world.checks.afterEvent(this);
+    };
     this.scope = scope;
     this.clock = new HostClock(
       timeline,

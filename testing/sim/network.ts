@@ -11,10 +11,10 @@ import type {
   Listener,
   Network,
 } from "../../raft/transport/transport.ts";
-import { crc32 } from "../deps.ts";
 import { eventKind } from "./clock.ts";
 import type { Scope, Timeline } from "./clock.ts";
 import { SimConnection } from "./connection.ts";
+import { digestOf } from "./digest.ts";
 import type { SimRandom } from "./random.ts";
 import type { Trace } from "./trace.ts";
 
@@ -67,6 +67,7 @@ interface Listening {
   readonly onConnection: (connection: Connection) => void;
 }
 
+const slabBytes = 64 * 1024;
 const dialRetryUs = 1_000_000;
 const dialAttempts = 10;
 
@@ -109,6 +110,8 @@ export class SimNetwork {
   readonly #cuts: number[];
   readonly #extraDelayUs: number[];
   readonly #machineCount: number;
+  #slab = new Uint8Array(slabBytes);
+  #slabUsed = 0;
 
   /** `addresses[i]` is the address of machine i. */
   constructor(
@@ -245,6 +248,18 @@ export class SimNetwork {
     sender.carry(frame, leavesUs);
   }
 
+  /** Memory for a frame. Short ones share it, since making it costs more than all that is done with them. */
+  frame(length: number): Uint8Array {
+    if (length > slabBytes / 8) return new Uint8Array(length);
+    if (this.#slabUsed + length > slabBytes) {
+      this.#slab = new Uint8Array(slabBytes);
+      this.#slabUsed = 0;
+    }
+    const from = this.#slabUsed;
+    this.#slabUsed += length;
+    return this.#slab.subarray(from, from + length);
+  }
+
   /** Rounds an arrival to the instants of this network. */
   instantUs(timeUs: number): number {
     const { roundUs } = this.#traits;
@@ -253,7 +268,7 @@ export class SimNetwork {
 
   /** Mixes a delivered frame into the trace. */
   traceFrame(frame: Uint8Array): void {
-    this.#trace.mix(crc32(frame) | 0, frame.length);
+    this.#trace.mix(digestOf(frame), frame.length);
   }
 
   /** A decision of the network. */

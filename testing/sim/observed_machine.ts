@@ -68,6 +68,11 @@ export function markCommand(
   return marked;
 }
 
+function uint32At(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! | bytes[at + 1]! << 8 | bytes[at + 2]! << 16 |
+    bytes[at + 3]! << 24) >>> 0;
+}
+
 /** Wraps an application's state machine. */
 export class ObservedMachine implements StateMachine {
   /** Present only if the application has one. */
@@ -92,19 +97,14 @@ export class ObservedMachine implements StateMachine {
   /** See {@link StateMachine}. */
   update(entry: Entry): Result {
     const { command } = entry;
-    const view = new DataView(
-      command.buffer,
-      command.byteOffset,
-      command.byteLength,
-    );
     if (
       command.length < commandHeaderBytes ||
-      view.getUint32(4, true) !== this.node.clusterId
+      uint32At(command, 4) !== this.node.clusterId
     ) {
       this.#observer.onForeign(this.node, entry);
       return { value: 0 };
     }
-    this.#observer.onApply(this.node, entry, view.getUint32(0, true));
+    this.#observer.onApply(this.node, entry, uint32At(command, 0));
     const result = this.#inner.update({
       index: entry.index,
       term: entry.term,

@@ -31,7 +31,7 @@ networks. Everything follows from a seed: the same seed, the same run.
   --minutes M      fresh seeds for M minutes of real time (1)
   --from N         ... beginning with N (the time of day)
   --long           long runs instead of hostile minutes: three NodeHosts with
-                   ticks of 100 ms, and phases of five minutes of harm and
+                   ticks of 100 ms, and phases of ten minutes of harm and
                    healing, one after the other
   --hours H        ... of so many simulated hours together, an hour or less
                    each (1); they begin with the seed of --seed or --from

@@ -97,7 +97,7 @@ export interface SimPlan {
 
 /** What a caller may fix instead of leaving it to the seed. */
 export interface PlanOptions {
-  /** Simulated seconds of harm, 60 by default (F1); in each phase of a long run, 300 by default. */
+  /** Simulated seconds of harm, 60 by default (F1); in each phase of a long run, 600 by default. */
   readonly harmSeconds?: number;
   /** Operations that must complete, 500 by default (F1). */
   readonly operationCount?: number;

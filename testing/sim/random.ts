@@ -77,6 +77,10 @@ export class SimRandom implements Random {
 
   /** Fills `bytes`. */
   fill(bytes: Uint8Array): void {
-    for (let i = 0; i < bytes.length; i++) bytes[i] = this.#prng.uint32();
+    let left = 0;
+    for (let i = 0; i < bytes.length; i++) {
+      left = i % 4 === 0 ? this.#prng.uint32() : left >>> 8;
+      bytes[i] = left;
+    }
   }
 }

@@ -16,6 +16,9 @@ import type { World } from "./world.ts";
 /** A call that ends this much after its deadline has not ended as it should. */
 const graceUs = 3_000_000;
 
+/** What clients abort with: one for all, since making one costs more than the call. */
+const abortReason = new DOMException("the client gave up", "AbortError");
+
 /** Between two lulls there is work for at least so long, and at most twice that. */
 const betweenLullsUs = 4_000_000;
 
@@ -161,10 +164,13 @@ export class Workload {
     }
   }
 
-  /** The next burst. */
+  /** The next burst: sooner while there is something to make up for, as after a time without a leader. */
   #pulseLater(round: number): void {
-    const { timeline, plan } = this.#world;
-    const pauseUs = this.#random.below(2 * plan.workload.pulseUs);
+    const { timeline, plan, history } = this.#world;
+    const due = plan.operationsPerSecond * timeline.nowUs / 1e6;
+    const isBehind = history.completedCount < 1.05 * due;
+    const { pulseUs } = plan.workload;
+    const pauseUs = this.#random.below(isBehind ? pulseUs : 2 * pulseUs);
     timeline.schedule(timeline.world, pauseUs, eventKind.client, () => {
       if (this.#isStopped || round !== this.#round) return;
       this.#pulse();
@@ -387,7 +393,7 @@ export class Workload {
       machine.scope,
       afterUs,
       eventKind.client,
-      () => controller.abort(),
+      () => controller.abort(abortReason),
     );
     return controller.signal;
   }

@@ -289,10 +289,7 @@ export class World {
   }
 
   #afterEvent(scope: Scope): void {
-    if (scope !== this.timeline.world) {
-      const machine = this.machines.find((one) => one.scope === scope);
-      if (machine !== undefined) this.checks.afterEvent(machine);
-    }
+    scope.afterEvent();
     if (this.checks.failure !== undefined) throw this.checks.failure;
   }
 
