@@ -17,6 +17,7 @@ const pageBytes = 4096;
 /** Bytes of a sector, the unit that a disk writes whole or not at all. */
 const sectorBytes = 512;
 const allSectors = 0xff;
+const slabBytes = 64 * 1024;
 /** A page remembers this many overwritten sectors; beyond it the oldest are forgotten, so that a loop without syncs is bounded. */
 const maxOlderPerPage = 64;
 
@@ -305,11 +306,28 @@ function rememberBefore(
   if (fresh === 0) return;
   const first = 31 - Math.clz32(fresh & -fresh);
   const last = 31 - Math.clz32(fresh);
-  const kept = page.slice(first * sectorBytes, (last + 1) * sectorBytes);
+  const kept = copyOf(
+    page.subarray(first * sectorBytes, (last + 1) * sectorBytes),
+  );
   for (let sector = first; sector <= last; sector++) {
     if ((fresh & (1 << sector)) === 0) continue;
     dirty.before[sector] = sectorOf(kept, sector - first);
   }
+}
+
+/** Copies of a few sectors share their memory: making it costs more than filling it. */
+let slab = new Uint8Array(0);
+let slabUsed = 0;
+
+function copyOf(bytes: Uint8Array): Uint8Array {
+  if (slabUsed + bytes.length > slab.length) {
+    slab = new Uint8Array(slabBytes);
+    slabUsed = 0;
+  }
+  const copy = slab.subarray(slabUsed, slabUsed + bytes.length);
+  slabUsed += bytes.length;
+  copy.set(bytes);
+  return copy;
 }
 
 function rememberOverwritten(

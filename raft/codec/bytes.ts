@@ -106,6 +106,7 @@ export class ByteReader {
   text(): string {
     const length = this.uint16();
     if (length > maxTextBytes) this.fail("text");
+    if (length === 0) return ""; // An answer without a refusal: the platform need not be asked.
     const bytes = this.bytes(length);
     if (this.defect !== undefined) return "";
     try {

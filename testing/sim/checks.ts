@@ -46,7 +46,8 @@ export class Checks implements MachineObserver {
 
   /** The record of a cluster. */
   record(clusterId: number): ClusterRecord {
-    const record = this.#records.find((one) => one.clusterId === clusterId);
+    // Plans number their clusters from 1.
+    const record = this.#records[clusterId - 1];
     if (record === undefined) {
       throw new RangeError(
         `Cannot check cluster ${clusterId}: it is not in the plan`,
@@ -109,9 +110,14 @@ export class Checks implements MachineObserver {
     const { host } = machine;
     if (host === undefined) return;
     for (const clusterId of machine.startedClusters) {
-      const { leaderId, term } = host.getLeader(clusterId);
-      if (leaderId !== 0) {
-        this.#leaderSeen(machine, { clusterId, term, leaderId });
+      const seen = host.getLeader(clusterId);
+      const known = machine.leaders.get(clusterId);
+      if (known?.leaderId === seen.leaderId && known.term === seen.term) {
+        continue;
+      }
+      machine.leaders.set(clusterId, seen);
+      if (seen.leaderId !== 0) {
+        this.#leaderSeen(machine, { clusterId, ...seen });
       }
     }
   }

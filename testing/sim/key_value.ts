@@ -63,7 +63,9 @@ export class KeyValueMachine implements StateMachine {
       if (row.list.length > listLimit) row.list.shift();
     }
     this.#rehash(key, row);
-    return { value: previous, data: command.slice(0, commandBytes) };
+    const data = new Uint8Array(commandBytes);
+    for (let i = 0; i < commandBytes; i++) data[i] = command[i]!;
+    return { value: previous, data };
   }
 
   #newRow(key: number): Row {
@@ -181,16 +183,14 @@ export function keyValueApplication(keyCount: number): SimApplication {
     stateMachine: () => new KeyValueMachine(),
     command(chance: SimRandom, unique: number, bytes: number): Uint8Array {
       const command = new Uint8Array(Math.max(bytes, commandBytes));
-      chance.fill(
-        command.subarray(
-          commandBytes,
-          Math.min(command.length, commandBytes + 16),
-        ),
-      );
-      const view = new DataView(command.buffer);
-      view.setUint8(0, chance.below(2));
-      view.setUint8(1, chance.below(keyCount));
-      view.setUint32(2, unique, true);
+      const noiseEnd = Math.min(command.length, commandBytes + 16);
+      for (let i = commandBytes; i < noiseEnd; i++) command[i] = chance.next();
+      command[0] = chance.below(2);
+      command[1] = chance.below(keyCount);
+      command[2] = unique;
+      command[3] = unique >>> 8;
+      command[4] = unique >>> 16;
+      command[5] = unique >>> 24;
       return command;
     },
     query: (chance: SimRandom) => chance.below(keyCount),

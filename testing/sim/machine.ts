@@ -51,6 +51,8 @@ export class Machine {
   readonly #stateDisks = new Map<string, StateDisk>();
   /** Clusters whose node was started in this process. */
   readonly startedClusters = new Set<number>();
+  /** Whom the nodes of the process took for the leader when that was looked at last, by cluster. */
+  readonly leaders = new Map<number, { leaderId: number; term: number }>();
   /** Called when the process ends, with what it had not answered. */
   readonly onDeath = new Set<() => void>();
   readonly #world: World;
@@ -434,6 +436,7 @@ export class Machine {
     this.state = "down";
     this.host = undefined;
     this.machines.clear();
+    this.leaders.clear();
     this.startedClusters.clear();
     const callbacks = [...this.onDeath];
     this.onDeath.clear();

@@ -33,8 +33,8 @@ networks. Everything follows from a seed: the same seed, the same run.
   --long           long runs instead of hostile minutes: three NodeHosts with
                    ticks of 100 ms, and phases of ten minutes of harm and
                    healing, one after the other
-  --hours H        ... of so many simulated hours together, an hour or less
-                   each (1); they begin with the seed of --seed or --from
+  --hours H        ... of so many simulated hours together, half an hour or
+                   less each (1); they begin with the seed of --seed or --from
   --jobs N         as many processes at the same time (1)
   --until-failure  ends with the first seed in which a check fails; a seed
                    that only does not count is reported, and others follow
@@ -128,8 +128,8 @@ export function parse(args: readonly string[], now: number): Arguments {
   return parsed;
 }
 
-/** An hour is one long run; less than that is one as well. */
-const longestHours = 1;
+/** So long is one long run; what is less is one as well. Longer ones would cost more for each hour, to be judged. */
+const longestHours = 0.5;
 
 /** Simulated seconds of one long run; undefined if hostile minutes are to be run. */
 export function longSecondsOf({ flags, hours }: Arguments): number | undefined {
