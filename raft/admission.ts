@@ -38,8 +38,9 @@ export class Admission {
   /** Why another member refuses this node, or undefined. */
   refusal: RaftError | undefined;
   readonly #node: AdmissionOwner;
-  readonly #welcomes = new Set<number>();
-  readonly #refusedBy = new Set<number>();
+  /** Of no use any more once it is admitted; made when they are needed. */
+  #welcomes: Set<number> | undefined;
+  #refusedBy: Set<number> | undefined;
   #isAdmitted: boolean;
   #isStopped = false;
   #ticks = 0;
@@ -64,7 +65,7 @@ export class Admission {
   missing(): number[] {
     if (this.#isAdmitted) return [];
     return this.#others(votingMembers).filter((nodeId) =>
-      !this.#welcomes.has(nodeId)
+      this.#welcomes?.has(nodeId) !== true
     );
   }
 
@@ -102,13 +103,14 @@ export class Admission {
   /** Another member knows of nobody else under this node's id. */
   welcomed(from: number): void {
     if (this.#isAdmitted) return;
-    this.#welcomes.add(from);
-    this.#refusedBy.delete(from);
-    if (this.#refusedBy.size > 0) return; // One who saw another NodeHost under this id is enough.
+    const welcomes = this.#welcomes ??= new Set();
+    welcomes.add(from);
+    this.#refusedBy?.delete(from);
+    if ((this.#refusedBy?.size ?? 0) > 0) return; // One who saw another NodeHost under this id is enough.
     if (this.#node.bootstrap().join) return this.#admit();
     // Whose votes count, that is: observers would make a majority of nobody.
     const others = this.#others(votingMembers);
-    const heard = others.filter((nodeId) => this.#welcomes.has(nodeId));
+    const heard = others.filter((nodeId) => welcomes.has(nodeId));
     if (heard.length < welcomesNeeded(others.length + 1)) return;
     this.#admit();
   }
@@ -134,7 +136,8 @@ export class Admission {
       });
     }
     this.refusal = error;
-    this.#welcomes.delete(from);
+    this.#welcomes?.delete(from);
+    this.#refusedBy ??= new Set();
     this.#refusedBy.add(from);
   }
 
@@ -165,7 +168,8 @@ export class Admission {
       ...this.#node.routes.heardFrom(),
     ]);
     for (const nodeId of asked) {
-      if (!this.#welcomes.has(nodeId)) this.#node.routes.hello(nodeId, again);
+      if (this.#welcomes?.has(nodeId)) continue;
+      this.#node.routes.hello(nodeId, again);
     }
     this.#node.schedule();
   }
@@ -184,6 +188,8 @@ export class Admission {
 
   #admit(): void {
     this.#isAdmitted = true;
+    this.#welcomes = undefined;
+    this.#refusedBy = undefined;
     this.refusal = undefined;
     this.#node.saveBootstrap(
       { ...this.#node.bootstrap(), admitted: true },

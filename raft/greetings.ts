@@ -27,8 +27,9 @@ export interface TurnSource {
 export class Greetings {
   readonly #node: GreetingsOwner;
   readonly #engine: TurnSource;
-  readonly #told = new Map<number, string>();
-  readonly #askedAt = new Map<number, number>();
+  /** Made when they are needed, which is seldom: a NodeHost has thousands of nodes. */
+  #told: Map<number, string> | undefined;
+  #askedAt: Map<number, number> | undefined;
 
   /** Nobody has said anything yet. */
   constructor(node: GreetingsOwner, engine: TurnSource) {
@@ -52,6 +53,7 @@ export class Greetings {
       this.#node.schedule();
       return true;
     }
+    this.#told ??= new Map();
     if (this.#told.get(hello.from) !== objection) {
       this.#told.set(hello.from, objection); // It asks again and again; once is enough for people.
       host.logger.warn("a node was refused", {
@@ -84,6 +86,7 @@ export class Greetings {
    * tick at most.
    */
   askForHello(link: Link, from: number): void {
+    this.#askedAt ??= new Map();
     if (this.#askedAt.get(from) === this.#engine.tickNow) return;
     this.#askedAt.set(from, this.#engine.tickNow);
     this.refuse(link, from, helloWantedReason);

@@ -13,7 +13,8 @@ const reportLife = 3;
 export class LogLimit {
   readonly #limitBytes: number;
   readonly #roundTicks: number;
-  readonly #reports = new Map<number, { bytes: number; until: number }>();
+  /** None as long as no follower holds much, so that a look costs little. */
+  #reports: Map<number, { bytes: number; until: number }> | undefined;
   #term = 0;
   #isLimited = false;
   #lastReport = Number.NEGATIVE_INFINITY;
@@ -36,6 +37,7 @@ export class LogLimit {
     report: { bytes: number; term: number; now: number },
   ): void {
     this.#enter(report.term);
+    this.#reports ??= new Map();
     this.#reports.set(nodeId, {
       bytes: report.bytes,
       until: report.now + reportLife * this.#roundTicks,
@@ -46,9 +48,11 @@ export class LogLimit {
   look(state: { ownBytes: number; term: number; now: number }): void {
     this.#enter(state.term);
     let most = state.ownBytes;
-    for (const [nodeId, { bytes, until }] of this.#reports) {
-      if (until <= state.now) this.#reports.delete(nodeId);
-      else if (bytes > most) most = bytes;
+    if (this.#reports !== undefined) {
+      for (const [nodeId, { bytes, until }] of this.#reports) {
+        if (until <= state.now) this.#reports.delete(nodeId);
+        else if (bytes > most) most = bytes;
+      }
     }
     this.#isLimited = this.#isLimited
       ? most >= this.#resumeBytes
@@ -75,6 +79,6 @@ export class LogLimit {
   #enter(term: number): void {
     if (term === this.#term) return;
     this.#term = term;
-    this.#reports.clear();
+    this.#reports = undefined;
   }
 }

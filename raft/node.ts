@@ -264,7 +264,7 @@ export class Node implements EngineNode {
     const now = this.#engine.tickNow;
     const { electionTimeoutTicks } = this.config;
     if (this.config.leaseReads) this.#readClocks(now);
-    if (this.#isBusy) this.peer.stir();
+    if (this.config.quiesce && this.#isBusy) this.peer.stir();
     this.peer.setDiskStalled(this.#engine.writingTicks >= electionTimeoutTicks);
     this.peer.tick();
     this.#proposing.tick(now);

@@ -20,7 +20,7 @@ export class NodeEvents {
   #term: number;
   #lossCount = 0;
   /** In which term it was told of a follower that it lost entries. */
-  readonly #lossTold = new Map<number, number>();
+  #lossTold: Map<number, number> | undefined;
 
   /** Begins with what the node knew before it ran: no leader, and the term of its log. */
   constructor(node: EventsOwner) {
@@ -81,6 +81,7 @@ export class NodeEvents {
   #lost(): void {
     const { clusterId, nodeId, host, peer } = this.#node;
     this.#lossCount = peer.lossCount;
+    this.#lossTold ??= new Map();
     for (const member of peer.progress()) {
       if (!member.hasLostEntries) continue;
       if (this.#lossTold.get(member.nodeId) === peer.term) continue;

@@ -77,14 +77,14 @@ export class NodeSnapshots {
   #stopReason: RaftError | undefined;
   /** Ends what is under way then. Made when it is needed, as another below: a NodeHost has thousands of nodes. */
   #aborter: AbortController | undefined;
-  readonly #sending = new Set<number>();
-  readonly #retries = new Set<Timer>();
+  #sending: Set<number> | undefined;
+  #retries: Set<Timer> | undefined;
   /** Index of the last attempt: a failed one is not repeated at once. */
   #lastTried: number;
   #lastTriedMs = Number.NEGATIVE_INFINITY;
   #saving: Promise<number> | undefined;
   /** Snapshots that the state machine writes for others. */
-  readonly #others = new Set<Promise<unknown>>();
+  #others: Set<Promise<unknown>> | undefined;
   /** Ends them, since the state machine is to be replaced. */
   #othersAborter: AbortController | undefined;
   /** Ends the wait for the record of a saved snapshot. */
@@ -202,6 +202,7 @@ export class NodeSnapshots {
     if (memberKindOf(peer.membership(), to) === "witness") {
       return this.#sendNote(message);
     }
+    this.#sending ??= new Set();
     if (this.#sending.has(to)) return;
     const address = this.#node.routes.addressOf(to);
     if (address === undefined) return peer.reportSnapshot(to, false);
@@ -419,7 +420,7 @@ export class NodeSnapshots {
       this.#saving?.catch(() => {}),
       this.#restoring,
       applier.quiet(),
-      ...this.#others,
+      ...this.#others ?? [],
     ]);
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const timer = host.clock.setTimer(patienceMs, () => {
@@ -440,8 +441,8 @@ export class NodeSnapshots {
   /** The node stopped. */
   stop(): void {
     const { host, clusterId, nodeId } = this.#node;
-    for (const timer of this.#retries) timer.cancel();
-    this.#retries.clear();
+    for (const timer of this.#retries ?? []) timer.cancel();
+    this.#retries?.clear();
     const reason = new RaftError(
       "clusterClosed",
       `Cannot go on with a snapshot of cluster ${clusterId}: its node stopped`,
@@ -471,14 +472,15 @@ export class NodeSnapshots {
     if (failure !== undefined) return;
     const delayMs = config.electionTimeoutTicks * host.tickMs;
     const timer = host.clock.setTimer(delayMs, () => {
-      this.#retries.delete(timer);
+      this.#retries?.delete(timer);
       this.#sent(to, false);
     });
+    this.#retries ??= new Set();
     this.#retries.add(timer);
   }
 
   #sent(to: number, delivered: boolean): void {
-    this.#sending.delete(to);
+    this.#sending?.delete(to);
     if (this.#node.failure !== undefined) return;
     this.#node.peer.reportSnapshot(to, delivered);
     this.#node.schedule();
@@ -568,6 +570,7 @@ export class NodeSnapshots {
     this.#othersAborter ??= this.#newAborter();
     const running = work(this.#othersAborter.signal);
     const ended = running.catch(() => {});
+    this.#others ??= new Set();
     this.#others.add(ended);
     try {
       return await running;
@@ -576,7 +579,7 @@ export class NodeSnapshots {
         ? abortedError(clusterId, error)
         : error;
     } finally {
-      this.#others.delete(ended);
+      this.#others?.delete(ended);
     }
   }
 
@@ -640,7 +643,7 @@ export class NodeSnapshots {
       this.#othersAborter?.abort(this.#restoringError());
       this.#othersAborter = undefined;
       await this.#saving?.catch(() => {});
-      await Promise.all(this.#others);
+      await Promise.all(this.#others ?? []);
       if (node.failure !== undefined) return;
       await applier.restore(meta, () => this.#recover(meta));
       if (node.failure !== undefined) return;

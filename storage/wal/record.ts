@@ -97,6 +97,14 @@ export class RecordBuffer {
     if (this.bytes.length > keptBytes) this.#replace(new Uint8Array(keptBytes));
   }
 
+  /** Gives back what a large group made it grow by: nothing is to be written for a while. */
+  trim(): void {
+    assert(this.length === 0, "a buffer in use must stay");
+    if (this.bytes.length > initialBytes) {
+      this.#replace(new Uint8Array(initialBytes));
+    }
+  }
+
   #grow(needed: number): void {
     const grown = new Uint8Array(Math.max(needed, 2 * this.bytes.length));
     grown.set(this.bytes.subarray(0, this.length));

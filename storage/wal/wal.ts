@@ -325,6 +325,7 @@ export class Wal implements LogStore {
       throw this.#fail(error);
     }
     this.#roll.tidy();
+    this.#writer.rest();
     this.#spare.hurry();
     if (this.isDiskFull) this.#roll.retry();
   }

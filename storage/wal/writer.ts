@@ -270,6 +270,11 @@ export class LogWriter {
     return true;
   }
 
+  /** Nothing is to be written for a while: memory that only large groups need is given back. */
+  rest(): void {
+    this.#buffer.trim();
+  }
+
   /** Makes everything written before the call durable. */
   async sync(): Promise<void> {
     const position = this.position;
