@@ -136,7 +136,7 @@ export class MembershipWatch {
    */
   identify(): void {
     const { peer, versions, config } = this.#node;
-    if (!this.wantsIdentify || !peer.isLeader()) return;
+    if (!this.wantsIdentify || !peer.canChange()) return;
     const [first, ...also] = this.#unnamed();
     if (first === undefined) {
       this.wantsIdentify = false;

@@ -213,17 +213,24 @@ function isSameAddress(left: string, right: string): boolean {
   return left.trim().toLowerCase() === right.trim().toLowerCase();
 }
 
+/** Why no change at all can be proposed now, or undefined. */
+export function tooEarly(raft: Raft): Refusal | undefined {
+  if (raft.role !== "leader") return "notLeader";
+  if (raft.transferTarget !== 0) return "transferring";
+  // Without both, two changes could be under way at once, and two quorums with nobody in common.
+  if (!raft.hasCommittedInTerm()) return "noCommitInTerm";
+  if (raft.pendingChangeIndex > raft.log.applied) return "pendingChange";
+  return undefined;
+}
+
 /** Proposes a change as the leader, or says why that would not be safe now (rule C4). */
 export function proposeChange(
   raft: Raft,
   change: ConfigChange,
   proposerKey: Uint8Array,
 ): EntryBatch | Refusal {
-  if (raft.role !== "leader") return "notLeader";
-  if (raft.transferTarget !== 0) return "transferring";
-  // Without both, two changes could be under way at once, and two quorums with nobody in common.
-  if (!raft.hasCommittedInTerm()) return "noCommitInTerm";
-  if (raft.pendingChangeIndex > raft.log.applied) return "pendingChange";
+  const early = tooEarly(raft);
+  if (early !== undefined) return early;
   const lag = change.whenCaughtUp === true ? lagOf(raft, change.nodeId) : "";
   if (lag !== "") return lag;
   if (change.force !== true && !isSafeChange(raft, change)) {

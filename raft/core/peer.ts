@@ -8,7 +8,7 @@ import { transferLeadership } from "./election.ts";
 import { sealBatch } from "./entry_batch.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { checkState } from "./invariants.ts";
-import { proposeChange } from "./membership.ts";
+import { proposeChange, tooEarly } from "./membership.ts";
 import {
   type FirstTurn,
   type IgnoredCounts,
@@ -235,6 +235,11 @@ export class Peer {
     }, raft.config.crc32);
     raft.appendOwn(batch);
     return batch;
+  }
+
+  /** Whether this node leads, and a membership change can be proposed now (rule C4). */
+  canChange(): boolean {
+    return tooEarly(this.#raft) === undefined;
   }
 
   /**
