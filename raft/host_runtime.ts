@@ -64,6 +64,8 @@ import type { Wal } from "../storage/wal/wal.ts";
 
 /** Of clusters that lost their leader while they were quiet, so many begin an election in one tick on average (C10). */
 const wokenPerTick = 256;
+/** Nodes that are started again at a time when a NodeHost opens. */
+const restartedAtOnce = 32;
 const maxQueuedBytes = 64 * 1024 * 1024;
 
 /** What a {@link HostRuntime} needs of its NodeHost. */
@@ -385,6 +387,7 @@ export class HostRuntime {
 
   /** Starts again the nodes that the log names and whose state machine has a name here (rule I5). */
   async #restartNodes(): Promise<void> {
+    let restarting: Promise<void>[] = [];
     for (const { clusterId, nodeId } of this.#wal!.nodes()) {
       // Of several nodes of a cluster, only the one started last has kept its name.
       const bootstrap = this.#wal!.node(clusterId, nodeId).bootstrap();
@@ -407,8 +410,13 @@ export class HostRuntime {
         });
       });
       // One that is mended waits for others, and they may wait for this NodeHost.
-      if (!this.#wal!.node(clusterId, nodeId).damage()) await started;
+      if (this.#wal!.node(clusterId, nodeId).damage()) continue;
+      // Several at a time share a sync; all at once would restore all their states at once.
+      if (restarting.push(started) < restartedAtOnce) continue;
+      await Promise.all(restarting);
+      restarting = [];
     }
+    await Promise.all(restarting);
   }
 
   /** Hands leadership over, then closes everything. */

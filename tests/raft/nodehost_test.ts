@@ -481,6 +481,24 @@ Deno.test("A NodeHost starts again the nodes of named state machines by itself (
   );
 });
 
+Deno.test("Nodes that are started again by themselves share their syncs (rule I5)", async () => {
+  await using hosts = new Hosts();
+  const config = { stateMachines: { counter: () => new Counter() } };
+  const clusterIds = Array.from({ length: 100 }, (_, i) => i + 1);
+  await hosts.open(1, config);
+  await Promise.all(clusterIds.map((clusterId) =>
+    hosts.host(1).startCluster(
+      hosts.cluster(1, 1, { clusterId, stateMachine: "counter" }),
+    )
+  ));
+  await hosts.close(1);
+  let syncs = 0;
+  hosts.disk(1).faults = { beforeSync: () => void syncs++ };
+  await hosts.open(1, config);
+  assert.ok(syncs < 40, `${syncs} syncs`);
+  for (const clusterId of clusterIds) await hosts.host(1).waitReady(clusterId);
+});
+
 Deno.test("A failing sync closes the log for good: nothing is acknowledged after it (rule L2)", async () => {
   await using hosts = await Hosts.started(3);
   const host = hosts.host(1);
