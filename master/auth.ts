@@ -38,18 +38,6 @@ export class TokenCheck {
     return match?.[1] !== undefined && this.#isToken(match[1]);
   }
 
-  /** Whether it carries the token as the password of any user, which is how a browser sends it. */
-  isBasic(header: string | undefined): boolean {
-    const match = /^basic +([A-Za-z0-9+/=]+)$/i.exec(header ?? "");
-    let pair: string;
-    try {
-      pair = atob(match?.[1] ?? "");
-    } catch {
-      return false;
-    }
-    return this.#isToken(pair.slice(pair.indexOf(":") + 1));
-  }
-
   /** Signs a text with the first token. */
   sign(text: string): string {
     const [key] = this.#keys;

@@ -3,18 +3,17 @@
  * turned away costs the store nothing.
  *
  * A token comes as a bearer. A NodeHost with a secret of its own gets a ticket for it, which is signed with a token and so
- * is void when that is: from then on it needs no token, and a stranger without a ticket costs nothing.
+ * is void when that is: from then on it needs no token, and a stranger without a ticket costs nothing. At a browser a
+ * cookie stands for the token (`page/session.ts`); nobody reports with one.
  */
 import { TokenCheck } from "./auth.ts";
 import type { Context } from "./deps.ts";
 import { problem } from "./http.ts";
+import { type Role, Sessions } from "./page/session.ts";
 import { hashSecret, isSecret } from "./wire/mod.ts";
 
 /** Who may call a route: everybody; those who look; those and NodeHosts with a ticket; operators. */
 export type Access = "open" | "reader" | "nodehost" | "operator";
-
-/** What somebody may do. */
-export type Role = "reader" | "operator";
 
 /** Tokens. */
 export interface GateOptions {
@@ -22,6 +21,8 @@ export interface GateOptions {
   readonly token?: string | readonly string[] | undefined;
   /** Of operators. */
   readonly operatorToken?: string | readonly string[] | undefined;
+  /** Milliseconds since 1970, by which sessions end. */
+  readonly now: () => number;
 }
 
 /** Decides about requests. */
@@ -30,15 +31,20 @@ export class Gate {
   readonly #operators: TokenCheck;
   /** Without any token everybody may do everything. */
   readonly isOpen: boolean;
+  /** Who is signed in at a browser. */
+  readonly sessions: Sessions;
 
   /**
    * Without tokens everybody may do everything; with `token` alone, nobody gives commands.
    *
    * @throws {RangeError} if a token is too short to be a secret.
    */
-  constructor({ token, operatorToken }: GateOptions) {
-    this.#readers = new TokenCheck([token ?? []].flat());
-    this.#operators = new TokenCheck([operatorToken ?? []].flat());
+  constructor({ token, operatorToken, now }: GateOptions) {
+    const readers = [token ?? []].flat();
+    const operators = [operatorToken ?? []].flat();
+    this.#readers = new TokenCheck(readers);
+    this.#operators = new TokenCheck(operators);
+    this.sessions = new Sessions({ readers, operators }, now);
     this.isOpen = this.#readers.isEmpty && this.#operators.isEmpty;
   }
 
@@ -48,7 +54,9 @@ export class Gate {
     if (access === "nodehost" && this.nodeHostOf(context) !== undefined) {
       return undefined;
     }
-    const role = this.roleOf(context);
+    const role = access === "nodehost"
+      ? this.#bearerRole(context)
+      : this.roleOf(context);
     if (role === "operator") return undefined;
     if (access !== "operator" && role !== undefined) return undefined;
     if (role === undefined) return unauthorized();
@@ -56,31 +64,25 @@ export class Gate {
     return problem(403, "not-an-operator", what);
   }
 
-  /** The answer to a browser that may not see the page: it asks for the token as a password. */
-  refusePage(context: Context): Response | undefined {
-    const header = context.req.header("authorization");
-    const isIn = this.roleOf(context) !== undefined ||
-      this.#readers.isBasic(header) || this.#operators.isBasic(header);
-    if (isIn) return undefined;
-    const refused = unauthorized();
-    const realm = 'Basic realm="drakkar", charset="UTF-8"';
-    refused.headers.set("www-authenticate", realm);
-    return refused;
-  }
-
   /** A page of somebody else must not give commands with a browser's credentials (M13). */
   refuseForeign(context: Context): Response | undefined {
     const site = context.req.header("sec-fetch-site");
     const origin = context.req.header("origin");
-    const isForeign = (site !== undefined && site !== "same-origin" &&
-      site !== "none") ||
-      (origin !== undefined && !isOwn(origin, context));
+    // Where the browser says it, it is so: what stands in front of a master may call that by another name.
+    const isForeign = site !== undefined
+      ? site !== "same-origin" && site !== "none"
+      : origin !== undefined && !isOwn(origin, context);
     if (!isForeign) return undefined;
     return problem(403, "foreign-origin", "Commands come from the same origin");
   }
 
   /** What the caller may do. */
   roleOf(context: Context): Role | undefined {
+    return this.#bearerRole(context) ??
+      this.sessions.check(context.req.header("cookie"))?.role;
+  }
+
+  #bearerRole(context: Context): Role | undefined {
     if (this.isOpen) return "operator";
     const header = context.req.header("authorization");
     if (this.#operators.isBearer(header)) return "operator";

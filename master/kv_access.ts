@@ -112,6 +112,20 @@ export class KvAccess {
     return entries;
   }
 
+  /** Reads what is under a prefix for people: it may be eventual, so never decide by it. */
+  async look(
+    selector: KvSelector,
+    options: Pick<KvListOptions, "limit" | "reverse"> = {},
+  ): Promise<KvEntry[]> {
+    const entries: KvEntry[] = [];
+    const batchSize = Math.min(1_000, options.limit ?? 1_000);
+    const more: KvListOptions = { ...options, consistency: "eventual" };
+    for await (const entry of this.#list(selector, { ...more, batchSize })) {
+      entries.push(entry);
+    }
+    return entries;
+  }
+
   async *#list(
     selector: KvSelector,
     options: KvListOptions,

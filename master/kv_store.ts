@@ -15,6 +15,8 @@
  */
 import { RaftError } from "../raft/errors.ts";
 import type { Random } from "../raft/ports.ts";
+import { StoreBoard } from "./board/board.ts";
+import type { Board } from "./board/types.ts";
 import { exportLines, importLines, type ImportResult } from "./export.ts";
 import type { EventListener, HistoryEvent } from "./history.ts";
 import { type Kv, openDenoKv } from "./kv.ts";
@@ -131,6 +133,10 @@ export class NotInitialisedError extends RaftError {
 
 /** A master's state. Close it when done. */
 export class KvStore {
+  /** Its time. */
+  readonly clock: MasterClock;
+  /** Milliseconds between reports when nothing happens. */
+  readonly periodMs: number;
   readonly #access: KvAccess;
   readonly #context: StoreContext;
   readonly #makesDeployment: boolean;
@@ -138,14 +144,16 @@ export class KvStore {
 
   /** Uses an open store. */
   constructor(options: KvStoreOptions) {
+    this.clock = options.clock ?? systemClock;
     this.#access = new KvAccess({
       kv: options.kv,
-      clock: options.clock ?? systemClock,
+      clock: this.clock,
       random: options.random ?? systemRandom,
       timeoutMs: options.timeoutMs ?? 10_000,
     });
     this.#makesDeployment = options.makesDeployment ?? true;
     const periodMs = options.periodMs ?? 20_000;
+    this.periodMs = periodMs;
     this.#context = {
       access: this.#access,
       periodMs,
@@ -294,6 +302,18 @@ export class KvStore {
       if (life !== "launching") indexes.set(Number(key[1]), cci);
     }
     return indexes;
+  }
+
+  /**
+   * What the page shows of everything. It keeps what it has read, so that looking again costs little: use one for all
+   * who look. A NodeHost's silence is shown after `silentAfterMs`, or when masters miss its reports.
+   */
+  board(silentAfterMs: number): Board {
+    return new StoreBoard({
+      context: this.#context,
+      deploymentId: () => this.deploymentId(),
+      silentAfterMs,
+    });
   }
 
   /** All NodeHosts that ever reported, by id. */

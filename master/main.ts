@@ -275,7 +275,10 @@ async function run(settings: Settings): Promise<void> {
     }
     const master = createMaster(options);
     // Listened for before the address is told: whoever reads it may end the program at once.
-    const forget = onEndSignal(() => server.shutdown());
+    const forget = onEndSignal(() => {
+      master.close();
+      server.shutdown();
+    });
     const server = serve(settings, (request) => master.fetch(request));
     await server.finished;
     forget();

@@ -21,6 +21,25 @@ export type {
 } from "./kv.ts";
 export { KvMasterClient, kvMasterClient } from "./kv_client.ts";
 export type { KvMasterClientOptions } from "./kv_client.ts";
+export type {
+  Board,
+  BoardCluster,
+  BoardClusterPage,
+  BoardEvent,
+  BoardHost,
+  BoardMember,
+  BoardPlan,
+  BoardRegion,
+  BoardStatus,
+  BoardView,
+  ClusterGroup,
+  ClusterQuery,
+  ClusterState,
+  EventTone,
+  Headline,
+  HostStanding,
+  MemberStanding,
+} from "./board/types.ts";
 export type { ClusterImage } from "./cluster_image.ts";
 export type { ImportResult } from "./export.ts";
 export { isAlarm } from "./history.ts";

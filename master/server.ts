@@ -3,8 +3,9 @@
  * (RFC 9457). Any number of instances share a store.
  *
  * Everything under `/v1` is in one table, `api/mod.ts`, from which the OpenAPI document at `/v1/openapi.json` is made.
- * Beside it there is a page for people at `/`. With a token, all but `/healthz`, the document and the style sheet want it:
- * as a bearer, or for the page as the password of any user; commands want an operator's (`gate.ts`).
+ * Beside it there is a page for people at `/` (`page/`). With a token, all but `/healthz`, the document and what the page
+ * is made of want it: as a bearer, or once to sign in, after which a cookie stands for it; commands want an operator's
+ * (`gate.ts`).
  */
 import { RaftError } from "../raft/errors.ts";
 import { consoleLogger } from "../raft/logger.ts";
@@ -13,9 +14,10 @@ import { apiRoutes } from "./api/mod.ts";
 import { mount } from "./api/route.ts";
 import { Hono } from "./deps.ts";
 import { Gate } from "./gate.ts";
-import { methodNotAllowed, problem } from "./http.ts";
+import { problem } from "./http.ts";
 import { type KvStore, NotInitialisedError } from "./kv_store.ts";
-import { pagePolicy, renderPage, styleSheet } from "./page.ts";
+import { addPageRoutes } from "./page/routes.ts";
+import { BoardStreams, type Trouble } from "./page/stream.ts";
 
 /** What a master is made of. */
 export interface MasterOptions {
@@ -32,6 +34,11 @@ export interface MasterOptions {
   logger?: Logger;
   /** The page shows a NodeHost as silent after so many milliseconds, 60,000 by default: three periods of 20 s. */
   silentAfterMs?: number;
+  /**
+   * While somebody looks at the page, the store is read every so many milliseconds; by default half of the store's
+   * period, from one second to 15.
+   */
+  boardIntervalMs?: number;
   /** Reports without a NodeHost's own secret are refused (M12); they are taken by default. */
   wantsSecrets?: boolean;
   /** Whether reports are taken, which is the default. A preview beside the real thing should take none (M20). */
@@ -44,6 +51,8 @@ export interface Master {
   fetch(request: Request): Response | Promise<Response>;
   /** Answers a request made of a path and an `init`, for tests. */
   request(path: string, init?: RequestInit): Response | Promise<Response>;
+  /** Ends the streams of events that browsers have open: a server that is to stop would wait for them. */
+  close(): void;
 }
 
 /**
@@ -52,20 +61,28 @@ export interface Master {
  * @throws {RangeError} if the token is too short to be a secret.
  */
 export function createMaster(options: MasterOptions): Master {
-  const app = createApp(options);
+  const { app, streams } = assemble(options);
   // Hono's own `request` has other types under older versions of Deno, so this one is made of `fetch`.
   return {
     fetch: (request) => app.fetch(request),
     request: (path, init) =>
       app.fetch(new Request(new URL(path, "http://localhost/"), init)),
+    close: () => streams.close(),
   };
 }
 
 /** The same as an app, which knows its routes. */
 export function createApp(options: MasterOptions): Hono {
+  return assemble(options).app;
+}
+
+function assemble(
+  options: MasterOptions,
+): { app: Hono; streams: BoardStreams } {
   const { store, logger = consoleLogger } = options;
   const { wantsSecrets = false, takesReports = true } = options;
-  const gate = new Gate(options);
+  const { clock } = store;
+  const gate = new Gate({ ...options, now: () => clock.wallTime() });
   const app = new Hono();
   app.onError((error) => answerError(error, logger));
   app.notFound((context) =>
@@ -77,38 +94,33 @@ export function createApp(options: MasterOptions): Hono {
     context.header("x-content-type-options", "nosniff");
     context.header("referrer-policy", "no-referrer");
   });
-  mount(app, apiRoutes({ store, gate, wantsSecrets, takesReports }), gate);
-  addPage(app, options, gate);
-  return app;
+  const intervalMs = options.boardIntervalMs ??
+    Math.min(15_000, Math.max(1_000, store.periodMs / 2));
+  const board = store.board(options.silentAfterMs ?? 60_000);
+  const describe = (error: unknown) => troubleOf(error, logger);
+  const streams = new BoardStreams({ board, clock, intervalMs, describe });
+  const page = { board, streams, intervalMs };
+  const parts = { store, gate, wantsSecrets, takesReports, page };
+  mount(app, apiRoutes(parts), gate);
+  addPageRoutes(app);
+  return { app, streams };
 }
 
-function addPage(app: Hono, options: MasterOptions, gate: Gate): void {
-  const { store, silentAfterMs = 60_000 } = options;
-  app.get("/style.css", () =>
-    new Response(styleSheet, {
-      headers: {
-        "content-type": "text/css; charset=utf-8",
-        "cache-control": "max-age=300",
-      },
-    }));
-  app.get("/", async (context) => {
-    const refused = gate.refusePage(context);
-    if (refused !== undefined) return refused;
-    const page = await renderPage({
-      deploymentId: await store.deploymentId(),
-      nodeHosts: await store.nodeHosts(),
-      clusters: await store.clusters(),
-      silentAfterMs,
-    });
-    context.header("content-security-policy", pagePolicy);
-    context.header("cache-control", "no-store");
-    return context.html(page);
-  });
-  app.all("/style.css", () => methodNotAllowed("GET, HEAD"));
-  app.all(
-    "/",
-    (context) => gate.refusePage(context) ?? methodNotAllowed("GET, HEAD"),
-  );
+/** What the page says while its store cannot be read. */
+function troubleOf(error: unknown, logger: Logger): Trouble {
+  if (error instanceof NotInitialisedError) {
+    return { code: "store-not-initialised", detail: error.message };
+  }
+  if (error instanceof RaftError) {
+    logger.warn("Cannot read what the page shows", { reason: error.message });
+    return { code: "store-unavailable", detail: error.message };
+  }
+  const reason = error instanceof Error ? error.stack : String(error);
+  logger.error("Cannot make what the page shows", { reason });
+  return {
+    code: "internal",
+    detail: "The master failed; its log says why",
+  };
 }
 
 /** The store's failures pass; anything else is a fault of this program, and its text is for the log only. */

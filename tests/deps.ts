@@ -9,3 +9,4 @@ import { cpSync } from "node:fs";
 export function copyFolder(from: string, to: string): void {
   cpSync(from, to, { recursive: true });
 }
+export { cpuUsage } from "node:process";

@@ -36,7 +36,9 @@ import {
 type Fields = Readonly<Record<string, Shape<unknown>>>;
 
 /** An object that may gain fields. */
-function answer<const F extends Fields>(fields: F): Shape<ObjectOf<F>> {
+export function answerOf<const F extends Fields>(
+  fields: F,
+): Shape<ObjectOf<F>> {
   const names = Object.keys(fields);
   return written({
     type: "object",
@@ -84,7 +86,7 @@ const stepKind = oneOf(
   "transfer",
 );
 
-const nodeHost: Shape<NodeHostSummary> = answer({
+const nodeHost: Shape<NodeHostSummary> = answerOf({
   nodeHostId: anyText,
   nodeHostAddress: anyText,
   nodeHostApiAddress: anyText,
@@ -105,7 +107,7 @@ const nodeHost: Shape<NodeHostSummary> = answer({
   rivalBoot: optional(count),
 });
 
-const node: Shape<NodeSummary> = answer({
+const node: Shape<NodeSummary> = answerOf({
   nodeHostId: anyText,
   nodeId: id,
   isLeader: boolean,
@@ -115,26 +117,26 @@ const node: Shape<NodeSummary> = answer({
   ageMs: milliseconds,
 });
 
-const clusterSummary: Shape<ClusterSummary> = answer({
+const clusterSummary: Shape<ClusterSummary> = answerOf({
   clusterId: id,
   life,
   configChangeIndex: count,
   members: byNode(anyText),
-  leader: nullable(answer({ nodeId: id, nodeHostId: anyText })),
+  leader: nullable(answerOf({ nodeId: id, nodeHostId: anyText })),
   nodes: list(node),
 });
 
-const definition: Shape<ClusterDefinition> = answer({
+const definition: Shape<ClusterDefinition> = answerOf({
   gen: count,
   app: anyText,
   size: count,
   regions: list(
-    answer({ region: anyText, count, isRequired: optional(boolean) }),
+    answerOf({ region: anyText, count, isRequired: optional(boolean) }),
   ),
   config: mapOf(".*", count),
 });
 
-const member: Shape<MemberRecord> = answer({
+const member: Shape<MemberRecord> = answerOf({
   role: oneOf("voter", "observer", "witness"),
   address: anyText,
   host: optional(anyText),
@@ -151,7 +153,7 @@ const slot: Shape<SlotName> = written({
   maxItems: 3,
 });
 
-const plan: Shape<PlanRecord> = answer({
+const plan: Shape<PlanRecord> = answerOf({
   kind: oneOf("repair", "drain", "move", "grow", "shrink"),
   out: optional(id),
   in: optional(id),
@@ -165,7 +167,7 @@ const plan: Shape<PlanRecord> = answer({
   isHandedOver: optional(boolean),
 });
 
-const step: Shape<StepRecord> = answer({
+const step: Shape<StepRecord> = answerOf({
   n: count,
   kind: stepKind,
   node: id,
@@ -174,13 +176,13 @@ const step: Shape<StepRecord> = answer({
   hosts: mapOf(".*", id),
 });
 
-const claim: Shape<NonNullable<ClusterRecord["claim"]>> = answer({
+const claim: Shape<NonNullable<ClusterRecord["claim"]>> = answerOf({
   cci: count,
   nodes: list(id),
   by: anyText,
 });
 
-const cluster: Shape<ClusterDetails> = answer({
+const cluster: Shape<ClusterDetails> = answerOf({
   clusterId: id,
   life,
   def: optional(definition),
@@ -201,14 +203,14 @@ const cluster: Shape<ClusterDetails> = answer({
   steps: count,
 });
 
-const brake: Shape<BrakeRecord> = answer({
+const brake: Shape<BrakeRecord> = answerOf({
   at: tick,
   why: anyText,
   hosts: list(anyText),
   isReleased: optional(boolean),
 });
 
-const planned: Shape<PlannedDecision> = answer({
+const planned: Shape<PlannedDecision> = answerOf({
   clusterId: id,
   do: oneOf("change", "settle", "nothing"),
   what: anyText,
@@ -216,7 +218,7 @@ const planned: Shape<PlannedDecision> = answer({
   why: anyText,
 });
 
-const event: Shape<HistoryEvent> = answer({
+const event: Shape<HistoryEvent> = answerOf({
   tick,
   atMs: milliseconds,
   cluster: optional(id),
@@ -226,7 +228,7 @@ const event: Shape<HistoryEvent> = answer({
   who: optional(anyText),
 });
 
-const request: Shape<MasterRequest> = answer({
+const request: Shape<MasterRequest> = answerOf({
   epoch: anyText,
   clusterId: id,
   n: count,
@@ -253,22 +255,23 @@ export const definitions: Readonly<Record<string, Shape<unknown>>> = {
 };
 
 /** `GET /v1/deployment` */
-export const deploymentAnswer = answer({
+export const deploymentAnswer = answerOf({
   deploymentId: described(anyText, "A decimal number below 2^64."),
 });
 
 /** `GET /v1/nodehosts` */
-export const nodeHostsAnswer: Shape<{ nodeHosts: NodeHostSummary[] }> = answer({
-  nodeHosts: list(reference<NodeHostSummary>("NodeHost")),
-});
+export const nodeHostsAnswer: Shape<{ nodeHosts: NodeHostSummary[] }> =
+  answerOf({
+    nodeHosts: list(reference<NodeHostSummary>("NodeHost")),
+  });
 
 /** `GET /v1/nodehosts/{nodeHostId}/log` */
-export const logAnswer: Shape<{ logInfo: NodeInfo[] }> = answer({
-  logInfo: list(answer({ clusterId: id, nodeId: id })),
+export const logAnswer: Shape<{ logInfo: NodeInfo[] }> = answerOf({
+  logInfo: list(answerOf({ clusterId: id, nodeId: id })),
 });
 
 /** `GET /v1/clusters` */
-export const clustersAnswer: Shape<{ clusters: ClusterSummary[] }> = answer({
+export const clustersAnswer: Shape<{ clusters: ClusterSummary[] }> = answerOf({
   clusters: list(reference<ClusterSummary>("ClusterSummary")),
 });
 
@@ -276,10 +279,10 @@ export const clustersAnswer: Shape<{ clusters: ClusterSummary[] }> = answer({
 export const clusterAnswer: Shape<ClusterDetails> = reference("Cluster");
 
 /** `GET /v1/cci` */
-export const indexesAnswer = answer({ cci: mapOf(nodeKey, count) });
+export const indexesAnswer = answerOf({ cci: mapOf(nodeKey, count) });
 
 /** `POST /v1/report` */
-export const reportAnswer: Shape<ReportReply> = answer({
+export const reportAnswer: Shape<ReportReply> = answerOf({
   accepted: boolean,
   want: list(id),
   epoch: optional(anyText),
@@ -291,17 +294,17 @@ export const reportAnswer: Shape<ReportReply> = answer({
 });
 
 /** `GET /v1/plan` */
-export const planAnswer: Shape<{ decisions: PlannedDecision[] }> = answer({
+export const planAnswer: Shape<{ decisions: PlannedDecision[] }> = answerOf({
   decisions: list(reference<PlannedDecision>("Decision")),
 });
 
 /** `GET /v1/events` */
-export const eventsAnswer: Shape<{ events: HistoryEvent[] }> = answer({
+export const eventsAnswer: Shape<{ events: HistoryEvent[] }> = answerOf({
   events: list(reference<HistoryEvent>("Event")),
 });
 
 /** `GET /v1/status` */
-export const statusAnswer: Shape<StoreStatus> = answer({
+export const statusAnswer: Shape<StoreStatus> = answerOf({
   tick,
   busy: boolean,
   paused: boolean,
@@ -310,7 +313,7 @@ export const statusAnswer: Shape<StoreStatus> = answer({
 });
 
 /** `POST /v1/init` */
-export const initAnswer = answer({
+export const initAnswer = answerOf({
   deploymentId: described(
     nullable(anyText),
     "`null` in a dry run of an empty store: its id will be random.",
@@ -351,5 +354,5 @@ export const globalResult: Shape<CommandResult> = resultOf({
 
 function resultOf(fields: Fields): Shape<CommandResult> {
   const all = { ...fields, isDryRun: optional(boolean) };
-  return written(answer(all).schema as JsonSchema);
+  return written(answerOf(all).schema as JsonSchema);
 }

@@ -9,6 +9,8 @@ import {
   reportAnswer,
   textAnswer,
 } from "./answers.ts";
+import { type BoardParts, boardRoutes } from "./board.ts";
+import { boardDefinitions } from "./board_answers.ts";
 import { reportBody } from "./bodies.ts";
 import { commandRoutes } from "./commands.ts";
 import { type OpenApiDocument, openApiOf } from "./openapi.ts";
@@ -29,15 +31,18 @@ export interface ApiParts {
   readonly wantsSecrets: boolean;
   /** Reports are taken here. */
   readonly takesReports: boolean;
+  /** What the page shows. */
+  readonly page: BoardParts;
 }
 
 /** The routes. */
 export function apiRoutes(parts: ApiParts): Route[] {
-  const { store } = parts;
+  const { store, gate, page } = parts;
   const routes = [
     reportRoute(parts),
     ...viewRoutes(store),
     ...commandRoutes(store),
+    ...boardRoutes(gate, page),
     healthRoute,
   ];
   let document: OpenApiDocument | undefined;
@@ -52,7 +57,10 @@ export function apiRoutes(parts: ApiParts): Route[] {
     answer: documentAnswer,
     contentType: "application/json",
     handle: ({ context }) => {
-      document ??= openApiOf(routes, { version: apiVersion, definitions });
+      document ??= openApiOf(routes, {
+        version: apiVersion,
+        definitions: { ...definitions, ...boardDefinitions },
+      });
       context.header("cache-control", "no-store");
       return Promise.resolve(context.json(document));
     },

@@ -62,6 +62,13 @@ const securitySchemes = {
     scheme: "bearer",
     description: "The token of NodeHosts and of people who look.",
   },
+  session: {
+    type: "apiKey",
+    in: "cookie",
+    name: "__Host-drakkar",
+    description:
+      "What `signIn` gave to a browser: all that its token may, but for reports. Without TLS it is named `drakkar`.",
+  },
   operator: {
     type: "http",
     scheme: "bearer",
@@ -78,9 +85,9 @@ const securitySchemes = {
 /** Any of these will do. */
 const security: Readonly<Record<Route["access"], readonly unknown[]>> = {
   open: [],
-  reader: [{ token: [] }, { operator: [] }],
+  reader: [{ token: [] }, { operator: [] }, { session: [] }],
   nodehost: [{ token: [] }, { operator: [] }, { ticket: [] }],
-  operator: [{ operator: [] }],
+  operator: [{ operator: [] }, { session: [] }],
 };
 
 function operationOf(one: Route): Record<string, unknown> {

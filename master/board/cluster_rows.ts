@@ -1,0 +1,164 @@
+/** A cluster as the page shows it. Pure. */
+import { type ClusterImage, isManaged, votersOf } from "../cluster_image.ts";
+import { decide } from "../scheduler/decide.ts";
+import type { View } from "../scheduler/view.ts";
+import {
+  groupOf,
+  hostOfMember,
+  isUp,
+  standingOfMember,
+  type Surroundings,
+} from "./health.ts";
+import type {
+  BoardCluster,
+  BoardMember,
+  BoardPlan,
+  ClusterState,
+} from "./types.ts";
+
+/** What a cluster is shown with. */
+export interface RowParts {
+  readonly id: number;
+  readonly image: ClusterImage;
+  readonly state: ClusterState;
+  readonly around: Surroundings;
+  /** What a decision would rest on. */
+  readonly view: View;
+  /** Milliseconds of a tick. */
+  readonly periodMs: number;
+}
+
+/** The row. */
+export function rowOfCluster(parts: RowParts): BoardCluster {
+  const { id, image, state, around } = parts;
+  const members = Object.keys(image.members).map(Number)
+    .sort((a, b) => a - b)
+    .map((node) => memberOf(id, node, image, around, parts.view));
+  const plan = planOf(parts);
+  return {
+    id,
+    state,
+    group: groupOf(state),
+    why: whyOf(parts, members),
+    app: image.def?.app ?? "",
+    size: image.def?.size ?? 0,
+    cci: image.cci,
+    isPaused: image.isPaused === true,
+    members,
+    ...(plan === undefined ? {} : { plan }),
+  };
+}
+
+function memberOf(
+  id: number,
+  node: number,
+  image: ClusterImage,
+  around: Surroundings,
+  { hosts }: View,
+): BoardMember {
+  const member = image.members[node]!;
+  const host = hostOfMember(member, around) ?? "";
+  return {
+    node,
+    role: member.role,
+    host,
+    address: member.address,
+    region: hosts.get(host)?.region ?? "",
+    standing: standingOfMember(id, node, member, around),
+  };
+}
+
+// ---- Why ----
+
+function whyOf(parts: RowParts, members: readonly BoardMember[]): string {
+  const { image, state } = parts;
+  const down = members.filter(({ role, standing }) =>
+    role !== "observer" && !isUp(standing)
+  );
+  switch (state) {
+    case "quarantine":
+      return "two memberships were reported under one index";
+    case "recovering":
+      return "waits for an operator to import a snapshot";
+    case "lost":
+      return `${down.length} of ${votersOf(image).length} voters do not run`;
+    case "leaderless":
+      return "no node says that it leads";
+    case "degraded":
+      return [down.map(downText).join(", "), whatNext(parts)]
+        .filter((part) => part !== "").join("; ");
+    case "lagging":
+      return members.filter(({ standing }) => standing === "lagging")
+        .map(({ node }) => `node ${node} is far behind`).join(", ");
+    case "launching":
+      return image.life === "launching" && image.step !== undefined
+        ? "its nodes are told to start"
+        : whatNext(parts);
+    case "deleting":
+      return image.step !== undefined
+        ? "its nodes are told to stop"
+        : whatNext(parts);
+    case "waiting":
+      return [image.plan?.why ?? "", whatNext(parts)]
+        .filter((part) => part !== "").join("; ");
+    case "paused":
+      return "an operator paused it";
+    case "unmanaged":
+    case "ok":
+      return "";
+    default:
+      return image.plan?.why ?? "";
+  }
+}
+
+function downText({ node, standing, address }: BoardMember): string {
+  return standing === "dead" || standing === "silent"
+    ? `node ${node}: ${address} is ${standing}`
+    : `node ${node} on ${address} is ${standing}`;
+}
+
+/** What a round would say that it waits for; nothing is written. */
+function whatNext({ image, view }: RowParts): string {
+  if (!isManaged(image)) return "";
+  const decision = decide(view, image);
+  return decision.do === "nothing" ? decision.why : "";
+}
+
+// ---- Plans ----
+
+function planOf({ image, view, periodMs }: RowParts): BoardPlan | undefined {
+  const { plan } = image;
+  if (plan === undefined) return undefined;
+  const { kind, why, host } = plan;
+  const [stage, doing] = stageOf(image, plan, view);
+  return {
+    kind,
+    why,
+    stage,
+    doing,
+    forMs: Math.max(0, view.tick - plan.at) * periodMs,
+    ...(host === undefined ? {} : { to: host }),
+  };
+}
+
+/** The first stage that is not behind it: nothing, added, started and caught up, promoted, the old one removed. */
+function stageOf(
+  image: ClusterImage,
+  plan: NonNullable<ClusterImage["plan"]>,
+  { hosts }: View,
+): [number, string] {
+  const { kind, in: comes, out, isAbandoned } = plan;
+  const leaves = `removing node ${out}`;
+  if (isAbandoned === true) return [0, `given up: removing node ${comes}`];
+  if (kind === "shrink") return [4, leaves];
+  if (comes === undefined) return [0, "waits for its turn"];
+  const member = image.members[comes];
+  const where = hosts.get(plan.host ?? "")?.addr ?? plan.host;
+  if (member === undefined) return [1, `adding a node on ${where}`];
+  if (member.role !== "observer") {
+    return out === undefined ? [4, "finishing"] : [4, leaves];
+  }
+  if (member.since === undefined) return [2, `starting node on ${where}`];
+  if (member.isReady !== true) return [2, `catching up on ${where}`];
+  return [3, `giving node on ${where} its vote`];
+}

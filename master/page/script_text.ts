@@ -1,0 +1,102 @@
+/** The part of the page's script that says things in words. Pure: no document, no clock. */
+export const textScript: string = String.raw`
+/** How long ago, in steps that do not make a page restless. */
+function agoText(ms) {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 5) return "now";
+  if (seconds < 120) return seconds - seconds % 5 + " s ago";
+  if (seconds < 7200) return Math.floor(seconds / 60) + " min ago";
+  if (seconds < 172800) return Math.floor(seconds / 3600) + " h ago";
+  return Math.floor(seconds / 86400) + " days ago";
+}
+
+function spanText(ms) {
+  if (ms < 1000) return ms / 1000 + " s";
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 120) return seconds + " s";
+  if (seconds < 7200) return Math.round(seconds / 60) + " min";
+  return Math.round(seconds / 3600) + " h";
+}
+
+function counted(count, one) {
+  return count.toLocaleString("en-US") + " " + one + (count === 1 ? "" : "s");
+}
+
+function timeText(ms) {
+  const at = new Date(ms);
+  const two = (n) => String(n).padStart(2, "0");
+  return two(at.getHours()) + ":" + two(at.getMinutes()) + ":" + two(at.getSeconds());
+}
+
+/** "Today", "Yesterday", or the date. */
+function dayText(ms, nowMs) {
+  const day = (value) => { const at = new Date(value); at.setHours(12, 0, 0, 0); return at.getTime(); };
+  const days = Math.round((day(nowMs) - day(ms)) / 86400000);
+  if (days === 0) return "Today";
+  if (days === 1) return "Yesterday";
+  return new Date(ms).toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric" });
+}
+
+/** What a state is called, how it is shown, and by which icon. */
+const stateWords = {
+  quarantine: ["Quarantine", "bad", "alert"],
+  lost: ["No majority", "bad", "alert"],
+  leaderless: ["No leader", "bad", "alert"],
+  recovering: ["Recovering", "warning", "alert"],
+  degraded: ["Short of a node", "warning", "alert"],
+  lagging: ["Lagging", "warning", "slow"],
+  waiting: ["Repair waits", "working", "work"],
+  repairing: ["Repairing", "working", "work"],
+  draining: ["Draining", "working", "work"],
+  moving: ["Moving", "working", "work"],
+  growing: ["Growing", "working", "work"],
+  shrinking: ["Shrinking", "working", "work"],
+  launching: ["Launching", "working", "work"],
+  deleting: ["Deleting", "working", "work"],
+  paused: ["Paused", "idle", "pause"],
+  unmanaged: ["Unmanaged", "idle", "dot"],
+  ok: ["Well", "good", "check"],
+};
+
+const standingWords = {
+  ok: ["heard", "good", "check"],
+  silent: ["silent", "warning", "slow"],
+  unreported: ["unreported: others hear it", "warning", "slow"],
+  dead: ["dead", "bad", "cross"],
+  gone: ["gone for good", "idle", "cross"],
+  revoked: ["revoked", "bad", "cross"],
+  conflict: ["at another's address", "bad", "alert"],
+};
+
+const memberWords = {
+  leader: ["leads", "good", "star"],
+  ok: ["follows", "good", "check"],
+  lagging: ["lags", "warning", "slow"],
+  starting: ["starting", "working", "work"],
+  stopped: ["stopped", "bad", "cross"],
+  silent: ["silent", "warning", "slow"],
+  dead: ["dead", "bad", "cross"],
+  unknown: ["not heard of yet", "idle", "dot"],
+};
+
+/** Parts a stream of events; returns what is left. */
+function takeFrames(text, take) {
+  for (;;) {
+    const end = text.indexOf("\n\n");
+    if (end < 0) return text;
+    let event = "message";
+    let data = "";
+    for (const line of text.slice(0, end).split("\n")) {
+      if (line.startsWith("event: ")) event = line.slice(7);
+      if (line.startsWith("data: ")) data += line.slice(6);
+    }
+    text = text.slice(end + 2);
+    if (data !== "") take(event, JSON.parse(data));
+  }
+}
+
+/** Milliseconds before the next try, the more the longer it failed. */
+function retryMs(failures) {
+  return Math.min(15000, 500 * 2 ** Math.min(failures, 6));
+}
+`;
