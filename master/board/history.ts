@@ -31,6 +31,7 @@ const decisions: Readonly<Record<string, Wording>> = {
   returned: { what: "NodeHost is back", tone: "good" },
   replaced: { what: "NodeHost was replaced", tone: "bad" },
   interleaved: { what: "Two processes under one id", tone: "bad" },
+  "brake-off": { what: "The brake went off", tone: "good" },
   brake: { what: "The brake engaged", tone: "bad" },
   quarantine: { what: "Cluster in quarantine", tone: "bad" },
 };

@@ -104,7 +104,7 @@ const frame = `
 .shares li i { display: inline-block; width: .55rem; height: .55rem; border-radius: .18rem; margin-right: .45rem; }
 .shares ul { display: flex; flex-wrap: wrap; gap: .2rem 1.4rem; margin-top: .55rem; font-size: .92rem; color: var(--soft); }
 .shares b { color: var(--ink); font-weight: 620; }
-.stale { opacity: .55; filter: saturate(.35); }
+.stale { filter: grayscale(.9); }
 .notice { display: flex; flex-wrap: wrap; align-items: center; gap: .4rem 1rem; padding: .8rem 1rem; border-radius: .75rem; margin-bottom: 1rem; background: var(--warn-wash); }
 .notice .icon { color: var(--warn); font-size: 1.2rem; }
 .notice.bad { background: var(--bad-wash); }
