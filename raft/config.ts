@@ -7,8 +7,11 @@ import type { StateMachineFactory } from "./state_machine.ts";
 import type { TlsSettings } from "./transport/tls_settings.ts";
 import {
   isObject,
+  requireEntries,
   requireInteger,
   requireKnownFields,
+  requireMethods,
+  requireText,
   requireType,
   validateAddress,
   validateId,
@@ -242,7 +245,8 @@ const nodeHostDefaults = {
   nodeHostAddresses: {} as Record<string, string>,
 };
 
-const nodeHostFields: ReadonlySet<string> = new Set([
+/** All fields of {@link NodeHostConfig}. */
+export const nodeHostFields: ReadonlySet<string> = new Set([
   ...Object.keys(nodeHostDefaults),
   "dir",
   "raftAddress",
@@ -288,6 +292,9 @@ export function resolveNodeHostConfig(
   };
   requireType("dir", resolved.dir, "string");
   if (resolved.dir === "") throw new RangeError("Cannot use dir: it is empty");
+  if (resolved.dir.includes("\0")) {
+    throw new RangeError("Cannot use dir: it has a NUL character");
+  }
   validateAddress("raftAddress", resolved.raftAddress);
   validateAddress("listenAddress", resolved.listenAddress);
   requireType("raftAddressChanged", resolved.raftAddressChanged, "boolean");
@@ -300,10 +307,15 @@ export function resolveNodeHostConfig(
       `Cannot use deploymentId: ${resolved.deploymentId} is not from 1 to 2^64 - 1`,
     );
   }
-  requireType("region", resolved.region, "string");
-  requireType("failureDomain", resolved.failureDomain, "string");
+  requireText("region", resolved.region);
+  requireText("failureDomain", resolved.failureDomain);
   requireInteger("capacity", resolved.capacity, 1, 1_000);
-  requireType("apiAddress", resolved.apiAddress, "string");
+  requireText("apiAddress", resolved.apiAddress);
+  if (/\s/.test(resolved.apiAddress)) {
+    throw new RangeError(
+      `Cannot use apiAddress: "${resolved.apiAddress}" has spaces; give host:port or a URL`,
+    );
+  }
   requireInteger("reportPeriodMs", resolved.reportPeriodMs, 10, 86_400_000);
   requireInteger(
     "segmentBytes",
@@ -336,22 +348,14 @@ export function resolveNodeHostConfig(
   }
   requireInteger("maxConnections", resolved.maxConnections, 16, 65_536);
   validatePeers(resolved.peers);
-  if (!isObject(resolved.nodeHostAddresses)) {
-    throw new TypeError("Cannot use nodeHostAddresses: it must be an object");
-  }
-  for (const [id, address] of Object.entries(resolved.nodeHostAddresses)) {
-    validateAddress(`nodeHostAddresses["${id}"]`, address);
-  }
+  validateNodeHostAddresses(resolved.nodeHostAddresses);
   validateMasters(resolved);
   validateStateMachines(resolved.stateMachines);
-  if (resolved.logger !== undefined) validateLogger(resolved.logger);
-  if (
-    resolved.storage !== undefined &&
-    !(isObject(resolved.storage) && typeof resolved.storage.open === "function")
-  ) {
-    throw new TypeError(
-      "Cannot use storage: it must be what memoryStorage() returns",
-    );
+  if (resolved.logger !== undefined) {
+    requireMethods("logger", resolved.logger, logLevels);
+  }
+  if (resolved.storage !== undefined) {
+    requireMethods("storage", resolved.storage, fileSystemMethods);
   }
   if (resolved.tls !== undefined) validateTls(resolved.tls);
   return resolved;
@@ -368,6 +372,19 @@ function validateTls(tls: unknown): void {
     if (tls[part] === "") {
       throw new RangeError(`Cannot use tls.${part}: it is empty`);
     }
+  }
+}
+
+function validateNodeHostAddresses(addresses: unknown): void {
+  requireEntries("nodeHostAddresses", addresses);
+  for (const [id, address] of Object.entries(addresses)) {
+    const name = `nodeHostAddresses["${id}"]`;
+    if (!/^[0-9a-f]{32}$/.test(id)) {
+      throw new RangeError(
+        `Cannot use ${name}: a nodeHostId has 32 digits from 0 to f`,
+      );
+    }
+    validateAddress(name, address);
   }
 }
 
@@ -390,10 +407,11 @@ function validateMasters(config: ResolvedNodeHostConfig): void {
       "Cannot use masterServers: it must be an array of URLs",
     );
   }
-  for (const server of servers) {
-    requireType("masterServers", server, "string");
+  for (const [i, server] of servers.entries()) {
+    // What it must be else, only the client knows: see `checkServer` there.
+    requireText(`masterServers[${i}]`, server, 2_048);
     if (server === "") {
-      throw new RangeError("Cannot use masterServers: one of them is empty");
+      throw new RangeError(`Cannot use masterServers[${i}]: it is empty`);
     }
   }
   if (config.masterClientFactory !== undefined) {
@@ -404,9 +422,7 @@ function validateMasters(config: ResolvedNodeHostConfig): void {
 }
 
 function validateStateMachines(factories: unknown): void {
-  if (!isObject(factories)) {
-    throw new TypeError("Cannot use stateMachines: it must be an object");
-  }
+  requireEntries("stateMachines", factories);
   for (const [name, factory] of Object.entries(factories)) {
     if (name === "" || name.length > 255) {
       throw new RangeError(`Cannot use stateMachines: "${name}" is not a name`);
@@ -415,14 +431,19 @@ function validateStateMachines(factories: unknown): void {
   }
 }
 
-function validateLogger(logger: unknown): void {
-  if (!isObject(logger)) {
-    throw new TypeError("Cannot use logger: it must be an object");
-  }
-  for (const level of ["debug", "info", "warn", "error"]) {
-    requireType(`logger.${level}`, logger[level], "function");
-  }
-}
+const logLevels = ["debug", "info", "warn", "error"];
+
+/** What a {@link FileSystem} must be able to do. */
+const fileSystemMethods = [
+  "open",
+  "list",
+  "stat",
+  "makeDirectory",
+  "rename",
+  "remove",
+  "syncDirectory",
+  "tryLock",
+];
 
 /** Defaults of {@link ClusterConfig}. */
 export const clusterDefaults = {
@@ -442,7 +463,8 @@ export const clusterDefaults = {
   entryCompression: false,
 };
 
-const clusterFields: ReadonlySet<string> = new Set([
+/** All fields of {@link ClusterConfig}. */
+export const clusterFields: ReadonlySet<string> = new Set([
   ...Object.keys(clusterDefaults),
   "clusterId",
   "nodeId",
@@ -465,7 +487,9 @@ export function resolveClusterConfig(
   }
   requireKnownFields("the cluster configuration", config, clusterFields);
   const given = withoutUndefined(config);
-  requireType("witness", given.witness ?? false, "boolean");
+  if (given.witness !== undefined) {
+    requireType("witness", given.witness, "boolean");
+  }
   const resolved: ResolvedClusterConfig = {
     ...clusterDefaults,
     ...(given.witness === true ? witnessConfig(given) : given),
@@ -525,14 +549,7 @@ function witnessConfig(config: ClusterConfig): ClusterConfig {
 function validateInitialMembers(config: ResolvedClusterConfig): void {
   requireType("join", config.join, "boolean");
   const members: unknown = config.initialMembers;
-  if (members instanceof Map) {
-    throw new TypeError(
-      "Cannot use initialMembers: it is a Map; give an object, for example Object.fromEntries(members)",
-    );
-  }
-  if (!isObject(members)) {
-    throw new TypeError("Cannot use initialMembers: it must be an object");
-  }
+  requireEntries("initialMembers", members);
   const ids = Object.keys(members);
   if (config.join && ids.length > 0) {
     throw new TypeError(

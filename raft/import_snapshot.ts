@@ -21,8 +21,8 @@ import { RaftError } from "./errors.ts";
 import { checkDirectory, openIdentity } from "./identity.ts";
 import type { Ports } from "./ports.ts";
 import {
-  isObject,
   membersInOrder,
+  requireEntries,
   validateAddress,
   validateId,
   validateMembers,
@@ -417,11 +417,7 @@ function validate(options: ImportOptions): void {
   if (options.generation !== undefined) {
     validateId("generation", options.generation);
   }
-  if (!isObject(options.members) || options.members instanceof Map) {
-    throw new TypeError(
-      "Cannot use members: give an object of addresses by node id",
-    );
-  }
+  requireEntries("members", options.members);
   validateMembers("members", options.members);
   const own = options.members[options.nodeId];
   if (own !== options.raftAddress) {

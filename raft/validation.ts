@@ -52,6 +52,61 @@ export function requireKnownFields(
   }
 }
 
+/**
+ * An object of values by key, such as addresses by node id.
+ *
+ * @throws {TypeError} if it is something else; of a `Map` nobody would see the entries.
+ */
+export function requireEntries(
+  name: string,
+  value: unknown,
+): asserts value is Record<string, unknown> {
+  if (value instanceof Map) {
+    throw new TypeError(
+      `Cannot use ${name}: it is a Map; give an object, for example Object.fromEntries(map)`,
+    );
+  }
+  if (!isObject(value)) {
+    throw new TypeError(`Cannot use ${name}: it must be an object`);
+  }
+}
+
+/**
+ * A text for people and for reports to masters, which take no other.
+ *
+ * @throws {TypeError} @throws {RangeError} if it is longer than `maxLength`, or has control characters.
+ */
+export function requireText(
+  name: string,
+  value: unknown,
+  maxLength = 255,
+): void {
+  requireType(name, value, "string");
+  const { length } = value as string;
+  if (length > maxLength) {
+    throw new RangeError(
+      `Cannot use ${name}: it has ${length} characters, ${maxLength} at most`,
+    );
+  }
+  if (/\p{C}/u.test(value as string)) {
+    throw new RangeError(`Cannot use ${name}: it has control characters`);
+  }
+}
+
+/** Checks that all of `methods` are there. @throws {TypeError} naming the first that is not. */
+export function requireMethods(
+  name: string,
+  value: unknown,
+  methods: readonly string[],
+): void {
+  if (!isObject(value)) {
+    throw new TypeError(`Cannot use ${name}: it must be an object`);
+  }
+  for (const method of methods) {
+    requireType(`${name}.${method}`, value[method], "function");
+  }
+}
+
 /** Checks a `host:port` address. */
 export function validateAddress(name: string, value: unknown): void {
   requireType(name, value, "string");
@@ -60,8 +115,17 @@ export function validateAddress(name: string, value: unknown): void {
   const port = Number(text.slice(colon + 1));
   const isPort = /^[0-9]{1,5}$/.test(text.slice(colon + 1)) && port >= 1 &&
     port <= 65_535;
-  if (colon < 1 || text.length > 255 || /[\s/]/.test(text) || !isPort) {
-    throw new RangeError(`Cannot use ${name}: "${text}" is not host:port`);
+  if (
+    colon < 1 || text.length > 255 || /[\s/\p{C}]/u.test(text) || !isPort
+  ) {
+    const shown = text.length > 255 ? `${text.slice(0, 255)}…` : text;
+    throw new RangeError(`Cannot use ${name}: "${shown}" is not host:port`);
+  }
+  const host = text.slice(0, colon);
+  if (!/^(\[[0-9a-fA-F:.%]+\]|[^:[\]]+)$/.test(host)) {
+    throw new RangeError(
+      `Cannot use ${name}: "${text}" is not host:port; an IPv6 address stands in brackets, as in [::1]:7001`,
+    );
   }
 }
 

@@ -1,6 +1,8 @@
 /** Every field of the configurations, wrong in every way that is checked. */
 import { assert } from "../deps.ts";
 import {
+  clusterFields,
+  nodeHostFields,
   resolveClusterConfig,
   resolveNodeHostConfig,
   validateWaitOptions,
@@ -48,6 +50,11 @@ const wrongAddresses = [
   ["host:8o", RangeError],
   ["ho st:80", RangeError],
   ["http://host:80", RangeError],
+  ["ho\0st:80", RangeError],
+  ["::1:7001", RangeError], // IPv6 needs brackets.
+  ["[host]:80", RangeError],
+  ["[::1:80", RangeError],
+  [`${"h".repeat(100_000)}:80`, RangeError],
   [80, TypeError],
 ] as const;
 
@@ -56,8 +63,27 @@ const wrongFlags = [["yes", TypeError], [1, TypeError], [
   TypeError,
 ]] as const;
 
+const wrongTexts = [
+  [1, TypeError],
+  [null, TypeError],
+  ["x".repeat(256), RangeError],
+  ["x".repeat(100_000), RangeError],
+  ["a\nb", RangeError],
+] as const;
+
+const wrongRates = [
+  [256 * 1024 - 1, RangeError],
+  [0, RangeError],
+  [Infinity, RangeError],
+  ["fast", TypeError],
+  [null, TypeError],
+] as const;
+
 const wrongHost: WrongValues = {
-  dir: [["", RangeError], [1, TypeError], [null, TypeError]],
+  dir: [["", RangeError], ["a\0b", RangeError], [1, TypeError], [
+    null,
+    TypeError,
+  ]],
   raftAddress: wrongAddresses,
   listenAddress: wrongAddresses,
   raftAddressChanged: wrongFlags,
@@ -67,18 +93,55 @@ const wrongHost: WrongValues = {
     TypeError,
   ]],
   deploymentId: [[0n, RangeError], [1n << 64n, RangeError], [1, TypeError]],
-  region: [[1, TypeError], [null, TypeError]],
-  apiAddress: [[1, TypeError]],
+  region: wrongTexts,
+  failureDomain: wrongTexts,
+  capacity: [[0, RangeError], [1_001, RangeError], [1.5, RangeError], [
+    "2",
+    TypeError,
+  ]],
+  apiAddress: [...wrongTexts, ["garbage !!", RangeError]],
   masterServers: [
     ["http://m", TypeError],
     [[1], TypeError],
     [[""], RangeError],
+    [["http://m", "x".repeat(100_000)], RangeError],
+    [["a\0b"], RangeError],
     [["http://m"], TypeError], // Without a factory.
   ],
   masterClientFactory: [["client", TypeError], [{}, TypeError]],
   reportPeriodMs: [[9, RangeError], [86_400_001, RangeError], ["1", TypeError]],
+  spreadLeaders: wrongFlags,
+  onDamage: [["repair", TypeError], [true, TypeError], [null, TypeError]],
+  maxSnapshotSendBytesPerSecond: wrongRates,
+  maxSnapshotReceiveBytesPerSecond: wrongRates,
+  maxConnections: [[15, RangeError], [65_537, RangeError], ["64", TypeError]],
+  peers: [
+    ["a:1", TypeError],
+    [[1], TypeError],
+    [["nowhere"], RangeError],
+    [["::1:7001"], RangeError],
+    [Array(65).fill("a:1"), RangeError],
+    [null, TypeError],
+  ],
+  nodeHostAddresses: [
+    [[], TypeError],
+    [new Map([["0".repeat(32), "a:1"]]), TypeError],
+    [{ x: "a:1" }, RangeError],
+    [{ ["0".repeat(31)]: "a:1" }, RangeError],
+    [{ ["0".repeat(32)]: "nowhere" }, RangeError],
+    [{ ["0".repeat(32)]: 1 }, TypeError],
+    [null, TypeError],
+  ],
+  tls: [
+    ["tls", TypeError],
+    [{}, TypeError],
+    [{ ca: "a", cert: "b", key: "" }, RangeError],
+    [{ ca: "a", cert: "b", key: "c", password: "d" }, TypeError],
+    [null, TypeError],
+  ],
   stateMachines: [
     [[], TypeError],
+    [new Map([["counter", () => {}]]), TypeError],
     [{ counter: "no function" }, TypeError],
     [{ "": () => {} }, RangeError],
     [null, TypeError],
@@ -90,7 +153,12 @@ const wrongHost: WrongValues = {
     [8 * 1024 * 1024 + 1, RangeError],
     ["8", TypeError],
   ],
-  storage: [["memory", TypeError], [{}, TypeError]],
+  storage: [
+    ["memory", TypeError],
+    [{}, TypeError],
+    [{ open() {} }, TypeError],
+    [null, TypeError],
+  ],
 };
 
 const wrongCluster: WrongValues = {
@@ -126,7 +194,18 @@ const wrongCluster: WrongValues = {
   compactionOverhead: [[-1, RangeError], ["0", TypeError]],
   maxInMemLogBytes: [[1, RangeError], ["64", TypeError]],
   maxSessions: [[0, RangeError], [100_001, RangeError], ["64", TypeError]],
+  witness: wrongFlags,
+  quiesce: wrongFlags,
+  leaseReads: wrongFlags,
+  maxClockDriftPpm: [[0, RangeError], [100_001, RangeError], ["1", TypeError]],
+  snapshotCompression: wrongFlags,
+  entryCompression: wrongFlags,
 };
+
+Deno.test("Every field of both configurations is in these tables", () => {
+  assert.deepEqual(Object.keys(wrongHost).sort(), [...nodeHostFields].sort());
+  assert.deepEqual(Object.keys(wrongCluster).sort(), [...clusterFields].sort());
+});
 
 for (const [field, values] of Object.entries(wrongHost)) {
   Deno.test(`NodeHost.open() refuses a wrong ${field}, naming it`, async () => {
