@@ -19,6 +19,7 @@ import {
   readOrMakeCredentials,
   writeCredentials,
 } from "./secret_file.ts";
+import { redact } from "./redact.ts";
 import { type MasterClock, systemClock, systemRandom } from "./system.ts";
 import { decodeCbor, encodeCbor, writeReport } from "./wire/mod.ts";
 
@@ -97,6 +98,15 @@ export class HttpMasterClient implements IMasterClient {
   /** Names the client in logs. */
   name(): string {
     return "http";
+  }
+
+  /**
+   * Checks that a master could be there.
+   *
+   * @throws {TypeError} if it is no `http:` or `https:` URL.
+   */
+  checkServer(url: string): void {
+    baseUrl(url, "Cannot use masterServers");
   }
 
   /** Ends the client; pending calls reject with code `closed`. */
@@ -267,24 +277,23 @@ export class HttpMasterClient implements IMasterClient {
 
 /** `path` under the master's URL, which may have a path of its own. */
 function requestUrl(url: string, path: string): URL {
+  return new URL(path, baseUrl(url, "Cannot reach a master"));
+}
+
+/** @throws {TypeError} if it is no `http:` or `https:` URL. */
+function baseUrl(url: string, what: string): URL {
   let base: URL;
   try {
     base = new URL(url.endsWith("/") ? url : `${url}/`);
   } catch {
-    throw new TypeError(`Cannot reach a master at "${redact(url)}": not a URL`);
+    throw new TypeError(`${what}: "${redact(url)}" is not a URL`);
   }
   if (base.protocol !== "http:" && base.protocol !== "https:") {
     throw new TypeError(
-      `Cannot reach a master at "${redact(url)}": not an http: or https: URL`,
+      `${what}: "${redact(url)}" is not an http: or https: URL`,
     );
   }
-  return new URL(path, base);
-}
-
-/** Without what a URL may hold of a secret. */
-function redact(text: string): string {
-  return text.replaceAll(/\/\/[^/@\s]*@/g, "//***@")
-    .replaceAll(/\?[^\s)"]*/g, "?***");
+  return base;
 }
 
 function readBody(response: Response, bytes: Uint8Array): unknown {

@@ -7,6 +7,7 @@ import type { NodeHost } from "../raft/nodehost.ts";
 import { ClientCalls, handlingTimeoutMs } from "./client_calls.ts";
 import { ClientTasks } from "./client_tasks.ts";
 import { type KvOpener, openDenoKv, requireDenoKv } from "./kv.ts";
+import { checkKvPath } from "./kv_path.ts";
 import { KvStore, type KvStoreOptions } from "./kv_store.ts";
 import type {
   IMasterClient,
@@ -67,6 +68,15 @@ export class KvMasterClient implements IMasterClient {
   /** Names the client in logs. */
   name(): string {
     return "kv";
+  }
+
+  /**
+   * Checks that a store could be there. With an `openKv` of your own everything goes.
+   *
+   * @throws {TypeError} if there is no token for a URL. @throws {RangeError} if Deno KV can open no such path.
+   */
+  checkServer(url: string): void {
+    if (this.#openKv === openDenoKv) checkKvPath(url);
   }
 
   /** Ends the client; pending calls reject with code `closed`, and the stores are closed. */

@@ -157,6 +157,11 @@ export interface IMasterClient {
   name(): string;
   /** Ends the client; pending calls reject. */
   stop(): Promise<void>;
+  /**
+   * Throws a `TypeError` or a `RangeError` if no master can ever be reached at `url`, whoever runs: `NodeHost.open`
+   * rejects with it instead of waiting. A client need not have it.
+   */
+  checkServer?(url: string): void;
   /** Asks for the deployment id, which never changes. */
   getDeploymentId(url: string, options?: WaitOptions): Promise<bigint>;
   /**

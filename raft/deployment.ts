@@ -2,11 +2,27 @@
 import { RaftError } from "./errors.ts";
 import type { Clock } from "./ports.ts";
 import type { Reporter } from "./reporter.ts";
+import { requireMethods } from "./validation.ts";
+import type { IMasterClient } from "../master/protocol.ts";
 
 /** How long to wait for a master. */
 export interface OpenWait {
   readonly signal: AbortSignal | undefined;
   readonly timeoutMs: number;
+}
+
+const clientMethods = [
+  "name",
+  "stop",
+  "getDeploymentId",
+  "sendNodeHostInfo",
+  "handleMasterRequests",
+];
+
+/** What a factory made. @throws {TypeError} if it is no client of a master. */
+export function requireClient(client: IMasterClient): IMasterClient {
+  requireMethods("masterClientFactory()", client, clientMethods);
+  return client;
 }
 
 /** Asks the masters for the deployment id; without `wait` for as long as it takes. @throws {RaftError} `timeout`. */

@@ -210,6 +210,7 @@ export class HostRuntime {
   async #joinDeployment(wait: OpenWait | undefined): Promise<void> {
     const { masterServers, reportPeriodMs } = this.config;
     this.#masterClient = this.#owner.makeMasterClient();
+    for (const url of masterServers) this.#masterClient.checkServer?.(url);
     this.#reporter = new Reporter({
       client: this.#masterClient,
       servers: masterServers,

@@ -16,6 +16,7 @@ import type {
   WaitOptions,
 } from "./config.ts";
 import { denoPorts } from "./deno_ports.ts";
+import { requireClient } from "./deployment.ts";
 import { RaftError } from "./errors.ts";
 import type { EventsOptions, EventStream } from "./events.ts";
 import { hostInfo, reportOf } from "./host_info.ts";
@@ -39,6 +40,7 @@ import type { Session } from "./session.ts";
 import { SessionRequests } from "./session_requests.ts";
 import type { ProposalWait } from "./node_proposals.ts";
 import type { Ports } from "./ports.ts";
+import { readOpenArguments } from "./open_arguments.ts";
 import { waitReady } from "./readiness.ts";
 import type { Remote } from "./remote/remote.ts";
 import {
@@ -92,7 +94,8 @@ export class NodeHost implements AsyncDisposable {
   private constructor(config: NodeHostConfig, ports: Ports) {
     const resolved = resolveNodeHostConfig(config);
     this.#runtime = new HostRuntime(resolved, ports, {
-      makeMasterClient: () => resolved.masterClientFactory!(this),
+      makeMasterClient: () =>
+        requireClient(resolved.masterClientFactory!(this)),
       report: (includeLog) =>
         reportOf(this, { ...this.#parts(), includeLog, config: resolved }),
       call: (method, clusterId, args, options) =>
@@ -116,20 +119,28 @@ export class NodeHost implements AsyncDisposable {
    * the log names. With `masterServers` and a new folder it waits until a master has told its deployment id.
    *
    * @param config Where and how; see {@link NodeHostConfig}.
-   * @param ports Files, network, time and randomness; those of Deno by default. A simulator gives its own.
    * @param options How long to wait for a master; without them, for as long as it takes.
    * @throws {TypeError} if a field of the configuration has the wrong type.
    * @throws {RangeError} if a value of it is out of range.
    * @throws {RaftError} `dirLocked`, `dirMismatch`, `deploymentMismatch`, `corruption`, `diskFull`, `diskFailed`; or
    * `rejected` if the port cannot be listened on.
    */
+  static open(
+    config: NodeHostConfig,
+    options?: WaitOptions,
+  ): Promise<NodeHost>;
+  /** The same with files, network, time and randomness other than Deno's: a simulator gives its own. */
+  static open(
+    config: NodeHostConfig,
+    ports: Ports | undefined,
+    options?: WaitOptions,
+  ): Promise<NodeHost>;
   static async open(
     config: NodeHostConfig,
-    ports?: Ports,
-    options?: WaitOptions,
+    ...more: unknown[]
   ): Promise<NodeHost> {
+    const { ports, wait } = readOpenArguments(more);
     const host = new NodeHost(config, ports ?? denoPorts());
-    const wait = options === undefined ? undefined : host.#wait(options);
     try {
       await host.#runtime.open(wait);
     } catch (error) {

@@ -4,9 +4,15 @@ import type { HttpMasterClientOptions } from "../../master/client.ts";
 import type { KvStore } from "../../master/kv_store.ts";
 import { KvMasterClient, kvMasterClient } from "../../master/kv_client.ts";
 import { openDenoKv } from "../../master/kv.ts";
-import type { IMasterClient, NodeHostInfo } from "../../master/protocol.ts";
+import type {
+  IMasterClient,
+  MasterClientFactory,
+  NodeHostInfo,
+} from "../../master/protocol.ts";
 import { createMaster } from "../../master/server.ts";
 import { RaftError } from "../../raft/errors.ts";
+import { NodeHost } from "../../raft/nodehost.ts";
+import { memoryStorage } from "../../storage/memory_file_system.ts";
 import {
   cluster,
   FaultyKv,
@@ -294,6 +300,79 @@ Deno.test("The KV client opens a file by its path, once, and closes it", async (
     assert.equal(hosts.length, 3);
     kv.close();
   } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
+/** Opens a NodeHost in memory, for which masters are nowhere. */
+function openAt(
+  server: string,
+  masterClientFactory: MasterClientFactory,
+): Promise<NodeHost> {
+  return NodeHost.open({
+    dir: "/data",
+    raftAddress: "a:1",
+    storage: memoryStorage(),
+    masterServers: [server],
+    masterClientFactory,
+  }, { timeoutMs: 60_000 });
+}
+
+Deno.test("Opening does not wait for a master that no HTTP client can ever reach", async () => {
+  const wrong = ["not a url", "ftp://master", "master:8080", "http://"];
+  for (const server of wrong) {
+    await assert.rejects(
+      openAt(server, httpMasterClient()),
+      (error) =>
+        error instanceof TypeError &&
+        error.message.startsWith(`Cannot use masterServers: "${server}" is `),
+      server,
+    );
+  }
+  await assert.rejects(
+    openAt("ftp://user:secret@master?key=secret", httpMasterClient()),
+    (error) => error instanceof TypeError && !/secret/.test(error.message),
+  );
+});
+
+Deno.test("Opening does not wait for a store that Deno KV can never open", async () => {
+  const dir = await Deno.makeTempDir();
+  const token = "DENO_KV_ACCESS_TOKEN";
+  const before = Deno.env.get(token);
+  Deno.env.delete(token);
+  try {
+    const wrong: [string, typeof RangeError | typeof TypeError, RegExp][] = [
+      ["ftp://store", RangeError, /neither a path nor an http: or https: URL/],
+      ["https://", RangeError, /neither a path nor an http: or https: URL/],
+      [dir, RangeError, /is a folder/],
+      [`${dir}/none/kv.db`, RangeError, /make .*\/none\/$/],
+      [
+        "https://store",
+        TypeError,
+        /token in the variable DENO_KV_ACCESS_TOKEN/,
+      ],
+    ];
+    for (const [server, type, message] of wrong) {
+      await assert.rejects(openAt(server, kvMasterClient()), (error) => {
+        assert.ok(error instanceof type, String(error));
+        assert.match(error.message, /^Cannot use masterServers: /);
+        assert.match(error.message, message);
+        return true;
+      });
+    }
+    const client = new KvMasterClient();
+    Deno.env.set(token, "0".repeat(24));
+    for (const server of ["https://store", ":memory:", `${dir}/kv`, "kv"]) {
+      client.checkServer(server);
+    }
+    // Who opens stores otherwise knows what a path is.
+    const own = new KvMasterClient({ openKv: openDenoKv.bind(undefined) });
+    own.checkServer("ftp://store");
+    await client.stop();
+    await own.stop();
+  } finally {
+    Deno.env.delete(token);
+    if (before !== undefined) Deno.env.set(token, before);
     await Deno.remove(dir, { recursive: true });
   }
 });

@@ -3,7 +3,7 @@ import { assert } from "../deps.ts";
 import type { NodeHostConfig, WaitOptions } from "../../raft/config.ts";
 import { denoPorts } from "../../raft/deno_ports.ts";
 import { RaftError } from "../../raft/errors.ts";
-import type { NodeHost } from "../../raft/nodehost.ts";
+import { NodeHost } from "../../raft/nodehost.ts";
 import type { Clock, Timer } from "../../raft/ports.ts";
 import type { IMasterClient, NodeHostInfo } from "../../master/protocol.ts";
 import { Counter, Hosts, until } from "../support/hosts.ts";
@@ -440,4 +440,83 @@ Deno.test("NodeHost.open() waits for a master no longer than timeoutMs, and for 
   await hosts.open(1, new FakeClient().config(), { timeoutMs: 7_000 });
   await hosts.close(1);
   assert.equal(clock.count, 0, "nothing goes on waiting once it is open");
+});
+
+Deno.test("NodeHost.open() refuses a factory that makes no client, naming it", async () => {
+  for (const made of [{}, null, { ...new FakeClient(), name: "fake" }]) {
+    await using hosts = new Hosts();
+    const config = {
+      ...new FakeClient().config(),
+      masterClientFactory: () => made,
+    };
+    await assert.rejects(
+      hosts.open(1, config as unknown as Partial<NodeHostConfig>),
+      (error) =>
+        error instanceof TypeError &&
+        /^Cannot use masterClientFactory\(\)/.test(error.message),
+    );
+  }
+});
+
+Deno.test("A client may refuse one of masterServers for good, in a folder that has a deployment as well (rule I5)", async () => {
+  class Choosy extends FakeClient {
+    checkServer(url: string): void {
+      if (url === servers[1]) throw new RangeError(`Cannot use ${url}`);
+    }
+  }
+  await using hosts = new Hosts();
+  await hosts.open(1, new FakeClient().config());
+  await hosts.close(1);
+  for (const n of [1, 2]) {
+    const client = new Choosy();
+    await assert.rejects(
+      hosts.open(n, client.config()),
+      /Cannot use http:\/\/two/,
+    );
+    assert.deepEqual([client.asked.length, client.stops], [0, 1]);
+  }
+  const host = await hosts.open(
+    1,
+    new Choosy().config({ masterServers: servers.slice(0, 1) }),
+  );
+  assert.equal(host.deploymentId, 9n);
+});
+
+Deno.test("NodeHost.open() takes how long to wait second, as every other call does, or behind the ports", async () => {
+  const config = {
+    dir: "/data",
+    raftAddress: "127.0.0.1:7001",
+    storage: new Hosts().disk(1),
+    masterServers: servers,
+    masterClientFactory: () => new LostClient(),
+  };
+  const inTime = isRaftError("timeout", /in time/);
+  const ports = denoPorts();
+  await assert.rejects(NodeHost.open(config, { timeoutMs: 1 }), inTime);
+  await assert.rejects(NodeHost.open(config, ports, { timeoutMs: 1 }), inTime);
+  await assert.rejects(
+    NodeHost.open(config, undefined, { timeoutMs: 1 }),
+    inTime,
+  );
+  const reason = new Error("the caller's");
+  const signal = AbortSignal.abort(reason);
+  await assert.rejects(
+    NodeHost.open(config, { signal }),
+    (error) => error === reason,
+  );
+  const wrong: [unknown, unknown, RegExp][] = [
+    [{ timeoutMs: 0 }, undefined, /timeoutMs/],
+    [{ timeoutMs: 1 }, { timeoutMs: 1 }, /given twice/],
+    [5, undefined, /options/],
+    [null, undefined, /options/],
+    [ports, 5, /options/],
+    [{ ...ports, clock: undefined }, undefined, /ports\.clock/],
+    [{ clock: {} }, undefined, /ports\.fileSystem/],
+  ];
+  for (const [second, third, message] of wrong) {
+    await assert.rejects(
+      NodeHost.open(config, second as never, third as never),
+      message,
+    );
+  }
 });
