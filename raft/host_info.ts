@@ -47,7 +47,7 @@ export interface ClusterStatus {
   hashError?: string;
 }
 
-/** A NodeHost. */
+/** A NodeHost. `JSON.stringify` writes it with `deploymentId` and `hash` as decimal texts, since JSON has no `bigint`. */
 export interface HostInfo {
   /** Its identity. */
   nodeHostId: string;
@@ -97,7 +97,7 @@ export interface LinkStatus {
 /** Describes one node. */
 export function clusterStatus(node: Node): ClusterStatus {
   const { peer, applier } = node;
-  return {
+  return forJson({
     clusterId: node.clusterId,
     nodeId: node.nodeId,
     kind: peer.memberKind() ?? "none",
@@ -117,7 +117,21 @@ export function clusterStatus(node: Node): ClusterStatus {
     ...(node.refusal === undefined && !applier.isPaused && applier.isSettled
       ? stateHash(node)
       : {}),
-  };
+  });
+}
+
+/** Has `JSON.stringify` write a `bigint` of `value` as a decimal text. Whatever lists or compares fields does not see it. */
+function forJson<T extends object>(value: T): T {
+  return Object.defineProperty(value, "toJSON", { value: withTexts });
+}
+
+function withTexts(this: object): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(this).map(([name, field]) => [
+      name,
+      typeof field === "bigint" ? field.toString() : field,
+    ]),
+  );
 }
 
 /**
@@ -156,7 +170,7 @@ export function hostInfo(
   },
 ): HostInfo {
   const { nodes, log, links } = parts;
-  return {
+  return forJson({
     nodeHostId: host.nodeHostId,
     incarnation: host.incarnation,
     raftAddress: host.raftAddress,
@@ -176,7 +190,7 @@ export function hostInfo(
       isUp: link.isUp,
       queuedBytes: link.queuedBytes,
     })),
-  };
+  });
 }
 
 /** What is reported to a master. */

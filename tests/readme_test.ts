@@ -15,15 +15,18 @@ const readme = Deno.readTextFileSync(new URL("README.md", projectDir));
 
 const programs = programsOf("README.md");
 
-/** The permissions in the README's own command line, behind the `mkdir` that they need. */
-function readPermissions(): string[] {
-  const command = /^mkdir -p data\ndeno run ((?:--allow-\S+ )+)counter\.ts 1$/m;
-  const permissions = command.exec(readme)?.[1]?.trim().split(" ");
-  assert.ok(permissions !== undefined, "how to run the first program");
-  return permissions;
+/** The options in the README's own command line for a program, behind the `mkdir` that they need. */
+function optionsOf(program: string): string[] {
+  const command = new RegExp(
+    `^mkdir -p data\\ndeno run ((?:--\\S+ )+)${program}$`,
+    "m",
+  );
+  const options = command.exec(readme)?.[1]?.trim().split(" ");
+  assert.ok(options !== undefined, `how to run ${program}`);
+  return options;
 }
 
-const permissions = readPermissions();
+const permissions = optionsOf("counter\\.ts 1");
 
 /** A folder to run programs in, after the README's `mkdir`. */
 async function withFolder(test: (dir: string) => Promise<void>): Promise<void> {
@@ -270,7 +273,7 @@ Deno.test("README: a NodeHost reports to a master", () =>
     const running = [master];
     try {
       await master.firstLine;
-      const host = start(dir, ["--minimum-dependency-age=P30D", name]);
+      const host = start(dir, [name], optionsOf("reporting_host\\.ts"));
       running.push(host);
       const { deploymentId } = await ask(`${url}/v1/deployment`);
       assert.equal(await host.firstLine, `deployment ${deploymentId}`);

@@ -717,3 +717,25 @@ Deno.test("A leader that is about to remove itself takes nothing more, so that i
   const applied = outcomes.filter((outcome) => outcome === "applied").length;
   assert.equal(await survivor.read(1, "count"), applied);
 });
+
+Deno.test("info() can be written as JSON: what is a bigint becomes a text there, and stays a bigint in it", async () => {
+  await using hosts = await Hosts.started(1);
+  const host = hosts.host(1);
+  await host.propose(1, Uint8Array.of(5));
+  const info = host.info();
+  assert.equal(typeof info.deploymentId, "bigint");
+  const [cluster] = info.clusters;
+  assert.equal(typeof cluster!.hash, "bigint");
+  const written = JSON.parse(JSON.stringify(info));
+  assert.deepEqual(written, {
+    ...info,
+    deploymentId: String(info.deploymentId),
+    clusters: [{ ...cluster, hash: String(cluster!.hash) }],
+  });
+  assert.equal(JSON.parse(JSON.stringify(cluster)).hash, `${cluster!.hash}`);
+  // Nobody else sees how.
+  for (const value of [info, cluster!]) {
+    assert.ok(!Object.keys(value).includes("toJSON"));
+    assert.deepEqual(structuredClone(value), value);
+  }
+});
