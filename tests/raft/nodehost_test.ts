@@ -236,6 +236,8 @@ Deno.test("A minority ends with timeouts whose outcome is unknown, or notReady, 
     host.waitReady(1, { timeoutMs: 60 }),
     isRaftError("timeout"),
   );
+  const isAlone = () => host.info().clusters[0]!.leaderId === 0;
+  await until("the end of its leadership", isAlone);
   await assert.rejects(
     host.propose(1, Uint8Array.of(1)),
     (error) => isRetryable(error) && isRaftError("notReady")(error),
