@@ -55,6 +55,7 @@ import {
   type SliceRecord,
 } from "./schema.ts";
 import type { StoreContext } from "./store_context.ts";
+import { noteHeard } from "./store_heard.ts";
 import { type Credentials, takeReport } from "./store_report.ts";
 import { tickByTimer } from "./round_timer.ts";
 import { type MasterClock, systemClock, systemRandom } from "./system.ts";
@@ -216,6 +217,16 @@ export class KvStore {
   ): Promise<ReportReply> {
     const { epoch } = await this.#requireWritable(info);
     return await takeReport(this.#context, { epoch, info, credentials });
+  }
+
+  /**
+   * Notes that a NodeHost is alive whose report could not be read; it has proved who it is.
+   *
+   * @throws {RaftError} if the store failed.
+   */
+  async heard(nodeHostId: string): Promise<void> {
+    await this.#requireWriter();
+    await noteHeard(this.#context, nodeHostId);
   }
 
   /**

@@ -39,6 +39,8 @@ export interface NodeHostSummary {
   cordon?: true;
   /** Leaders and nodes move away. */
   drain?: true;
+  /** They did: nothing is left on it. */
+  drained?: true;
   /** It is refused. */
   revoked?: true;
   /** Another process reports under its id, opened that many times: a copy of its directory. */
@@ -137,12 +139,13 @@ export async function listNodeHosts(
 
 /** What is out of the ordinary. A record of schema 1 has no state. */
 function marksOf(
-  { state = "ok", cordon, drain, revoked, rival }: Partial<HostRecord>,
+  { state = "ok", n, cordon, drain, revoked, rival }: Partial<HostRecord>,
 ): Partial<NodeHostSummary> {
   return {
     ...(state === "ok" ? {} : { state }),
     ...(cordon === true ? { cordon } : {}),
     ...(drain === true ? { drain } : {}),
+    ...(drain === true && n === 0 ? { drained: true } : {}),
     ...(revoked === true ? { revoked } : {}),
     ...(rival?.isTold === true ? { rivalBoot: rival.boot } : {}),
   };

@@ -18,7 +18,7 @@ import {
 import { claimAddress } from "./store_address.ts";
 import { takeAcknowledgements } from "./store_acknowledgements.ts";
 import type { StoreContext } from "./store_context.ts";
-import { watchRival } from "./store_rival.ts";
+import { refuseCopy, watchRival } from "./store_rival.ts";
 import {
   changedClusters,
   changeOfLog,
@@ -105,6 +105,9 @@ export async function takeReport(
     const { host, clock } = reading;
     requireTrusted(info.nodeHostId, host, credentials);
     const isOwn = host?.w === w;
+    if (host !== undefined && !isOwn) {
+      await refuseCopy(context, { ...reading, host }, info);
+    }
     if (host !== undefined && !isOwn && !isNewer(info, host)) {
       await watchRival(context, { ...reading, host }, info);
       const rest = { accepted: false, want: [], kills: [] };

@@ -103,6 +103,7 @@ const nodeHost: Shape<NodeHostSummary> = answerOf({
   state: optional(oneOf("failing", "failed", "gone")),
   cordon: optional(yes),
   drain: optional(yes),
+  drained: optional(yes),
   revoked: optional(yes),
   rivalBoot: optional(count),
 });

@@ -104,6 +104,10 @@ function reportRoute(parts: ApiParts): Route {
       )),
     },
     body: reportBody,
+    onUnreadable: async (context) => {
+      const known = gate.nodeHostOf(context);
+      if (known !== undefined && takesReports) await store.heard(known);
+    },
     answer: reportAnswer,
     problems: {
       403: "The NodeHost is revoked, or its secret is another one or missing.",

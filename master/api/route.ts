@@ -63,6 +63,8 @@ export interface RouteFacts {
   readonly access: Access;
   /** It answers without a look into the store, and so always. */
   readonly isStoreless?: boolean;
+  /** Happens when what is sent cannot be read, before that is answered. */
+  readonly onUnreadable?: (context: Context) => Promise<void>;
   /** What can be wrong beside what every route refuses: by status, for people. */
   readonly problems?: Readonly<Record<number, string>>;
 }
@@ -168,20 +170,24 @@ async function run(
       one.body.maxBytes,
       one.body.code ?? "bad-request",
     );
-    if (body instanceof Response) return body;
-    const input = {
-      ...inputs,
-      body: one.body?.shape.read(body?.value, "the body"),
-      context,
-    };
+    if (body instanceof Response) {
+      await one.onUnreadable?.(context);
+      return body;
+    }
+    const input = { ...inputs, body: readValue(one, body?.value), context };
     const result = await one.handle(
       input as unknown as Input<never, never, never, never>,
     );
     if (result instanceof Response) return result;
     return answer(context, result as Record<string, unknown>);
   } catch (error) {
+    if (error instanceof InputError) await one.onUnreadable?.(context);
     return refusalOf(error, one.body?.code ?? "bad-request");
   }
+}
+
+function readValue({ body }: Route, value: unknown): unknown {
+  return body?.shape.read(value, "the body");
 }
 
 function readParams(

@@ -446,7 +446,7 @@ Deno.test("A NodeHost that gave a secret once is believed with it only; an opera
 });
 
 Deno.test("The token only enrols: a NodeHost with a ticket reports without it, and a stranger's costs the store nothing (M12)", async () => {
-  await withStore(async (store, kv) => {
+  await withStore(async (store, kv, clock) => {
     const dir = await Deno.makeTempDir();
     try {
       const token = "a-nodehosts-token-of-at-least-32-characters";
@@ -504,6 +504,30 @@ Deno.test("The token only enrols: a NodeHost with a ticket reports without it, a
         );
       }
       assert.deepEqual(kv.counts, before);
+
+      // What cannot be read still says that its NodeHost is alive (M5).
+      const heardAt = async () =>
+        ((await kv.get(["h", "host-1"])).value as { tick: number }).tick;
+      await send(client({ secretFile }));
+      clock.advance(20_000);
+      await store.report(report(3));
+      await store.report(report(3));
+      clock.advance(20_000);
+      await store.report(report(3));
+      const old = await heardAt();
+      for (const body of ["{", "x".repeat(4_194_305)]) {
+        const { status } = await master.request("/v1/report", {
+          method: "POST",
+          body,
+          headers: {
+            "content-type": "application/json",
+            authorization: `NodeHost ${ticket}`,
+            "x-drakkar-secret": secret!,
+          },
+        });
+        assert.ok(status === 400 || status === 413);
+        assert.ok(await heardAt() > old);
+      }
 
       // A ticket is no token: it neither looks nor commands.
       for (const path of ["/v1/nodehosts", "/v1/export"]) {

@@ -551,6 +551,26 @@ Deno.test("Two processes under one id are an alarm, once; late reports of the ol
   });
 });
 
+Deno.test("An address changes only by opening a folder anew: a copy of it is refused, and is an alarm, once (M10, M17)", async () => {
+  await withStore(async (_store, kv, clock) => {
+    const heard: HistoryEvent[] = [];
+    const onEvent = (event: HistoryEvent) => void heard.push(event);
+    const store = new KvStore({ kv, clock, onEvent });
+    const send = (boot: number, seq: number, at: string) =>
+      store.report(report(1, [], { boot, seq, nodeHostAddress: at }));
+    const where = async () => (await store.nodeHosts())[0]!.nodeHostAddress;
+    await send(1, 1, "h1:7001");
+    for (const seq of [1, 2, 7]) {
+      await assert.rejects(send(1, seq, "h9:7001"), /is its folder a copy/);
+    }
+    await send(1, 2, "h1:7001");
+    assert.equal(await where(), "h1:7001");
+    assert.deepEqual(heard.map(({ what }) => what), ["interleaved"]);
+    await send(2, 1, "h9:7001");
+    assert.equal(await where(), "h9:7001");
+  });
+});
+
 Deno.test("A deleted cluster can be kept while it waits; then its nodes are stopped (M19)", async () => {
   await withMaster(async ({ send, store, kv, clock }) => {
     kv.beforeCommit = undefined;
