@@ -64,7 +64,7 @@ for (const signal of ["SIGINT", "SIGKILL"] as const) {
       }).spawn();
       let dir = "";
       for await (const line of readLines(child.stdout)) {
-        dir = /logs are in (\S+)$/.exec(line)?.[1] ?? dir;
+        dir = /logs are in (.+)$/.exec(line)?.[1] ?? dir;
         // With the first fault everything runs.
         if (/^ *\d+\.\d s/.test(line)) break;
       }
