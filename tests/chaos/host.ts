@@ -1,6 +1,6 @@
 /** One NodeHost as a process of the chaos run: does what the lines on its standard input say, and ends when they end. */
 import { memoryStorage, NodeHost, RaftError, textLogger } from "../../mod.ts";
-import type { Session } from "../../mod.ts";
+import type { ClusterConfig, Session } from "../../mod.ts";
 import { allKeys, ListMachine } from "./machine.ts";
 import type { ListCommand, Lists } from "./machine.ts";
 import { diskFailedStatus, readLines } from "./protocol.ts";
@@ -25,6 +25,12 @@ const timings = {
   compactionOverhead: 50,
   electionTimeoutTicks: 10,
   tickMs: 50,
+};
+
+/** What differs between clusters, so that each gets its share of harm. */
+const features: Readonly<Record<number, Partial<ClusterConfig>>> = {
+  2: { leaseReads: true },
+  3: { quiesce: true, entryCompression: true, snapshotCompression: true },
 };
 
 let openHost: NodeHost | undefined;
@@ -78,6 +84,7 @@ async function start(
     snapshotEntries: timings.snapshotEntries,
     compactionOverhead: timings.compactionOverhead,
     electionTimeoutTicks: timings.electionTimeoutTicks,
+    ...features[clusterId],
   });
   return null;
 }
