@@ -156,7 +156,7 @@ export class HostRuntime {
       counters: this.counters,
       tickMs: config.tickMs,
     });
-    this.#spread = makeSpread(config, this.#logger, () => this.sortedNodes());
+    this.#spread = makeSpread(this, this.#logger);
   }
 
   /** The folder's identity, once it is open. */

@@ -1,13 +1,16 @@
 /** Where leaders are: NodeHosts spread them among themselves, and one that closes hands over its own. */
 import type { ResolvedNodeHostConfig } from "./config.ts";
 import type { Node } from "./node.ts";
+import type { Counters } from "./metrics/counters.ts";
 import type { Logger } from "./ports.ts";
-import { planSpread, SpreadMemory } from "./spread.ts";
+import { isEven, planSpread, SpreadMemory } from "./spread.ts";
 import type { SpreadCluster } from "./spread.ts";
 
 /** Milliseconds between two looks while there is something to move, and while there is not. */
 const busyMs = 1_000;
 const restMs = 5_000;
+/** While nothing has changed since all was even, only every so many looks are taken: they cost what clusters there are. */
+const looksPassedOver = 12;
 /** A NodeHost that was linked for less time than this, in election timeouts, is given nothing. */
 const steadyElections = 3;
 
@@ -18,6 +21,8 @@ export interface SpreadSurroundings {
   /** Length of a tick. */
   readonly tickMs: number;
   readonly logger: Logger;
+  /** What is counted. */
+  readonly counters: Counters;
   /** Every node, by cluster id. */
   nodes(): readonly Node[];
 }
@@ -30,6 +35,9 @@ export class LeaderSpread {
   readonly #linkedSince = new Map<string, number>();
   #nextLook: number;
   #now = 0;
+  /** What {@link #changes} was when all was even; -1: it was not. */
+  #evenAt = -1;
+  #passedOver = 0;
 
   /** Looks for the first time when links had time to come up. */
   constructor(surroundings: SpreadSurroundings) {
@@ -51,8 +59,19 @@ export class LeaderSpread {
   tick(now: number): void {
     this.#now = now;
     if (now < this.#nextLook) return;
-    const count = this.#spread();
+    const isSame = this.#evenAt === this.#changes;
+    this.#passedOver = isSame ? this.#passedOver + 1 : 0;
+    const mayPass = isSame && this.#passedOver % looksPassedOver !== 0;
+    this.#memory.nextRound();
+    const count = mayPass ? 0 : this.#spread();
     this.#nextLook = now + this.#ticks(count > 0 ? busyMs : restMs);
+  }
+
+  /** Grows with whatever may make it uneven, but for nodes that stop. */
+  get #changes(): number {
+    const { leaderChanges, membershipChanges, nodesStarted } =
+      this.#surroundings.counters;
+    return leaderChanges + membershipChanges + nodesStarted;
   }
 
   #ticks(ms: number): number {
@@ -62,14 +81,16 @@ export class LeaderSpread {
   /** Hands over what is too much here; returns how much that is. */
   #spread(): number {
     const { self, logger } = this.#surroundings;
+    const changes = this.#changes;
     const nodes = this.#surroundings.nodes().filter((node) =>
       node.refusal === undefined
     );
     const byCluster = new Map(nodes.map((node) => [node.clusterId, node]));
-    this.#memory.nextRound();
+    const clusters = nodes.map((node) => describe(self, node));
+    this.#evenAt = isEven(self, clusters) ? changes : -1;
     const moves = planSpread(
       self,
-      nodes.map((node) => describe(self, node)),
+      clusters,
       (clusterId, to) =>
         this.#memory.mayMove(clusterId) &&
         this.#targetIn(byCluster.get(clusterId)!, to) !== undefined,
@@ -104,13 +125,23 @@ export class LeaderSpread {
 
 /** What spreads leaders, unless it is turned off; with a master, where they are is its matter (rule M14). */
 export function makeSpread(
-  config: ResolvedNodeHostConfig,
+  host: {
+    readonly config: ResolvedNodeHostConfig;
+    readonly counters: Counters;
+    sortedNodes(): readonly Node[];
+  },
   logger: Logger,
-  nodes: () => readonly Node[],
 ): LeaderSpread | undefined {
+  const { config, counters } = host;
   const { spreadLeaders, masterServers, raftAddress, tickMs } = config;
   if (!spreadLeaders || masterServers.length > 0) return undefined;
-  return new LeaderSpread({ self: raftAddress, tickMs, logger, nodes });
+  return new LeaderSpread({
+    self: raftAddress,
+    tickMs,
+    logger,
+    counters,
+    nodes: () => host.sortedNodes(),
+  });
 }
 
 function describe(self: string, node: Node): SpreadCluster {

@@ -60,6 +60,16 @@ export function planSpread(
   return [];
 }
 
+/** Whether nothing is to be handed over from here, wherever it might go. */
+export function isEven(
+  self: string,
+  clusters: readonly SpreadCluster[],
+): boolean {
+  return [...countPairs(self, clusters).values()].every(({ here, there }) =>
+    here - there < 2
+  );
+}
+
 function countPairs(
   self: string,
   clusters: readonly SpreadCluster[],

@@ -1,5 +1,13 @@
 /** Leaders spread over NodeHosts by themselves. */
-import { movesPerRound, planSpread, SpreadMemory } from "../../raft/spread.ts";
+import { LeaderSpread } from "../../raft/leaders.ts";
+import { Counters } from "../../raft/metrics/counters.ts";
+import {
+  isEven,
+  movesPerRound,
+  planSpread,
+  SpreadMemory,
+} from "../../raft/spread.ts";
+import { KeptLog } from "../support/hosts.ts";
 import type { SpreadCluster } from "../../raft/spread.ts";
 import { Prng } from "../../raft/core/prng.ts";
 import { assert } from "../deps.ts";
@@ -145,4 +153,45 @@ Deno.test("NodeHosts spread their leaders, and do not with spreadLeaders off", a
     if (spreadLeaders) await until("two led by each", () => led() === 2);
     else assert.equal(led(), 0);
   }
+});
+
+Deno.test("isEven() says whether anything would be handed over if it might be", () => {
+  const clusterOf = (clusterId: number, leader: string) => ({
+    clusterId,
+    leader,
+    others: ["b"],
+  });
+  const two = [clusterOf(1, "a"), clusterOf(2, "a")];
+  assert.equal(isEven("a", []), true);
+  assert.equal(isEven("a", two), false);
+  assert.equal(isEven("b", two), true, "it leads none");
+  assert.equal(isEven("a", [...two, clusterOf(3, "b")]), true);
+});
+
+Deno.test("LeaderSpread looks at all clusters only after something has changed, and now and then", () => {
+  const counters = new Counters();
+  let looks = 0;
+  const spread = new LeaderSpread({
+    self: "a",
+    tickMs: 1_000,
+    logger: new KeptLog(),
+    counters,
+    nodes: () => {
+      looks++;
+      return [];
+    },
+  });
+  let now = 0;
+  const looksIn = (seconds: number) => {
+    const before = looks;
+    for (let i = 0; i < seconds; i++) spread.tick(++now);
+    return looks - before;
+  };
+  assert.equal(looksIn(5), 1);
+  assert.equal(looksIn(55), 0);
+  assert.equal(looksIn(5), 1);
+  counters.leaderChanges++;
+  assert.equal(looksIn(5), 1);
+  counters.nodesStarted++;
+  assert.equal(looksIn(10), 1);
 });
