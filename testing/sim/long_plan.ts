@@ -73,7 +73,7 @@ function drawClusters(random: SimRandom): ClusterPlan[] {
       Array.from({ length: machineCount }, (_, machine) => machine),
     ),
     electionTimeoutTicks: random.pick([10, 10, 15]),
-    heartbeatTicks: random.pick([2, 3, 3]),
+    heartbeatTicks: random.pick([2, 3, 4]),
     // Never without: the log of hours must be compacted.
     snapshotEntries: random.pick([1_000, 4_000]),
     compactionOverhead: random.pick([0, 100, 1_000]),
@@ -91,7 +91,7 @@ function drawClusters(random: SimRandom): ClusterPlan[] {
 
 /** Requests come in bursts, many at a time, so that a commit is shared as it is under load. */
 function drawWorkload(random: SimRandom): WorkloadPlan {
-  const clientCount = random.pick([12, 20]);
+  const clientCount = random.pick([16, 32]);
   return {
     clientCount,
     thinkUs: 0,

@@ -30,7 +30,7 @@ interface Findings {
 
 /** As in deno.json: collecting garbage costs least in one thread, and in big pieces. */
 const memoryFlags =
-  "--v8-flags=--single-threaded-gc,--min-semi-space-size=16,--max-semi-space-size=32";
+  "--v8-flags=--single-threaded-gc,--min-semi-space-size=64,--max-semi-space-size=64";
 
 const notCounted: CheckName = "counts as a seed";
 
