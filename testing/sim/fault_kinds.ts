@@ -5,6 +5,7 @@
 import { eventKind } from "./clock.ts";
 import type { FaultName } from "./fault_names.ts";
 import type { Machine } from "./machine.ts";
+import type { ClusterPlan } from "./plan.ts";
 import type { SimRandom } from "./random.ts";
 import type { World } from "./world.ts";
 
@@ -65,6 +66,15 @@ function twoGroups(world: World, random: SimRandom): [Machine[], Machine[]] {
   const shuffled = random.shuffle(world.machines);
   const size = random.between(1, shuffled.length - 1);
   return [shuffled.slice(0, size), shuffled.slice(size)];
+}
+
+/** A cluster that is led from a machine, with leases if there is one. */
+function ledBy(world: World, machine: Machine): ClusterPlan | undefined {
+  const led = world.plan.clusters.filter(({ clusterId }) => {
+    const { nodeId } = world.checks.record(clusterId).latestLeader();
+    return world.machineOf(clusterId, nodeId) === machine;
+  });
+  return led.find(({ leaseReads }) => leaseReads) ?? led[0];
 }
 
 /** Raises a probability of the network for a while. */
@@ -243,12 +253,7 @@ export const faultKinds: readonly FaultKind[] = [
     weight: 3,
     followsElection: true,
     start(world, random, target) {
-      const led = world.plan.clusters.find(({ clusterId, leaseReads }) =>
-        leaseReads && world.machineOf(
-            clusterId,
-            world.checks.record(clusterId).latestLeader().nodeId,
-          ) === target
-      );
+      const led = ledBy(world, target);
       if (led === undefined) return "notNow";
       // Later than that, and the leader would miss its quorum.
       const timeoutUs = led.electionTimeoutTicks * world.plan.tickMs * 1_000;

@@ -28,7 +28,7 @@ export const faultNames = [
   "slowLink",
   /** All directions to and from a machine are slow. */
   "slowMachine",
-  /** A leader with a lease hears answers late, and then is heard no more, while it goes on hearing. */
+  /** A leader hears answers late, and then is heard no more, while it goes on hearing: with leases it must not trust them. */
   "lateAnswers",
   /** Connections are reset, what is under way is lost. */
   "breakConnections",

@@ -10,7 +10,7 @@ import type { Machine } from "./machine.ts";
 import { markCommand } from "./observed_machine.ts";
 import type { ObservedAnswer } from "./observed_machine.ts";
 import { SessionClients } from "./session_clients.ts";
-import type { SimRandom } from "./random.ts";
+import { SimRandom } from "./random.ts";
 import type { World } from "./world.ts";
 
 /** A call that ends this much after its deadline has not ended as it should. */
@@ -21,6 +21,9 @@ const abortReason = new DOMException("the client gave up", "AbortError");
 
 /** Between two lulls there is work for at least so long, and at most twice that. */
 const betweenLullsUs = 4_000_000;
+
+/** How many read where a leader was just elected. */
+const readsAfterElection = 6;
 
 /** An operation under way. */
 interface Call {
@@ -57,6 +60,7 @@ export class Workload {
   readonly #calls = new Set<Call>();
   /** Operations that wait for their next attempt. */
   #waiting = 0;
+  readonly #readerRandom: SimRandom;
   #isStopped = true;
   /** Counts {@link start}s: who was thinking before does not begin beside those who began since. */
   #round = 0;
@@ -69,6 +73,7 @@ export class Workload {
   constructor(world: World, random: SimRandom) {
     this.#world = world;
     this.#random = random;
+    this.#readerRandom = new SimRandom(world.plan.seed, "reads of new leaders");
     this.#routing = random.fork("routing");
     this.sessions = new SessionClients(world.plan, random.fork("sessions"));
   }
@@ -160,6 +165,25 @@ export class Workload {
         if (machine.serves(clusterId)) {
           this.#call(machine, { ...wish, kind: "read" }, () => {});
         }
+      });
+    }
+  }
+
+  /**
+   * Now and then many want to read at once where a leader was just elected, which may not know yet what its predecessor
+   * had committed (rule C7).
+   */
+  elected(clusterId: number, leaderId: number): void {
+    const random = this.#readerRandom;
+    if (!random.chance(0.3)) return;
+    const { timeline } = this.#world;
+    for (let i = 0; i < readsAfterElection; i++) {
+      const afterUs = random.longTail(0, 1_000, 20_000);
+      timeline.schedule(timeline.world, afterUs, eventKind.client, () => {
+        const machine = this.#world.machineOf(clusterId, leaderId);
+        if (this.#isStopped || machine?.serves(clusterId) !== true) return;
+        const wish = { client: 0, clusterId, timeoutMs: 300 };
+        this.#call(machine, { ...wish, kind: "read" }, () => {});
       });
     }
   }

@@ -78,8 +78,10 @@ export class World {
     this.workload = new Workload(this, random.fork("workload"));
     this.membership = new MembershipChurn(this, random.fork("membership"));
     this.faults = new FaultInjector(this, random.fork("faults"));
-    this.checks.onElection = (clusterId, leaderId) =>
+    this.checks.onElection = (clusterId, leaderId) => {
       this.faults.electionWon(clusterId, leaderId);
+      this.workload.elected(clusterId, leaderId);
+    };
     this.checks.wire.onVote = (clusterId, nodeId) =>
       this.faults.voted(clusterId, nodeId);
     this.checks.wire.onRemovedTold = (clusterId, nodeId) =>

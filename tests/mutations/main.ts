@@ -31,7 +31,7 @@ const page = `${root}docs/TESTING.md`;
 const copied = ["raft", "storage", "master", "testing", "tests", "examples"];
 const copiedFiles = ["mod.ts", "deno.json", "deno.lock"];
 /** A test of a broken variant may wait for what never comes. */
-const testTimeoutMs = 5 * 60_000;
+const testTimeoutMs = 15 * 60_000;
 
 function copyTree(from: string, to: string): void {
   Deno.mkdirSync(to, { recursive: true });
