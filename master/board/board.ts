@@ -129,9 +129,14 @@ export class StoreBoard implements Board {
     const hosts = this.#hosts(standings);
     const regions = regionsOf(hosts);
     const status = this.#status(id, hosts, regions.length);
-    const work = this.#judged.filter(({ state }) =>
+    const working = this.#judged.filter(({ state }) =>
       groupOf(state) === "working"
     );
+    const waits = ({ state }: Judged) => state === "waiting";
+    const work = [
+      ...working.filter((one) => !waits(one)),
+      ...working.filter(waits),
+    ];
     this.#view = {
       atMs,
       status,

@@ -15,13 +15,13 @@ function workCard({ list, more }) {
 
 function workItem(cluster) {
   const { id, state: word, why, plan } = cluster;
-  const steps = plan && plan.kind !== "shrink" && h("ol", { class: "steps", "aria-label": "Steps" },
+  const steps = plan && plan.stage > 0 && plan.kind !== "shrink" && h("ol", { class: "steps", "aria-label": "Steps" },
     stepNames.slice(0, plan.kind === "grow" ? 3 : 4).map((name, i) =>
       h("li", { class: i + 1 < plan.stage ? "done" : i + 1 === plan.stage ? "now" : "", "aria-current": i + 1 === plan.stage ? "step" : null }, name)));
   return h("li", { key: "w" + id },
     h("div", { class: "line" },
       h("span", { class: "name" }, "Cluster " + id),
-      h("span", { class: "doing" }, plan ? stateWords[word][0].toLowerCase() + ": " + plan.doing : stateWords[word][0].toLowerCase()),
+      h("span", { class: "doing" }, plan ? (word === "waiting" ? "repair" : stateWords[word][0].toLowerCase()) + ": " + plan.doing : stateWords[word][0].toLowerCase()),
       plan && plan.forMs > 0 && h("span", { class: "since" }, "for " + spanText(plan.forMs))),
     h("div", { class: "why" }, why),
     steps);

@@ -65,10 +65,11 @@ function themeButton() {
 
 // ---- The frame ----
 
-const linkWords = { live: "Live", polling: "Every 15 s", connecting: "Connecting…", lost: "No master" };
+const linkWords = { live: "Live", polling: "Every 15 s", connecting: "Connecting…", stale: "No store", lost: "No master" };
 
 function bar() {
-  const { session, board, link } = state;
+  const { session, board, trouble } = state;
+  const link = trouble !== null && state.link !== "lost" ? "stale" : state.link;
   return h("header", { class: "bar" },
     h("div", { class: "brand" }, h("img", { src: "icon.svg", alt: "", width: "30", height: "30" }), h("span", {}, "Drakkar")),
     board && h("span", { class: "where", title: "Deployment " + board.status.deploymentId }, "deployment ", h("code", {}, board.status.deploymentId.slice(0, 8))),

@@ -84,7 +84,7 @@ const frame = `
 .link.live i { background: var(--good); box-shadow: 0 0 0 .22rem color-mix(in srgb, var(--good) 18%, transparent); }
 .link.polling i { background: var(--work); }
 .link.connecting i { background: var(--warn); }
-.link.lost i { background: var(--bad); }
+.link.lost i, .link.stale i { background: var(--bad); }
 .hero { display: flex; align-items: flex-start; gap: 1.1rem; padding: 2rem 0 1.6rem; }
 .hero .mark { flex: none; display: grid; place-items: center; width: 3.1rem; height: 3.1rem; border-radius: 50%; font-size: 1.5rem; margin-top: .1rem; }
 .hero .mark.tone-good { background: var(--good-wash); }
@@ -247,10 +247,13 @@ const adaptations = `
   .clusters thead { display: none; }
   .clusters, .clusters tbody { display: block; }
   .clusters > tbody > tr { display: grid; grid-template-columns: auto 1fr; gap: .3rem .8rem; padding: .75rem 1rem; border-top: 1px solid var(--line); }
-  .clusters > tbody > tr > td { display: block; padding: 0; border: 0; width: auto; }
+  .clusters > tbody > tr > td:nth-child(n) { display: block; padding: 0; border: 0; width: auto; }
   .clusters > tbody > tr > td.state { text-align: right; }
   .clusters > tbody > tr > td.members { grid-column: 1 / -1; }
   .chip:not(.leads):not(.down) .at { display: none; }
+  .detail .box { padding: .7rem .85rem; }
+  .detail .box tr { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 .8rem; padding: .4rem 0; border-top: 1px solid var(--line); }
+  .detail .box td { padding: 0; border: 0; }
   .clusters > tbody > tr.detail { padding-top: 0; border: 0; display: block; }
   .pager { padding-left: 1rem; padding-right: 1rem; }
   .host > button { min-height: 2.75rem; }
