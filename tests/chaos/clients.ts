@@ -78,7 +78,7 @@ export class Clients {
 
   async #loop(usesSessions: boolean): Promise<void> {
     let client = this.#nextClient++;
-    while (!this.#isStopped) {
+    while (!this.#isStopped && !this.#fleet.isClosed) {
       await pause(this.#random.between(1, thinkMs));
       const clusterId = this.#random.pick([...clusters.keys()]);
       const machines = usesSessions

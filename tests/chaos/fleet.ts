@@ -67,7 +67,13 @@ export class Machine {
     request: Calls[K]["request"],
   ): Promise<Calls[K]["reply"]> {
     if (this.#process === undefined) {
-      throw new Error(`Cannot call ${this.name}: it is not running`);
+      return Promise.reject(
+        new CallFailure({
+          code: "notRunning",
+          outcome: "notApplied",
+          message: `Cannot call ${this.name}: it is not running`,
+        }),
+      );
     }
     return this.#process.call(call, request);
   }
