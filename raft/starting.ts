@@ -7,8 +7,8 @@ import type { Clock } from "./ports.ts";
 import type { Hello } from "./routes.ts";
 import type { Link } from "./transport/link_pool.ts";
 
-/** Nodes that enter in one turn of the event loop: a few milliseconds' work. */
-const nodesPerTurn = 32;
+/** Nodes that enter in one turn of the event loop: some ten milliseconds' work. */
+const nodesPerTurn = 128;
 /** Hellos that are kept for one node. */
 const maxHeld = 16;
 

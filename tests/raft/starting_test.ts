@@ -41,14 +41,14 @@ Deno.test("Starting lets a few nodes enter in each turn of the event loop, in th
     await starting.turn();
     entered.push(n);
   };
-  for (let n = 0; n < 100; n++) enter(n);
+  for (let n = 0; n < 400; n++) enter(n);
   const counts: number[] = [];
   do {
     for (let i = 0; i < 10; i++) await Promise.resolve();
     counts.push(entered.length);
   } while (await turns.next());
-  assert.deepEqual(counts.slice(0, 4), [32, 64, 96, 100]);
-  assert.deepEqual(entered, Array.from({ length: 100 }, (_, n) => n));
+  assert.deepEqual(counts.slice(0, 4), [128, 256, 384, 400]);
+  assert.deepEqual(entered, Array.from({ length: 400 }, (_, n) => n));
   // Whoever comes alone does not wait.
   assert.equal(starting.turn(), undefined);
 });
