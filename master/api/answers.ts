@@ -327,6 +327,11 @@ export const documentAnswer: Shape<Record<string, unknown>> = written({
   type: "object",
 });
 
+/** A stream of events, which OpenAPI 3.1 has no words for: readers differ in whether they mean one or all of them. */
+export const eventStream: Shape<never> = written({
+  description: "Server-sent events.",
+});
+
 /** Text. */
 export const textAnswer: Shape<never> = written({ type: "string" });
 

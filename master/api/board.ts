@@ -6,7 +6,7 @@ import type { Gate } from "../gate.ts";
 import { problem } from "../http.ts";
 import { cookieHeader, type Session } from "../page/session.ts";
 import type { BoardStreams } from "../page/stream.ts";
-import { textAnswer } from "./answers.ts";
+import { eventStream } from "./answers.ts";
 import {
   boardAnswer,
   boardClustersAnswer,
@@ -168,7 +168,7 @@ function viewRoutes(gate: Gate, parts: BoardParts): Route[] {
         "`board` has what changed of the board; `trouble` says that the store cannot be read; `bye` is the last one.",
       tag,
       access: "reader",
-      answer: textAnswer,
+      answer: eventStream,
       contentType: "text/event-stream",
       handle: ({ context }) =>
         Promise.resolve(streamAnswer(gate, streams, context)),
