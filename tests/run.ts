@@ -38,6 +38,11 @@ const steps: readonly Step[] = [
     args: ["test", "-A", "--frozen", path],
     usesDenokv: path.includes("denokv"),
   })),
+  {
+    name: "the edge",
+    args: ["run", "-A", "--frozen", "tests/edge/main.ts"],
+    usesDenokv: true,
+  },
 ].sort((a, b) => Number(a.usesDenokv ?? false) - Number(b.usesDenokv ?? false));
 
 /** The steps of `deno task ok`, one by one: what one of them finds must not hide what the next would. */

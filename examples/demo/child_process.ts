@@ -78,6 +78,12 @@ export class ChildProcess {
     this.#signal("SIGKILL");
   }
 
+  /** Ctrl-C: it may finish what it has begun. */
+  interrupt(): void {
+    this.#isExpectedToEnd = true;
+    this.#signal("SIGINT");
+  }
+
   /** Asks it to close, and kills it if it does not. */
   async stop(): Promise<void> {
     this.#isExpectedToEnd = true;

@@ -20,6 +20,7 @@ import {
   report,
   withStore,
 } from "./fixtures.ts";
+import { needsDisk } from "./instances.ts";
 
 const url = "http://master:8080";
 const token = "0123456789abcdef0123456789abcdef";
@@ -280,29 +281,33 @@ Deno.test("Reports of 1,000 clusters pass both clients", async () => {
   });
 });
 
-Deno.test("The KV client opens a file by its path, once, and closes it", async () => {
-  const dir = await Deno.makeTempDir();
-  const path = `${dir}/master.kv`;
-  try {
-    const clients = [1, 2, 3].map(() => kvMasterClient()(undefined as never));
-    const ids = await Promise.all(
-      clients.map((client) => client.getDeploymentId(path)),
-    );
-    assert.equal(new Set(ids).size, 1);
-    await Promise.all(
-      clients.map((client, i) =>
-        client.sendNodeHostInfo(path, report(i + 1, [cluster(1, i + 1)]))
-      ),
-    );
-    for (const client of clients) await client.stop();
-    const kv = await openDenoKv(path);
-    const hosts = await Array.fromAsync(kv.list({ prefix: ["h"] }));
-    assert.equal(hosts.length, 3);
-    kv.close();
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-});
+Deno.test(
+  "The KV client opens a file by its path, once, and closes it",
+  needsDisk,
+  async () => {
+    const dir = await Deno.makeTempDir();
+    const path = `${dir}/master.kv`;
+    try {
+      const clients = [1, 2, 3].map(() => kvMasterClient()(undefined as never));
+      const ids = await Promise.all(
+        clients.map((client) => client.getDeploymentId(path)),
+      );
+      assert.equal(new Set(ids).size, 1);
+      await Promise.all(
+        clients.map((client, i) =>
+          client.sendNodeHostInfo(path, report(i + 1, [cluster(1, i + 1)]))
+        ),
+      );
+      for (const client of clients) await client.stop();
+      const kv = await openDenoKv(path);
+      const hosts = await Array.fromAsync(kv.list({ prefix: ["h"] }));
+      assert.equal(hosts.length, 3);
+      kv.close();
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
+  },
+);
 
 /** Opens a NodeHost in memory, for which masters are nowhere. */
 function openAt(
@@ -335,47 +340,55 @@ Deno.test("Opening does not wait for a master that no HTTP client can ever reach
   );
 });
 
-Deno.test("Opening does not wait for a store that Deno KV can never open", async () => {
-  const dir = await Deno.makeTempDir();
-  const token = "DENO_KV_ACCESS_TOKEN";
-  const before = Deno.env.get(token);
-  Deno.env.delete(token);
-  try {
-    const wrong: [string, typeof RangeError | typeof TypeError, RegExp][] = [
-      ["ftp://store", RangeError, /neither a path nor an http: or https: URL/],
-      ["https://", RangeError, /neither a path nor an http: or https: URL/],
-      [dir, RangeError, /is a folder/],
-      [`${dir}/none/kv.db`, RangeError, /make .*\/none\/$/],
-      [
-        "https://store",
-        TypeError,
-        /token in the variable DENO_KV_ACCESS_TOKEN/,
-      ],
-    ];
-    for (const [server, type, message] of wrong) {
-      await assert.rejects(openAt(server, kvMasterClient()), (error) => {
-        assert.ok(error instanceof type, String(error));
-        assert.match(error.message, /^Cannot use masterServers: /);
-        assert.match(error.message, message);
-        return true;
-      });
-    }
-    const client = new KvMasterClient();
-    Deno.env.set(token, "0".repeat(24));
-    for (const server of ["https://store", ":memory:", `${dir}/kv`, "kv"]) {
-      client.checkServer(server);
-    }
-    // Who opens stores otherwise knows what a path is.
-    const own = new KvMasterClient({ openKv: openDenoKv.bind(undefined) });
-    own.checkServer("ftp://store");
-    await client.stop();
-    await own.stop();
-  } finally {
+Deno.test(
+  "Opening does not wait for a store that Deno KV can never open",
+  needsDisk,
+  async () => {
+    const dir = await Deno.makeTempDir();
+    const token = "DENO_KV_ACCESS_TOKEN";
+    const before = Deno.env.get(token);
     Deno.env.delete(token);
-    if (before !== undefined) Deno.env.set(token, before);
-    await Deno.remove(dir, { recursive: true });
-  }
-});
+    try {
+      const wrong: [string, typeof RangeError | typeof TypeError, RegExp][] = [
+        [
+          "ftp://store",
+          RangeError,
+          /neither a path nor an http: or https: URL/,
+        ],
+        ["https://", RangeError, /neither a path nor an http: or https: URL/],
+        [dir, RangeError, /is a folder/],
+        [`${dir}/none/kv.db`, RangeError, /make .*\/none\/$/],
+        [
+          "https://store",
+          TypeError,
+          /token in the variable DENO_KV_ACCESS_TOKEN/,
+        ],
+      ];
+      for (const [server, type, message] of wrong) {
+        await assert.rejects(openAt(server, kvMasterClient()), (error) => {
+          assert.ok(error instanceof type, String(error));
+          assert.match(error.message, /^Cannot use masterServers: /);
+          assert.match(error.message, message);
+          return true;
+        });
+      }
+      const client = new KvMasterClient();
+      Deno.env.set(token, "0".repeat(24));
+      for (const server of ["https://store", ":memory:", `${dir}/kv`, "kv"]) {
+        client.checkServer(server);
+      }
+      // Who opens stores otherwise knows what a path is.
+      const own = new KvMasterClient({ openKv: openDenoKv.bind(undefined) });
+      own.checkServer("ftp://store");
+      await client.stop();
+      await own.stop();
+    } finally {
+      Deno.env.delete(token);
+      if (before !== undefined) Deno.env.set(token, before);
+      await Deno.remove(dir, { recursive: true });
+    }
+  },
+);
 
 Deno.test("The KV client tries again to open a store, and checks what it writes", async () => {
   let attempts = 0;
@@ -398,168 +411,176 @@ Deno.test("The KV client tries again to open a store, and checks what it writes"
   await client.stop();
 });
 
-Deno.test("A NodeHost that gave a secret once is believed with it only; an operator lets it give another one (M12)", async () => {
-  await withStore(async (store, kv) => {
-    const dir = await Deno.makeTempDir();
-    try {
-      const at = (name: string) => `${dir}/${name}`;
-      const by = (secretFile?: string) =>
-        httpClient(store, secretFile === undefined ? {} : { secretFile })
-          .client;
-      const send = (client: HttpMasterClient) =>
-        client.sendNodeHostInfo(url, report(1));
-      const own = by(at("own"));
-      await send(own);
-      await send(own);
-      await send(by(at("own"))); // After a restart.
-      const { mode } = await Deno.stat(at("own"));
-      assert.equal(mode! & 0o777, 0o600);
-      const secret = (await Deno.readTextFile(at("own"))).trim();
-      assert.match(secret, /^[0-9a-f]{64}$/);
-      const stored = JSON.stringify((await kv.get(["h", "host-1"])).value);
-      assert.ok(!stored.includes(secret), "only its hash");
+Deno.test(
+  "A NodeHost that gave a secret once is believed with it only; an operator lets it give another one (M12)",
+  needsDisk,
+  async () => {
+    await withStore(async (store, kv) => {
+      const dir = await Deno.makeTempDir();
+      try {
+        const at = (name: string) => `${dir}/${name}`;
+        const by = (secretFile?: string) =>
+          httpClient(store, secretFile === undefined ? {} : { secretFile })
+            .client;
+        const send = (client: HttpMasterClient) =>
+          client.sendNodeHostInfo(url, report(1));
+        const own = by(at("own"));
+        await send(own);
+        await send(own);
+        await send(by(at("own"))); // After a restart.
+        const { mode } = await Deno.stat(at("own"));
+        assert.equal(mode! & 0o777, 0o600);
+        const secret = (await Deno.readTextFile(at("own"))).trim();
+        assert.match(secret, /^[0-9a-f]{64}$/);
+        const stored = JSON.stringify((await kv.get(["h", "host-1"])).value);
+        assert.ok(!stored.includes(secret), "only its hash");
 
-      const before = kv.counts.set;
-      for (const stranger of [by(), by(at("other"))]) {
-        await assert.rejects(send(stranger), byCode("rejected"));
-      }
-      assert.equal(kv.counts.set, before);
-      await store.command({ type: "forgetHostSecret", hostId: "host-1" });
-      await send(by(at("other")));
-      await assert.rejects(send(own), byCode("rejected"));
+        const before = kv.counts.set;
+        for (const stranger of [by(), by(at("other"))]) {
+          await assert.rejects(send(stranger), byCode("rejected"));
+        }
+        assert.equal(kv.counts.set, before);
+        await store.command({ type: "forgetHostSecret", hostId: "host-1" });
+        await send(by(at("other")));
+        await assert.rejects(send(own), byCode("rejected"));
 
-      await Deno.writeTextFile(at("broken"), "short");
-      await assert.rejects(send(by(at("broken"))), /it holds no secret/);
-      const malformed = await createMaster({ store }).request("/v1/report", {
-        method: "POST",
-        body: JSON.stringify(report(1)),
-        headers: {
-          "content-type": "application/json",
-          "x-drakkar-secret": "short",
-        },
-      });
-      assert.equal(malformed.status, 400);
-    } finally {
-      await Deno.remove(dir, { recursive: true });
-    }
-  });
-});
-
-Deno.test("The token only enrols: a NodeHost with a ticket reports without it, and a stranger's costs the store nothing (M12)", async () => {
-  await withStore(async (store, kv, clock) => {
-    const dir = await Deno.makeTempDir();
-    try {
-      const token = "a-nodehosts-token-of-at-least-32-characters";
-      const operatorToken = "an-operators-token-of-32-characters";
-      const secretFile = `${dir}/own`;
-      let master = createMaster({ store, token, operatorToken });
-      const heads: string[] = [];
-      const client = (options: HttpMasterClientOptions) =>
-        new HttpMasterClient({
-          ...options,
-          fetch: (request) => {
-            const header = request.headers.get("authorization") ?? "none";
-            heads.push(header.split(" ")[0]!);
-            return master.fetch(request);
+        await Deno.writeTextFile(at("broken"), "short");
+        await assert.rejects(send(by(at("broken"))), /it holds no secret/);
+        const malformed = await createMaster({ store }).request("/v1/report", {
+          method: "POST",
+          body: JSON.stringify(report(1)),
+          headers: {
+            "content-type": "application/json",
+            "x-drakkar-secret": "short",
           },
         });
-      const send = (by: HttpMasterClient, n = 1) =>
-        by.sendNodeHostInfo(url, report(n));
-      await send(client({ secretFile, token }));
-      await send(client({ secretFile }));
-      await client({ secretFile }).getDeploymentId(url);
-      assert.deepEqual(heads.splice(0), ["Bearer", "NodeHost", "NodeHost"]);
-      assert.equal((await Deno.stat(secretFile)).mode! & 0o777, 0o600);
-
-      // Another's name, another's secret, or one made up.
-      const [secret, ticket] = (await Deno.readTextFile(secretFile)).split(
-        "\n",
-      );
-      const before = { ...kv.counts };
-      const other = await master.request("/v1/report", {
-        method: "POST",
-        body: JSON.stringify(report(2)),
-        headers: {
-          "content-type": "application/json",
-          authorization: `NodeHost ${ticket}`,
-          "x-drakkar-secret": secret!,
-        },
-      });
-      assert.deepEqual(
-        [other.status, (await other.json()).code],
-        [403, "foreign-ticket"],
-      );
-      const stolen = `${dir}/stolen`;
-      const madeUp = [
-        `${"f".repeat(64)}\n${ticket}\n`,
-        `${secret}\n${"0".repeat(64)}.host-1\n`,
-        `${secret}\n${ticket!.replace("host-1", "host-2")}\n`,
-        `${"e".repeat(64)}\n`,
-      ];
-      for (const text of madeUp) {
-        await Deno.writeTextFile(stolen, text);
-        await assert.rejects(
-          send(client({ secretFile: stolen })),
-          byCode("rejected"),
-        );
+        assert.equal(malformed.status, 400);
+      } finally {
+        await Deno.remove(dir, { recursive: true });
       }
-      assert.deepEqual(kv.counts, before);
+    });
+  },
+);
 
-      // What cannot be read still says that its NodeHost is alive (M5).
-      const heardAt = async () =>
-        ((await kv.get(["h", "host-1"])).value as { tick: number }).tick;
-      await send(client({ secretFile }));
-      clock.advance(20_000);
-      await store.report(report(3));
-      await store.report(report(3));
-      clock.advance(20_000);
-      await store.report(report(3));
-      const old = await heardAt();
-      for (const body of ["{", "x".repeat(4_194_305)]) {
-        const { status } = await master.request("/v1/report", {
+Deno.test(
+  "The token only enrols: a NodeHost with a ticket reports without it, and a stranger's costs the store nothing (M12)",
+  needsDisk,
+  async () => {
+    await withStore(async (store, kv, clock) => {
+      const dir = await Deno.makeTempDir();
+      try {
+        const token = "a-nodehosts-token-of-at-least-32-characters";
+        const operatorToken = "an-operators-token-of-32-characters";
+        const secretFile = `${dir}/own`;
+        let master = createMaster({ store, token, operatorToken });
+        const heads: string[] = [];
+        const client = (options: HttpMasterClientOptions) =>
+          new HttpMasterClient({
+            ...options,
+            fetch: (request) => {
+              const header = request.headers.get("authorization") ?? "none";
+              heads.push(header.split(" ")[0]!);
+              return master.fetch(request);
+            },
+          });
+        const send = (by: HttpMasterClient, n = 1) =>
+          by.sendNodeHostInfo(url, report(n));
+        await send(client({ secretFile, token }));
+        await send(client({ secretFile }));
+        await client({ secretFile }).getDeploymentId(url);
+        assert.deepEqual(heads.splice(0), ["Bearer", "NodeHost", "NodeHost"]);
+        assert.equal((await Deno.stat(secretFile)).mode! & 0o777, 0o600);
+
+        // Another's name, another's secret, or one made up.
+        const [secret, ticket] = (await Deno.readTextFile(secretFile)).split(
+          "\n",
+        );
+        const before = { ...kv.counts };
+        const other = await master.request("/v1/report", {
           method: "POST",
-          body,
+          body: JSON.stringify(report(2)),
           headers: {
             "content-type": "application/json",
             authorization: `NodeHost ${ticket}`,
             "x-drakkar-secret": secret!,
           },
         });
-        assert.ok(status === 400 || status === 413);
-        assert.ok(await heardAt() > old);
-      }
+        assert.deepEqual(
+          [other.status, (await other.json()).code],
+          [403, "foreign-ticket"],
+        );
+        const stolen = `${dir}/stolen`;
+        const madeUp = [
+          `${"f".repeat(64)}\n${ticket}\n`,
+          `${secret}\n${"0".repeat(64)}.host-1\n`,
+          `${secret}\n${ticket!.replace("host-1", "host-2")}\n`,
+          `${"e".repeat(64)}\n`,
+        ];
+        for (const text of madeUp) {
+          await Deno.writeTextFile(stolen, text);
+          await assert.rejects(
+            send(client({ secretFile: stolen })),
+            byCode("rejected"),
+          );
+        }
+        assert.deepEqual(kv.counts, before);
 
-      // A ticket is no token: it neither looks nor commands.
-      for (const path of ["/v1/nodehosts", "/v1/export"]) {
-        const { status } = await master.request(path, {
-          headers: {
-            authorization: `NodeHost ${ticket}`,
-            "x-drakkar-secret": secret!,
-          },
+        // What cannot be read still says that its NodeHost is alive (M5).
+        const heardAt = async () =>
+          ((await kv.get(["h", "host-1"])).value as { tick: number }).tick;
+        await send(client({ secretFile }));
+        clock.advance(20_000);
+        await store.report(report(3));
+        await store.report(report(3));
+        clock.advance(20_000);
+        await store.report(report(3));
+        const old = await heardAt();
+        for (const body of ["{", "x".repeat(4_194_305)]) {
+          const { status } = await master.request("/v1/report", {
+            method: "POST",
+            body,
+            headers: {
+              "content-type": "application/json",
+              authorization: `NodeHost ${ticket}`,
+              "x-drakkar-secret": secret!,
+            },
+          });
+          assert.ok(status === 400 || status === 413);
+          assert.ok(await heardAt() > old);
+        }
+
+        // A ticket is no token: it neither looks nor commands.
+        for (const path of ["/v1/nodehosts", "/v1/export"]) {
+          const { status } = await master.request(path, {
+            headers: {
+              authorization: `NodeHost ${ticket}`,
+              "x-drakkar-secret": secret!,
+            },
+          });
+          assert.equal(status, 401, path);
+        }
+
+        // What an operator forgot is void with its ticket, and a token enrols anew.
+        await store.command({ type: "forgetHostSecret", hostId: "host-1" });
+        await assert.rejects(send(client({ secretFile })), byCode("rejected"));
+        await send(client({ secretFile, token }));
+        heads.length = 0;
+        // The token that signed it is taken away: the client asks with its own.
+        master = createMaster({
+          store,
+          token,
+          operatorToken: `${operatorToken}-2`,
         });
-        assert.equal(status, 401, path);
+        await assert.rejects(send(client({ secretFile })), byCode("rejected"));
+        await send(client({ secretFile, token }));
+        await send(client({ secretFile }));
+        assert.deepEqual(heads, ["NodeHost", "NodeHost", "Bearer", "NodeHost"]);
+      } finally {
+        await Deno.remove(dir, { recursive: true });
       }
-
-      // What an operator forgot is void with its ticket, and a token enrols anew.
-      await store.command({ type: "forgetHostSecret", hostId: "host-1" });
-      await assert.rejects(send(client({ secretFile })), byCode("rejected"));
-      await send(client({ secretFile, token }));
-      heads.length = 0;
-      // The token that signed it is taken away: the client asks with its own.
-      master = createMaster({
-        store,
-        token,
-        operatorToken: `${operatorToken}-2`,
-      });
-      await assert.rejects(send(client({ secretFile })), byCode("rejected"));
-      await send(client({ secretFile, token }));
-      await send(client({ secretFile }));
-      assert.deepEqual(heads, ["NodeHost", "NodeHost", "Bearer", "NodeHost"]);
-    } finally {
-      await Deno.remove(dir, { recursive: true });
-    }
-  });
-});
+    });
+  },
+);
 
 Deno.test("A master may want a secret of every NodeHost (M12)", async () => {
   await withStore(async (store, kv) => {

@@ -3,6 +3,7 @@ import { exportOnce, startExports } from "../../master/export_schedule.ts";
 import { KvStore } from "../../master/kv_store.ts";
 import { openDenoKv } from "../../master/kv.ts";
 import { cluster, ManualClock, report, withStore } from "./fixtures.ts";
+import { needsDisk } from "./instances.ts";
 
 async function until(isThere: () => boolean | Promise<boolean>): Promise<void> {
   while (!await isThere()) {
@@ -10,42 +11,46 @@ async function until(isThere: () => boolean | Promise<boolean>): Promise<void> {
   }
 }
 
-Deno.test("Copies are made on a schedule, the last of them are kept, and one fills an empty store (M11)", async () => {
-  await withStore(async (store) => {
-    const dir = await Deno.makeTempDir();
-    const kv = await openDenoKv(":memory:");
-    const clock = new ManualClock();
-    const names = () => [...Deno.readDirSync(dir)].map(({ name }) => name);
-    const failures: string[] = [];
-    const onFailure = (why: string) => void failures.push(why);
-    try {
-      await store.report(report(1, [cluster(1, 1)]));
-      const schedule = { store, to: dir, everyMs: 60_000, clock, onFailure };
-      const exports = startExports(schedule);
-      for (let made = 1; made <= 16; made++) {
+Deno.test(
+  "Copies are made on a schedule, the last of them are kept, and one fills an empty store (M11)",
+  needsDisk,
+  async () => {
+    await withStore(async (store) => {
+      const dir = await Deno.makeTempDir();
+      const kv = await openDenoKv(":memory:");
+      const clock = new ManualClock();
+      const names = () => [...Deno.readDirSync(dir)].map(({ name }) => name);
+      const failures: string[] = [];
+      const onFailure = (why: string) => void failures.push(why);
+      try {
+        await store.report(report(1, [cluster(1, 1)]));
+        const schedule = { store, to: dir, everyMs: 60_000, clock, onFailure };
+        const exports = startExports(schedule);
+        for (let made = 1; made <= 16; made++) {
+          await until(() => clock.timerCount === 1);
+          assert.equal(names().length, Math.min(made, 14));
+          clock.advance(60_000);
+        }
         await until(() => clock.timerCount === 1);
-        assert.equal(names().length, Math.min(made, 14));
-        clock.advance(60_000);
+        exports.stop();
+        assert.equal(clock.timerCount, 0);
+        assert.deepEqual(failures, []);
+        const last = `${dir}/${names().sort().at(-1)}`;
+        assert.equal((await Deno.stat(last)).mode! & 0o777, 0o600);
+        const lines = (await Deno.readTextFile(last)).split("\n");
+        const copy = new KvStore({ kv, clock });
+        const { clusters, nodeHosts } = await copy.importLines(lines);
+        assert.deepEqual([clusters, nodeHosts], [1, 1]);
+        // A folder that is not there is told; nothing else happens.
+        await exportOnce({ ...schedule, to: `${dir}/none` });
+        assert.match(failures[0]!, /^Cannot export to .*none: /);
+      } finally {
+        kv.close();
+        await Deno.remove(dir, { recursive: true });
       }
-      await until(() => clock.timerCount === 1);
-      exports.stop();
-      assert.equal(clock.timerCount, 0);
-      assert.deepEqual(failures, []);
-      const last = `${dir}/${names().sort().at(-1)}`;
-      assert.equal((await Deno.stat(last)).mode! & 0o777, 0o600);
-      const lines = (await Deno.readTextFile(last)).split("\n");
-      const copy = new KvStore({ kv, clock });
-      const { clusters, nodeHosts } = await copy.importLines(lines);
-      assert.deepEqual([clusters, nodeHosts], [1, 1]);
-      // A folder that is not there is told; nothing else happens.
-      await exportOnce({ ...schedule, to: `${dir}/none` });
-      assert.match(failures[0]!, /^Cannot export to .*none: /);
-    } finally {
-      kv.close();
-      await Deno.remove(dir, { recursive: true });
-    }
-  });
-});
+    });
+  },
+);
 
 Deno.test("A copy is sent to an address with its token; a refusal is told without what the address hides (M11)", async () => {
   await withStore(async (store, _kv, clock) => {

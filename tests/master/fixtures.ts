@@ -1,5 +1,4 @@
 /** Reports, stores and clocks for the tests of the master. */
-import { openDenoKv } from "../../master/kv.ts";
 import type {
   Kv,
   KvAtomic,
@@ -8,13 +7,14 @@ import type {
   KvListOptions,
   KvSelector,
 } from "../../master/kv.ts";
-import { KvStore } from "../../master/kv_store.ts";
+import type { KvStore } from "../../master/kv_store.ts";
 import type {
   ClusterInfo,
   NodeHostInfo,
   ReportReply,
 } from "../../master/protocol.ts";
 import type { Timer } from "../../raft/ports.ts";
+import { openEmptyKv, storeOver } from "./instances.ts";
 
 /** A record of a cluster with three members, of which `nodeId` reports. */
 export function cluster(
@@ -170,10 +170,10 @@ export class FaultyKv implements Kv {
 export async function withStore(
   work: (store: KvStore, kv: FaultyKv, clock: ManualClock) => Promise<void>,
 ): Promise<void> {
-  const kv = new FaultyKv(await openDenoKv(":memory:"));
+  const kv = new FaultyKv(await openEmptyKv());
   const clock = new ManualClock();
   try {
-    await work(new KvStore({ kv, clock }), kv, clock);
+    await work(storeOver({ kv, clock }), kv, clock);
   } finally {
     kv.close();
   }

@@ -12,6 +12,7 @@ import {
   report,
   withStore,
 } from "./fixtures.ts";
+import { needsDisk, ofManyOperations, ofOneInstance } from "./instances.ts";
 
 const byCode = (code: string) => (error: unknown) =>
   error instanceof RaftError && error.code === code;
@@ -66,36 +67,47 @@ Deno.test("KvStore.deploymentId() survives a commit that lands after its timeout
   });
 });
 
-Deno.test("KvStore.deploymentId() never changes once it was read", async () => {
-  await withStore(async (store, kv, clock) => {
-    await store.deploymentId();
-    await kv.atomic().delete(["meta"]).commit();
-    clock.advance(60_001);
-    await assert.rejects(store.deploymentId(), byCode("deploymentMismatch"));
-    assert.equal((await kv.get(["meta"])).value, null); // None is made in its place.
-    await new KvStore({ kv }).deploymentId();
-    await assert.rejects(store.deploymentId(), byCode("deploymentMismatch"));
-  });
-});
+Deno.test(
+  "KvStore.deploymentId() never changes once it was read",
+  ofOneInstance,
+  async () => {
+    await withStore(async (store, kv, clock) => {
+      await store.deploymentId();
+      await kv.atomic().delete(["meta"]).commit();
+      clock.advance(60_001);
+      await assert.rejects(store.deploymentId(), byCode("deploymentMismatch"));
+      assert.equal((await kv.get(["meta"])).value, null); // None is made in its place.
+      await new KvStore({ kv }).deploymentId();
+      await assert.rejects(store.deploymentId(), byCode("deploymentMismatch"));
+    });
+  },
+);
 
-Deno.test("KvStore in a file keeps its deployment id, and two openings share it", async () => {
-  const dir = await Deno.makeTempDir();
-  try {
-    const path = `${dir}/master.kv`;
-    const [a, b] = [await openStore({ path }), await openStore({ path })];
-    const [idA, idB] = await Promise.all([a.deploymentId(), b.deploymentId()]);
-    await a.report(report(1, [cluster(1, 1)]));
-    assert.deepEqual([...await b.configChangeIndexes()], [[1, 3]]);
-    a.close();
-    b.close();
-    const again = await openStore({ path });
-    assert.equal(idA, idB);
-    assert.equal(await again.deploymentId(), idA);
-    again.close();
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-});
+Deno.test(
+  "KvStore in a file keeps its deployment id, and two openings share it",
+  needsDisk,
+  async () => {
+    const dir = await Deno.makeTempDir();
+    try {
+      const path = `${dir}/master.kv`;
+      const [a, b] = [await openStore({ path }), await openStore({ path })];
+      const [idA, idB] = await Promise.all([
+        a.deploymentId(),
+        b.deploymentId(),
+      ]);
+      await a.report(report(1, [cluster(1, 1)]));
+      assert.deepEqual([...await b.configChangeIndexes()], [[1, 3]]);
+      a.close();
+      b.close();
+      const again = await openStore({ path });
+      assert.equal(idA, idB);
+      assert.equal(await again.deploymentId(), idA);
+      again.close();
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
+  },
+);
 
 Deno.test("KvStore.report() keeps what a NodeHost says, and its age", async () => {
   await withStore(async (store, kv, clock) => {
@@ -151,21 +163,25 @@ Deno.test("KvStore.report() changes nothing for an older pair of boot and seq (M
   });
 });
 
-Deno.test("KvStore.report() writes one record when nothing changed", async () => {
-  await withStore(async (store, kv) => {
-    const info = report(1, [cluster(1, 1, { incomplete: true, nodes: {} })]);
-    await store.report(report(1, [cluster(1, 1)]));
-    await store.report(info);
-    const before = { ...kv.counts };
-    await store.report(info);
-    assert.deepEqual(kv.counts, {
-      ...before,
-      getMany: before.getMany + 1, // Of the clock and its record: two read units.
-      commit: before.commit + 1,
-      set: before.set + 1,
+Deno.test(
+  "KvStore.report() writes one record when nothing changed",
+  ofOneInstance,
+  async () => {
+    await withStore(async (store, kv) => {
+      const info = report(1, [cluster(1, 1, { incomplete: true, nodes: {} })]);
+      await store.report(report(1, [cluster(1, 1)]));
+      await store.report(info);
+      const before = { ...kv.counts };
+      await store.report(info);
+      assert.deepEqual(kv.counts, {
+        ...before,
+        getMany: before.getMany + 1, // Of the clock and its record: two read units.
+        commit: before.commit + 1,
+        set: before.set + 1,
+      });
     });
-  });
-});
+  },
+);
 
 Deno.test("KvStore.report() moves memberships forward only, and only by a member's word", async () => {
   await withStore(async (store) => {
@@ -332,52 +348,60 @@ Deno.test("KvStore.report() takes 1,000 clusters from three NodeHosts at once", 
   });
 });
 
-Deno.test("KvStore.report() cuts many nodes into slices, and removes those that are left over", async () => {
-  await withStore(async (store, kv) => {
-    const of = (count: number) => {
-      const list = Array.from(
-        { length: count },
-        (_, i) => cluster(i + 1, 1, { pending: true, nodes: {} }),
-      );
-      return report(1, list, {
-        logInfoIncluded: true,
-        logInfo: Array.from(
-          { length: count * 1.6 },
-          (_, i) => ({ clusterId: i + 1, nodeId: 1 }),
-        ),
-      });
-    };
-    await store.report(of(25_000)); // The most that a report may hold.
-    assert.equal((await store.logInfo("host-1"))!.length, 40_000);
-    const slices = await dump(kv, ["hl"]) as Record<
-      string,
-      { rows: Uint8Array }
-    >;
-    assert.equal(Object.keys(slices).length, 20);
-    for (const { rows } of Object.values(slices)) {
-      assert.ok(rows.length <= 32 * 1024);
-    }
-    await store.report(of(2_000));
-    assert.equal(Object.keys(await dump(kv, ["hl"])).length, 2);
-    assert.equal((await store.nodeHosts())[0]!.clusters.length, 2_000);
-    assert.equal((await store.logInfo("host-1"))!.length, 3_200);
-  });
-});
+Deno.test(
+  "KvStore.report() cuts many nodes into slices, and removes those that are left over",
+  ofManyOperations,
+  async () => {
+    await withStore(async (store, kv) => {
+      const of = (count: number) => {
+        const list = Array.from(
+          { length: count },
+          (_, i) => cluster(i + 1, 1, { pending: true, nodes: {} }),
+        );
+        return report(1, list, {
+          logInfoIncluded: true,
+          logInfo: Array.from(
+            { length: count * 1.6 },
+            (_, i) => ({ clusterId: i + 1, nodeId: 1 }),
+          ),
+        });
+      };
+      await store.report(of(25_000)); // The most that a report may hold.
+      assert.equal((await store.logInfo("host-1"))!.length, 40_000);
+      const slices = await dump(kv, ["hl"]) as Record<
+        string,
+        { rows: Uint8Array }
+      >;
+      assert.equal(Object.keys(slices).length, 20);
+      for (const { rows } of Object.values(slices)) {
+        assert.ok(rows.length <= 32 * 1024);
+      }
+      await store.report(of(2_000));
+      assert.equal(Object.keys(await dump(kv, ["hl"])).length, 2);
+      assert.equal((await store.nodeHosts())[0]!.clusters.length, 2_000);
+      assert.equal((await store.logInfo("host-1"))!.length, 3_200);
+    });
+  },
+);
 
-Deno.test("KvStore.report() writes only the slices that changed", async () => {
-  await withStore(async (store, kv) => {
-    const list = Array.from(
-      { length: 3_000 },
-      (_, i) => cluster(i + 1, 2, { pending: true, nodes: {} }),
-    );
-    await store.report(report(1, list));
-    const before = kv.counts.set;
-    list[2_999] = { ...list[2_999]!, isLeader: true };
-    await store.report(report(1, list));
-    assert.equal(kv.counts.set - before, 2); // The record, and one slice of three.
-    assert.deepEqual((await store.nodeHosts())[0]!.leaders, [3_000]);
-  });
-});
+Deno.test(
+  "KvStore.report() writes only the slices that changed",
+  ofManyOperations,
+  async () => {
+    await withStore(async (store, kv) => {
+      const list = Array.from(
+        { length: 3_000 },
+        (_, i) => cluster(i + 1, 2, { pending: true, nodes: {} }),
+      );
+      await store.report(report(1, list));
+      const before = kv.counts.set;
+      list[2_999] = { ...list[2_999]!, isLeader: true };
+      await store.report(report(1, list));
+      assert.equal(kv.counts.set - before, 2); // The record, and one slice of three.
+      assert.deepEqual((await store.nodeHosts())[0]!.leaders, [3_000]);
+    });
+  },
+);
 
 /** Reports of NodeHost 9 until so many ticks have passed. */
 async function pass(

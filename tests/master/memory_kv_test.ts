@@ -97,10 +97,13 @@ async function outcome(fault: string): Promise<[string, unknown]> {
   });
   const atomic = kv.atomic().check({ key: ["k"], versionstamp: null })
     .set(["k"], 1);
+  const late = Promise.withResolvers<string>();
+  const timer = setTimeout(() => late.resolve("nothing"), 5);
   const said = await Promise.race([
     atomic.commit().then(({ ok }) => String(ok), () => "error"),
-    new Promise<string>((resolve) => setTimeout(() => resolve("nothing"), 5)),
+    late.promise,
   ]);
+  clearTimeout(timer);
   return [said, kv.peek(["k"]).value];
 }
 

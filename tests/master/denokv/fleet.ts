@@ -17,6 +17,10 @@ export interface FleetOptions {
   readonly hosts: number;
   /** How often they report. */
   readonly periodMs: number;
+  /** The Deno that masters run on; this one by default. */
+  readonly masterDeno?: string;
+  /** Where masters are told that the database is, if not where it is. */
+  readonly kvUrl?: (port: number) => string;
   /** Called when a process ends by itself. */
   readonly onUnexpectedEnd: (why: string) => void;
 }
@@ -154,7 +158,8 @@ export class Fleet {
   }
 
   #startMaster(i: number): ChildProcess {
-    const { periodMs } = this.#options;
+    const { periodMs, masterDeno: program } = this.#options;
+    const { kvUrl = (port) => `http://127.0.0.1:${port}` } = this.#options;
     return this.#start(`master ${i + 1}`, [
       "--unstable-kv",
       "--allow-net=127.0.0.1",
@@ -162,14 +167,14 @@ export class Fleet {
       `--allow-read=${root}`,
       join(root, "master/main.ts"),
       `--port=${this.#masterPorts[i]}`,
-      `--kv=http://127.0.0.1:${this.#kvPort}`,
+      `--kv=${kvUrl(this.#kvPort)}`,
       `--period-ms=${periodMs}`,
       `--repairs=${repairsAtOnce}`,
     ], {
       DENO_KV_ACCESS_TOKEN: this.#kvToken,
       DRAKKAR_TOKEN: this.token,
       DRAKKAR_OPERATOR_TOKEN: this.operatorToken,
-    });
+    }, program);
   }
 
   #startHost(i: number): ChildProcess {
@@ -198,11 +203,20 @@ export class Fleet {
     name: string,
     args: readonly string[],
     env: Record<string, string>,
+    program?: string,
   ): ChildProcess {
     if (this.#isClosed) throw new Error(`Cannot start ${name}: closing`);
     const child = new ChildProcess({
       name,
-      args: ["run", "--no-prompt", "--quiet", "--no-check", ...args],
+      ...(program === undefined ? {} : { program }),
+      args: [
+        "run",
+        "--no-prompt",
+        "--quiet",
+        "--no-check",
+        "--no-lock",
+        ...args,
+      ],
       cwd: root,
       env,
       onUnexpectedEnd: this.#options.onUnexpectedEnd,

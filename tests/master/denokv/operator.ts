@@ -1,5 +1,8 @@
 /** An operator who asks every master until one answers. */
-import type { ClusterRecord } from "../../../examples/demo/master_api.ts";
+import type {
+  ClusterRecord,
+  Decision,
+} from "../../../examples/demo/master_api.ts";
 
 const attemptTimeoutMs = 3_000;
 /** Somebody answers by then, or nothing works. */
@@ -38,6 +41,12 @@ export class Operator {
     return new Map(
       nodeHosts.map(({ nodeHostId, state }) => [nodeHostId, state ?? "ok"]),
     );
+  }
+
+  /** The history, newest first. */
+  async events(): Promise<Decision[]> {
+    return (await this.#ask<{ events: Decision[] }>("events?limit=1000"))
+      .events;
   }
 
   /** A cluster's record. */

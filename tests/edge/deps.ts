@@ -1,0 +1,3 @@
+/** What these programs need from outside. */
+export { join } from "node:path";
+export { fileURLToPath } from "node:url";
