@@ -255,7 +255,7 @@ function sayInput(input: Input): void {
 function sayAddresses(fleet: Fleet, dead: Host): void {
   say("\nStaying up until Ctrl-C:");
   say(
-    `   Master ${fleet.masterUrl} (a page for people; the password is ${fleet.operatorToken})`,
+    `   Master ${fleet.masterUrl} (a page for people; sign in with ${fleet.operatorToken})`,
   );
   const alive = fleet.hosts.filter((host) => host !== dead);
   for (const { number, url, child } of alive) {
