@@ -17,11 +17,8 @@ import { mastersInDanger } from "./masters_in_danger.ts";
 import { SlowLine } from "./slow_line.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
-/**
- * `main_test.ts` starts programs. The tests of `stream_test.ts` pass, but Deno 2.5 then ends with an error of its own
- * ("Promise resolution is still pending") about a stream that is open at the end.
- */
-const notAtTheEdge = ["main_test.ts", "stream_test.ts"];
+/** It starts programs. */
+const notAtTheEdge = ["main_test.ts"];
 /** They keep something in the store that `fixtures.ts` opens. */
 const inAStore = [
   "kv_store_test.ts",

@@ -47,6 +47,9 @@ export function storeOver(options: KvStoreOptions): KvStore {
       const member = Reflect.get(store, name, store);
       return typeof member === "function" ? member.bind(store) : member;
     },
+    // What a test puts in place of a method holds for whichever instance is asked next.
+    set: (_target, name, value) =>
+      stores.every((store) => Reflect.set(store, name, value)),
   });
 }
 
