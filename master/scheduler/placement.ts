@@ -74,14 +74,25 @@ function lack(wish: RegionWish, { regions }: Around): number {
   return wish.count - (regions.get(wish.region) ?? 0);
 }
 
+/** What is to be placed. */
+export interface PlacementOptions {
+  /** So many new nodes. */
+  readonly count: number;
+  /** A node that goes. */
+  readonly without?: number;
+  /** Whether a NodeHost takes no more at the moment; by default none is full. */
+  readonly isFull?: (host: string) => boolean;
+}
+
 /**
  * Chooses NodeHosts for so many new nodes of a cluster: where a region lacks some, in another failure domain than the
- * other nodes, where the fewest nodes are for what the NodeHost takes.
+ * other nodes, where the fewest nodes are for what the NodeHost takes. One that is full gives way to another that is as
+ * good but for its load, never to one in a worse region or domain: the node would have to move again.
  */
 export function place(
   view: View,
   image: ClusterImage,
-  options: { readonly count: number; readonly without?: number },
+  options: PlacementOptions,
 ): Placement {
   const { def } = image;
   if (def === undefined) return { waitsFor: "a definition" };
@@ -93,7 +104,8 @@ export function place(
   const chosen: string[] = [];
   for (let i = 0; i < options.count; i++) {
     const lacking = def.regions.filter((wish) => lack(wish, there) > 0);
-    const best = bestOf(view, free, { chosen, there, lacking });
+    const { isFull } = options;
+    const best = bestOf(view, free, { chosen, there, lacking, isFull });
     const missing = lacking.find((wish) =>
       wish.isRequired === true &&
       !free.some(([id, host]) =>
@@ -129,10 +141,11 @@ function mustWait(
 function bestOf(
   view: View,
   free: readonly [string, HostRecord][],
-  { chosen, there, lacking }: {
+  { chosen, there, lacking, isFull = () => false }: {
     chosen: readonly string[];
     there: Around;
     lacking: readonly RegionWish[];
+    isFull: PlacementOptions["isFull"] | undefined;
   },
 ): [string, HostRecord] | undefined {
   const rank = ([id, host]: [string, HostRecord]): readonly number[] => {
@@ -141,6 +154,7 @@ function bestOf(
       wished < 0 ? lacking.length : wished,
       host.domain === undefined ? 0 : there.domains.get(domainOf(host)) ?? 0,
       there.regions.get(host.region) ?? 0,
+      isFull(id) ? 1 : 0,
       loadOf(view, id, host),
     ];
   };

@@ -94,6 +94,7 @@ export function begin(
     ? place(view, image, {
       count: 1,
       ...(wish.out === undefined ? {} : { without: wish.out }),
+      isFull: (id) => targetSlot(view, wish, id) === undefined,
     })
     : { hosts: [chosen] };
   if ("waitsFor" in placement) {
@@ -138,6 +139,18 @@ function waiting(
   });
 }
 
+/** The slot of the NodeHost that a node comes to. */
+function targetSlot(
+  view: View,
+  wish: Omit<Wish, "host">,
+  host: string,
+): SlotName | undefined {
+  const { limits } = view;
+  return wish.kind === "repair"
+    ? freeSlot(view, "repair", `to ${host}`, limits.repairsPerTarget)
+    : freeSlot(view, "move", `to ${host}`, limits.movesPerHost);
+}
+
 function slotsFor(
   view: View,
   image: ClusterImage,
@@ -150,9 +163,7 @@ function slotsFor(
   const source = image.members[wish.out ?? 0]?.host;
   const slots = [
     freeSlot(view, kind, "all", isRepair ? limits.repairs : limits.moves),
-    isRepair
-      ? freeSlot(view, kind, `to ${host}`, limits.repairsPerTarget)
-      : freeSlot(view, kind, `to ${host}`, limits.movesPerHost),
+    targetSlot(view, wish, host),
   ];
   if (!isRepair && source !== undefined) {
     slots.push(freeSlot(view, kind, `from ${source}`, limits.movesPerHost));

@@ -1,6 +1,6 @@
 import { assert } from "../deps.ts";
 import type { ClusterImage } from "../../master/cluster_image.ts";
-import type { StepRecord } from "../../master/schema.ts";
+import type { HostRecord, StepRecord } from "../../master/schema.ts";
 import { decide } from "../../master/scheduler/decide.ts";
 import type { Decision, View } from "../../master/scheduler/view.ts";
 import { hasQuorum, slotText } from "../../master/scheduler/view.ts";
@@ -270,6 +270,38 @@ Deno.test("Repairs beyond the limits are plans that wait for their turn (M14)", 
     "to h4",
     0,
   ]]);
+});
+
+Deno.test("A NodeHost whose slots are taken gives way to another that is as good but for its load, and to no worse one (M14, M18)", () => {
+  const slots = new Set(
+    Array.from({ length: 4 }, (_, i) => slotText(["repair", "to h4", i])),
+  );
+  const spare = (fifth: HostRecord) => [
+    host(1),
+    host(2),
+    deadHost(3),
+    host(4, { region: "r" }),
+    fifth,
+  ];
+  const busier = spare(host(5, { region: "r", n: 100 }));
+  const targetOf = (hosts: HostRecord[], taken: Set<string>, of = image()) =>
+    changeOf(decide(view(hosts, { slots: taken }), of)).next.plan!.host;
+  assert.equal(targetOf(busier, new Set()), "h4");
+  assert.equal(targetOf(busier, slots), "h5");
+  // Region r is wished: elsewhere the node would have to move again, so it waits for its turn.
+  const wished = image({
+    def: {
+      gen: 1,
+      app: "kv",
+      size: 3,
+      regions: [{ region: "r", count: 1 }],
+      config: {},
+    },
+  });
+  const elsewhere = spare(host(5));
+  const waits = changeOf(decide(view(elsewhere, { slots }), wished));
+  assert.equal(waits.next.plan!.host, undefined);
+  assert.match(waits.why, /waits for its turn/);
 });
 
 Deno.test("Silence that the masters have not judged yet changes nothing", () => {
