@@ -29,6 +29,7 @@ import {
   schemaVersion,
 } from "./schema.ts";
 import { addCluster } from "./store_index.ts";
+import { holdsRecords } from "./store_sentinel.ts";
 
 const formatName = "drakkar-master";
 const formatVersion = 1;
@@ -196,6 +197,12 @@ async function lock(
     throw new RaftError(
       "rejected",
       "Cannot import: the store is in use; import into an empty one",
+    );
+  }
+  if (there === null && await holdsRecords(access)) {
+    throw new RaftError(
+      "rejected",
+      "Cannot import: the store holds records of a deployment; import into an empty one",
     );
   }
   const w = access.randomHex(8);

@@ -57,6 +57,7 @@ import {
 import type { StoreContext } from "./store_context.ts";
 import { noteHeard } from "./store_heard.ts";
 import { type Credentials, takeReport } from "./store_report.ts";
+import { holdsRecords } from "./store_sentinel.ts";
 import { tickByTimer } from "./round_timer.ts";
 import { type MasterClock, systemClock, systemRandom } from "./system.ts";
 import { unpackLog } from "./wire/mod.ts";
@@ -121,14 +122,17 @@ export interface OpenStoreOptions extends Omit<KvStoreOptions, "kv"> {
 const maxAttempts = 16;
 const metaMaxAgeMs = 60_000;
 
-/** The store is empty, and nobody said that it should be: it may be one that was lost (M11). */
+/**
+ * The store does not say which deployment it is: it is empty, and nobody said that it should be, or records are there
+ * without the one that names it. Either way it may be one that was lost (M11).
+ */
 export class NotInitialisedError extends RaftError {
-  /** There is one thing to say. */
-  constructor() {
-    super(
-      "notReady",
+  /** By default the store is empty. */
+  constructor(
+    message =
       "The store is empty: make a deployment with POST /v1/init, or import the one that was lost",
-    );
+  ) {
+    super("notReady", message);
   }
 }
 
@@ -187,6 +191,7 @@ export class KvStore {
    * Makes a deployment in an empty store; in another one it changes nothing.
    *
    * @returns The deployment id.
+   * @throws {NotInitialisedError} if it holds records of a deployment, and does not say of which.
    * @throws {RaftError} if the store failed.
    */
   async init(): Promise<bigint> {
@@ -385,6 +390,14 @@ export class KvStore {
       const entry = await this.#access.get(metaKey);
       if (entry.value !== null) return entry.value as MetaRecord;
       if (!mayMake) throw new NotInitialisedError();
+      if (await holdsRecords(this.#access)) {
+        // Another master may have made it meanwhile, and taken reports.
+        const { value } = await this.#access.get(metaKey);
+        if (value !== null) return value as MetaRecord;
+        throw new NotInitialisedError(
+          "Cannot use the store: it holds records, but not the one that names their deployment. Import the last export into an empty store",
+        );
+      }
       const record: MetaRecord = {
         v: schemaVersion,
         w: this.#access.randomHex(8),

@@ -428,6 +428,32 @@ Deno.test("An empty store that may be a lost one answers 503 until an operator m
   });
 });
 
+Deno.test("A store without its sentinel schedules nothing, and gets no other one over the records that it holds (M11)", async () => {
+  for (const makesDeployment of [true, false]) {
+    await withStore(async (store, kv, clock) => {
+      await store.report(report(1));
+      const copy: string[] = [];
+      for await (const line of store.exportLines()) copy.push(line);
+      await kv.atomic().delete(["meta"]).commit();
+      const before = await dump(kv, []);
+      const another = new KvStore({ kv, clock, makesDeployment });
+      const send = sender(createMaster({ store: another }));
+      const answers = [
+        await send("GET", "/v1/deployment"),
+        await send("POST", "/v1/report", report(1, [], { seq: 2 })),
+        await send("POST", "/v1/pause", {}),
+        await send("POST", "/v1/init", {}),
+      ];
+      for (const { status, body } of answers) {
+        assert.deepEqual([status, body.code], [503, "store-not-initialised"]);
+      }
+      assert.match(String(answers[3]!.body.detail), /it holds records/);
+      await assert.rejects(another.importLines(copy), /holds records/);
+      assert.deepEqual(await dump(kv, []), before);
+    });
+  }
+});
+
 Deno.test("A timer of the platform makes time grow when nobody did for two periods, and not sooner (M5)", async () => {
   await withStore(async (store, kv, clock) => {
     const tick = async () =>
