@@ -67,6 +67,7 @@ export type {
   CommandResult,
   GlobalCommand,
   HostCommand,
+  KnownClusterCommand,
 } from "./operator.ts";
 export type {
   Acknowledgement,

@@ -46,13 +46,18 @@ export interface ClusterWish {
 /** A command about one cluster. */
 export type ClusterCommand =
   | { type: "createCluster"; clusterId: number; wish: ClusterWish }
+  | KnownClusterCommand & {
+    /** Refused if the definition changed since it had this number; without a definition it is 0. */
+    expectedGen?: number;
+  };
+
+/** A command about a cluster that is there. */
+export type KnownClusterCommand =
   | { type: "adoptCluster"; clusterId: number; wish: Omit<ClusterWish, "size"> }
   | {
     type: "changeCluster";
     clusterId: number;
     wish: Partial<Omit<ClusterWish, "app">>;
-    /** Refused if the definition changed since it was this. */
-    expectedGen?: number;
   }
   | {
     type: "deleteCluster";
@@ -278,6 +283,7 @@ async function nextImage(
     };
   }
   const image = before!;
+  checkGen(image, command.expectedGen);
   if (command.type === "adoptCluster") return adopted(image, command);
   if (!isManaged(image)) {
     throw new CommandError("conflict", `It is ${image.life}: adopt it first`);
@@ -318,6 +324,16 @@ async function nextImage(
   }
 }
 
+/** What an operator saw before the command must still be so (M19). */
+function checkGen({ def }: ClusterImage, expected: number | undefined): void {
+  const gen = def?.gen ?? 0;
+  if (expected === undefined || expected === gen) return;
+  throw new CommandError(
+    "conflict",
+    `Its definition is number ${gen}, not ${expected}`,
+  );
+}
+
 function adopted(
   image: ClusterImage,
   { wish }: { wish: Omit<ClusterWish, "size"> },
@@ -334,18 +350,9 @@ function adopted(
 
 function changed(
   image: ClusterImage,
-  { wish, expectedGen }: {
-    wish: Partial<Omit<ClusterWish, "app">>;
-    expectedGen?: number;
-  },
+  { wish }: { wish: Partial<Omit<ClusterWish, "app">> },
 ): ClusterImage {
   const def = image.def!;
-  if (expectedGen !== undefined && expectedGen !== def.gen) {
-    throw new CommandError(
-      "conflict",
-      `Its definition is number ${def.gen}, not ${expectedGen}`,
-    );
-  }
   if (image.life === "deleting") {
     throw new CommandError("conflict", "It is being deleted");
   }

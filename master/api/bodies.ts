@@ -84,6 +84,14 @@ const confirm = described(
   "The id once more: it cannot be undone.",
 );
 
+/** What was shown before. */
+const expectedGen = optional(
+  described(
+    integer(0),
+    "Refused with 409 if the definition has another number by now.",
+  ),
+);
+
 /** Makes a cluster. */
 export const createBody = object({
   clusterId: id,
@@ -98,13 +106,18 @@ export const changeBody = object({
   size: optional(integer(1, sizeMax)),
   regions,
   config,
-  expectedGen: optional(integer(1)),
+  expectedGen,
 }, {
   anyOf: ["size", "regions", "config"].map((name) => ({ required: [name] })),
 });
 
 /** Adopts a cluster. */
-export const adoptBody = object({ app: nameText, regions, config });
+export const adoptBody = object({
+  app: nameText,
+  regions,
+  config,
+  expectedGen,
+});
 
 /** Deletes a cluster. */
 export const deleteBody = object({
@@ -115,16 +128,21 @@ export const deleteBody = object({
       "Ticks in which it can still be kept; 30 if it is not said.",
     ),
   ),
+  expectedGen,
 });
 
 /** Gives up nodes of a cluster. */
 export const recoverBody = object({
   condemned: list(id, { minItems: 1, maxItems: condemnedMax }),
   confirm,
+  expectedGen,
 });
 
 /** What cannot be undone. */
 export const finalBody = object({ confirm });
+
+/** Concerns a cluster as it was shown. */
+export const clusterBody = object({ expectedGen });
 
 /** Nothing more needs to be said. */
 export const emptyBody = object({});

@@ -17,6 +17,7 @@ import {
   checkChange,
   checkConfirmed,
   checkRegions,
+  clusterBody,
   command,
   createBody,
   deleteBody,
@@ -115,6 +116,10 @@ function commandsOf(store: KvStore) {
     });
 }
 
+function asShown(expectedGen: number | undefined): { expectedGen?: number } {
+  return expectedGen === undefined ? {} : { expectedGen };
+}
+
 /** The routes of commands. */
 export function commandRoutes(store: KvStore): Route[] {
   return [
@@ -143,9 +148,9 @@ function clusterCommands(store: KvStore): Route[] {
       tag,
     }, {
       params: clusterParams,
-      body: emptyBody,
+      body: clusterBody,
       answer,
-      read: ({ clusterId }) => ({ type, clusterId }),
+      read: ({ clusterId }, shown) => ({ type, clusterId, ...shown }),
     });
   return [
     add({
@@ -176,12 +181,8 @@ function clusterCommands(store: KvStore): Route[] {
       read: ({ clusterId }, { expectedGen, ...wish }) => {
         checkChange(wish);
         checkRegions(wish.regions, wish.size);
-        return {
-          type: "changeCluster",
-          clusterId,
-          wish,
-          ...(expectedGen === undefined ? {} : { expectedGen }),
-        };
+        const shown = asShown(expectedGen);
+        return { type: "changeCluster", clusterId, wish, ...shown };
       },
     }),
     add({
@@ -198,7 +199,8 @@ function clusterCommands(store: KvStore): Route[] {
       read: ({ clusterId }, body) => {
         checkConfirmed(body, String(clusterId));
         const waitTicks = body.waitTicks ?? deletionWaitTicks;
-        return { type: "deleteCluster", clusterId, waitTicks };
+        const shown = asShown(body.expectedGen);
+        return { type: "deleteCluster", clusterId, waitTicks, ...shown };
       },
     }),
     add({
@@ -211,9 +213,10 @@ function clusterCommands(store: KvStore): Route[] {
       params: clusterParams,
       body: adoptBody,
       answer,
-      read: ({ clusterId }, wish) => {
+      read: ({ clusterId }, { expectedGen, ...wish }) => {
         checkRegions(wish.regions);
-        return { type: "adoptCluster", clusterId, wish };
+        const shown = asShown(expectedGen);
+        return { type: "adoptCluster", clusterId, wish, ...shown };
       },
     }),
     add({
@@ -229,8 +232,9 @@ function clusterCommands(store: KvStore): Route[] {
       answer,
       read: ({ clusterId }, body) => {
         checkConfirmed(body, String(clusterId));
-        const { condemned } = body;
-        return { type: "recoverCluster", clusterId, condemned };
+        const { condemned, expectedGen } = body;
+        const shown = asShown(expectedGen);
+        return { type: "recoverCluster", clusterId, condemned, ...shown };
       },
     }),
     simple(

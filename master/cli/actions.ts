@@ -40,6 +40,9 @@ export interface Action {
   readonly call: (given: Given) => CommandCall;
 }
 
+const genFlag = "expected-gen";
+const genHelp = `
+  --expected-gen N              refused if the definition has another number by now`;
 const wishFlags = ["region", "required-region", "config"];
 const wishHelp = `
   --region NAME=COUNT           so many voters there, elsewhere rather than nowhere; several
@@ -70,16 +73,15 @@ export const actions: Readonly<Record<string, Action>> = {
     usage: "ID [--size N] [--region NAME=COUNT ...] [--expected-gen N]",
     what: "changes what a cluster should be",
     subject: "cluster",
-    flags: ["size", "expected-gen", ...wishFlags],
+    flags: ["size", genFlag, ...wishFlags],
     help: `
-  --size N                      voting members
-  --expected-gen N              refused if the definition has another number by now${wishHelp}`,
+  --size N                      voting members${genHelp}${wishHelp}`,
     call: (given) => ({
       method: "PATCH",
       path: `/v1/clusters/${clusterIdOf(given)}`,
       body: {
         ...wishOf(given),
-        ...optionalNumber("expectedGen", "expected-gen", given),
+        ...shownOf(given),
       },
     }),
   },
@@ -87,29 +89,34 @@ export const actions: Readonly<Record<string, Action>> = {
     usage: "ID --app NAME [--region NAME=COUNT ...]",
     what: "puts a cluster that NodeHosts merely report into the master's hands",
     subject: "cluster",
-    flags: ["app", ...wishFlags],
+    flags: ["app", genFlag, ...wishFlags],
     help: `
-  --app NAME                    a name in the stateMachines of NodeHosts${wishHelp}`,
+  --app NAME                    a name in the stateMachines of NodeHosts${genHelp}${wishHelp}`,
     call: (given) => ({
       method: "POST",
       path: `/v1/clusters/${clusterIdOf(given)}/adopt`,
-      body: { app: required("app", given), ...wishOf(given) },
+      body: {
+        app: required("app", given),
+        ...wishOf(given),
+        ...shownOf(given),
+      },
     }),
   },
   delete: {
     usage: "ID [--wait-ticks N]",
     what: "deletes a cluster and all that it holds; its id is never used again",
     subject: "cluster",
-    flags: ["wait-ticks"],
+    flags: ["wait-ticks", genFlag],
     isFinal: true,
     help: `
-  --wait-ticks N                so long it can still be kept; 30 by default, 0 for at once`,
+  --wait-ticks N                so long it can still be kept; 30 by default, 0 for at once${genHelp}`,
     call: (given) => ({
       method: "DELETE",
       path: `/v1/clusters/${clusterIdOf(given)}`,
       body: {
         confirm: String(clusterIdOf(given)),
         ...optionalNumber("waitTicks", "wait-ticks", given, 0),
+        ...shownOf(given),
       },
     }),
   },
@@ -117,17 +124,19 @@ export const actions: Readonly<Record<string, Action>> = {
     usage: "ID",
     what: "does not delete a cluster after all, while that can still be said",
     subject: "cluster",
-    flags: [],
-    call: (given) => post(`/v1/clusters/${clusterIdOf(given)}/keep`),
+    flags: [genFlag],
+    help: genHelp,
+    call: (given) =>
+      post(`/v1/clusters/${clusterIdOf(given)}/keep`, shownOf(given)),
   },
   recover: {
     usage: "ID --condemned NODE[,NODE ...]",
     what: "gives up nodes of a cluster that lost its majority",
     subject: "cluster",
-    flags: ["condemned"],
+    flags: ["condemned", genFlag],
     isFinal: true,
     help: `
-  --condemned NODE,...          the nodes that are given up; their NodeHosts must be revoked or dead
+  --condemned NODE,...          the nodes that are given up; their NodeHosts must be revoked or dead${genHelp}
 
 Afterwards import a snapshot on a survivor: deno task import-snapshot --help.`,
     call: (given) => {
@@ -137,7 +146,11 @@ Afterwards import a snapshot on a survivor: deno task import-snapshot --help.`,
       return {
         method: "POST",
         path: `/v1/clusters/${clusterId}/recover`,
-        body: { condemned, confirm: String(clusterId) },
+        body: {
+          condemned,
+          confirm: String(clusterId),
+          ...shownOf(given),
+        },
       };
     },
   },
@@ -145,8 +158,10 @@ Afterwards import a snapshot on a survivor: deno task import-snapshot --help.`,
     usage: "ID",
     what: "gives up the plan of a cluster: the node that came goes again",
     subject: "cluster",
-    flags: [],
-    call: (given) => post(`/v1/clusters/${clusterIdOf(given)}/cancel-plan`),
+    flags: [genFlag],
+    help: genHelp,
+    call: (given) =>
+      post(`/v1/clusters/${clusterIdOf(given)}/cancel-plan`, shownOf(given)),
   },
   pause: pausing("pause", "stops all decisions, or those about one cluster"),
   resume: pausing("resume", "undoes pause"),
@@ -200,13 +215,18 @@ function pausing(name: "pause" | "resume", what: string): Action {
     usage: "[ID]",
     what,
     subject: "cluster or all",
-    flags: [],
-    call: (given) =>
-      post(
-        given.id === undefined
-          ? `/v1/${name}`
-          : `/v1/clusters/${clusterIdOf(given)}/${name}`,
-      ),
+    flags: [genFlag],
+    help: genHelp,
+    call: (given) => {
+      if (given.id !== undefined) {
+        const path = `/v1/clusters/${clusterIdOf(given)}/${name}`;
+        return post(path, shownOf(given));
+      }
+      if (given.texts[genFlag] === undefined) return post(`/v1/${name}`);
+      throw new UsageError(
+        `Cannot use --${genFlag}: it is about one cluster, and the id is missing`,
+      );
+    },
   };
 }
 
@@ -261,6 +281,11 @@ function optionalNumber(
 ): Fields {
   const text = given.texts[flag];
   return text === undefined ? {} : { [field]: wholeNumber(flag, text, min) };
+}
+
+/** What the operator saw. */
+function shownOf(given: Given): Fields {
+  return optionalNumber("expectedGen", genFlag, given, 0);
 }
 
 function wishOf(given: Given): Fields {

@@ -114,6 +114,12 @@ Deno.test("drakkar creates, changes, pauses and deletes a cluster, and shows it"
     const stale = await run("change", "7", "--size", "1", ...required);
     assert.equal(stale.code, 1);
     assert.match(stale.err, /number 2, not 1/);
+    for (const action of ["delete", "pause", "keep", "cancel-plan"]) {
+      const old = await run(action, "7", "--yes", "7", "--expected-gen", "1");
+      assert.deepEqual([old.code, action], [1, action], old.err);
+      assert.match(old.err, /number 2, not 1/);
+    }
+    assert.equal((await run("pause", "--expected-gen", "1")).code, 2);
     const { def } = await json("cluster", "7");
     assert.deepEqual(def, {
       gen: 2,

@@ -428,6 +428,49 @@ Deno.test("An empty store that may be a lost one answers 503 until an operator m
   });
 });
 
+Deno.test("A command about a cluster that changed since it was shown is refused, and writes nothing (M19)", async () => {
+  await withMaster(async ({ send, store, kv }) => {
+    await send("POST", "/v1/clusters", wish);
+    await send("PATCH", "/v1/clusters/7", { size: 5 }); // Its number is 2 now.
+    await store.report(report(1, [cluster(5, 1)])); // Unmanaged: it has none.
+    const of7 = (expectedGen: number) =>
+      [
+        ["PATCH", "/v1/clusters/7", { size: 1, expectedGen }],
+        ["POST", "/v1/clusters/7/pause", { expectedGen }],
+        ["POST", "/v1/clusters/7/resume", { expectedGen }],
+        ["POST", "/v1/clusters/7/cancel-plan", { expectedGen }],
+        ["POST", "/v1/clusters/7/recover", {
+          condemned: [1],
+          confirm: "7",
+          expectedGen,
+        }],
+        ["DELETE", "/v1/clusters/7", { confirm: "7", expectedGen }],
+        ["POST", "/v1/clusters/7/keep", { expectedGen }],
+      ] as const;
+    const before = await dump(kv, []);
+    for (const [method, path, body] of of7(1)) {
+      const { status, body: said } = await send(method, path, body);
+      assert.equal(status, 409, path);
+      assert.match(String(said.detail), /number 2, not 1/);
+    }
+    const adopt = { app: "kv", expectedGen: 1 };
+    const refused = await send("POST", "/v1/clusters/5/adopt", adopt);
+    assert.match(String(refused.body.detail), /number 0, not 1/);
+    assert.deepEqual(await dump(kv, []), before);
+    for (const [method, path, body] of of7(2).slice(1, 3)) {
+      assert.equal((await send(method, path, body)).status, 200, path);
+    }
+    for (const [method, path, body] of of7(2).slice(5)) {
+      assert.equal((await send(method, path, body)).status, 200, path);
+    }
+    const adopted = await send("POST", "/v1/clusters/5/adopt", {
+      ...adopt,
+      expectedGen: 0,
+    });
+    assert.equal(adopted.body.gen, 1);
+  });
+});
+
 Deno.test("A store without its sentinel schedules nothing, and gets no other one over the records that it holds (M11)", async () => {
   for (const makesDeployment of [true, false]) {
     await withStore(async (store, kv, clock) => {
