@@ -247,26 +247,35 @@ export function proposeChange(
   raft.pendingChangeIndex = batch.firstIndex;
   if (change.type === "removeNode" && change.nodeId === raft.nodeId) {
     raft.ownRemovalIndex = batch.firstIndex;
-  }
+  } else noteLeaving(raft, change, batch.firstIndex);
   return batch;
 }
 
+/** Remembers that another voter's removal stands at `index`: from here on it is told less (rule C9). */
+function noteLeaving(raft: Raft, change: ConfigChange, index: number): void {
+  if (change.type !== "removeNode") return;
+  if (raft.progressOf(change.nodeId)?.kind !== "voter") return;
+  raft.leavingId = change.nodeId;
+  raft.leavingIndex = index;
+  raft.leavingLimit = 0;
+}
+
 /**
- * Where a leader that has just been elected finds its own removal in its log, not applied yet: its last term's, or an
- * earlier leader's. 0 if there is none.
+ * A leader that has just been elected looks for a removal in its log that is not applied yet, its own or another voter's:
+ * of its last term, or an earlier leader's.
  */
-export function findOwnRemoval(raft: Raft): number {
-  let found = 0;
+export function findRemoval(raft: Raft): void {
+  raft.ownRemovalIndex = 0;
+  raft.leavingId = 0;
   for (const index of raft.log.unappliedChanges()) {
     const run = raft.log.run({ index, limit: index, maxBytes: 1 });
     const change = run === undefined
       ? undefined
       : changeIn(run.batches[0] as EntryBatch);
-    if (change?.type === "removeNode" && change.nodeId === raft.nodeId) {
-      found = index;
-    }
+    if (change?.type !== "removeNode") continue;
+    if (change.nodeId === raft.nodeId) raft.ownRemovalIndex = index;
+    else noteLeaving(raft, change, index);
   }
-  return found;
 }
 
 /** The change that a batch is. */

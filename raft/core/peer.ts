@@ -305,7 +305,7 @@ export class Peer {
 
   /** The state machine holds everything up to `index`: entries, or the snapshot it was restored from. */
   applied(index: number): void {
-    this.#raft.log.appliedTo(index);
+    this.#raft.applied(index);
   }
 
   /** A membership change was decided while its entry was applied. Comes before `applied()` of that index. */

@@ -20,7 +20,7 @@ import { emptyBatch } from "./entry_batch.ts";
 import { memberKindOf, votingMembers } from "./members.ts";
 import { Lease } from "./lease.ts";
 import { RaftLog } from "./log.ts";
-import { findOwnRemoval } from "./membership.ts";
+import { findRemoval } from "./membership.ts";
 import { Outbox } from "./outbox.ts";
 import { Progress } from "./progress.ts";
 import {
@@ -161,6 +161,12 @@ export class Raft {
    * behind it that only it holds, its log would be longer than those of the members that still need its vote.
    */
   ownRemovalIndex = 0;
+  /** As a leader: the other voter whose removal is in the log and not applied, or 0. */
+  leavingId = 0;
+  /** Where that removal stands. */
+  leavingIndex = 0;
+  /** That voter is told of no entry behind this (rule C9). */
+  leavingLimit = 0;
   /** Who is to lead next, or 0 (thesis 3.10). */
   transferTarget = 0;
   /** Ticks since that was asked for. */
@@ -481,7 +487,7 @@ export class Raft {
     self.maybeAdvance(this.log.persisted);
     // Changes of earlier terms may be in the log; whether they are need not be known if all of it is applied first.
     this.pendingChangeIndex = lastIndex;
-    this.ownRemovalIndex = findOwnRemoval(this);
+    findRemoval(this);
     this.witnessLimit = 0;
     this.idleTicks = 0;
     this.quietOfferTicks = 0;
@@ -604,6 +610,15 @@ export class Raft {
   /** Whether this node's vote for itself in this term is on disk. */
   hasDurableVote(): boolean {
     return this.votedFor === this.nodeId && this.outbox.isDurable(this);
+  }
+
+  /** Everything up to `index` is applied. */
+  applied(index: number): void {
+    this.log.appliedTo(index);
+    if (this.leavingId === 0 || this.leavingIndex > index) return;
+    // It is gone. Or it stays, if the change was refused, and is owed what was kept from it.
+    this.leavingId = 0;
+    if (this.role === "leader") this.isSendDue = true;
   }
 
   /** A membership change was applied. */

@@ -54,6 +54,8 @@ function sendTo(
   const isWitness = progress.kind === "witness";
   const limit = isWitness
     ? Math.min(log.lastIndex, raft.witnessLimit)
+    : progress.nodeId === raft.leavingId
+    ? Math.min(log.lastIndex, raft.leavingLimit)
     : log.lastIndex;
   while (progress.next <= limit) {
     if (progress.state === "snapshot") return;
@@ -71,7 +73,11 @@ function sendTo(
       maybeSendSnapshot(raft, progress); // What it needs is compacted.
       return;
     }
-    const own = isWitness ? runForWitness(raft, pass.run) : pass.run;
+    const own = isWitness
+      ? runForWitness(raft, pass.run)
+      : pass.run.lastIndex > limit
+      ? runUpTo(pass.run, limit)
+      : pass.run;
     if (own.batches.length === 0) break; // Its first batch goes beyond the limit.
     const run = withPrevTerm(own, progress);
     if (run === undefined) {
@@ -95,6 +101,16 @@ function runForWitness(raft: Raft, run: BatchRun): BatchRun {
   const batches = run.batches
     .filter((batch) => batch.lastIndex <= witnessLimit)
     .map((batch) => withoutPayloads(batch, config.crc32));
+  return runOf(run, batches);
+}
+
+/** What a member that is about to be removed gets of a run: no batch beyond its limit (rule C9). */
+function runUpTo(run: BatchRun, limit: number): BatchRun {
+  return runOf(run, run.batches.filter((batch) => batch.lastIndex <= limit));
+}
+
+/** The run with these batches, its first ones, in place of its own. */
+function runOf(run: BatchRun, batches: readonly EntryBatch[]): BatchRun {
   let byteCount = 0;
   for (const batch of batches) byteCount += batch.bytes.length;
   const lastIndex = batches.at(-1)?.lastIndex ?? run.prevLogIndex;
@@ -116,6 +132,27 @@ function raiseWitnessLimit(raft: Raft): void {
   const limit = nthHighest(matchIndexes, holderCount, Math.max(needed, 1));
   if (limit <= raft.witnessLimit) return;
   raft.witnessLimit = limit;
+  raft.isSendDue = true;
+}
+
+/**
+ * Moves the limit of what a voter is told whose removal is in the log, and not applied (rule C9). Once it has applied
+ * that itself it cannot lead any more, but those who do not know it need its vote, as a witness's: which it refuses to
+ * whoever lacks what it was told. So it hears of an entry only when so many of those who stay hold it, on disk, that its
+ * word may commit it. Nothing waits for it that would not wait for them anyhow: its acknowledgement alone is no quorum.
+ */
+function raiseLeavingLimit(raft: Raft): void {
+  const { progress, voterCount, holderCount, leavingId } = raft;
+  let count = 0;
+  for (let position = 0; position < holderCount; position++) {
+    const member = progress[position] as Progress;
+    if (member.nodeId !== leavingId) matchIndexes[count++] = member.match;
+  }
+  if (count === holderCount) return; // It is gone.
+  const needed = quorumSize(voterCount) - (voterCount - count);
+  const limit = nthHighest(matchIndexes, count, Math.max(needed, 1));
+  if (limit <= raft.leavingLimit) return;
+  raft.leavingLimit = limit;
   raft.isSendDue = true;
 }
 
@@ -372,6 +409,7 @@ function heldByOthers(raft: Raft): number {
 export function maybeCommit(raft: Raft): boolean {
   const { progress, voterCount, holderCount } = raft;
   if (holderCount < voterCount) raiseWitnessLimit(raft);
+  if (raft.leavingId !== 0) raiseLeavingLimit(raft);
   let held = 0;
   for (let position = 0; position < voterCount; position++) {
     const { match } = progress[position] as Progress;
