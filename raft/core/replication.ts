@@ -393,6 +393,8 @@ export function handleHeartbeatResponse(
  * removal with the help of their votes would leave nobody who could lead; one who stays must hold all of it (rule C9).
  */
 function heldByOthers(raft: Raft): number {
+  // The removal of the only voter is refused when it is applied, for which it must be committed.
+  if (raft.holderCount === 1) return (raft.progress[0] as Progress).match;
   let held = raft.ownRemovalIndex - 1;
   for (let position = 0; position < raft.holderCount; position++) {
     const member = raft.progress[position] as Progress;

@@ -116,3 +116,19 @@ Deno.test("A removal that is refused keeps nothing from the member that stays (r
   cluster.settle();
   assert.equal(cluster.core(2).commit, cluster.core(1).lastIndex);
 });
+
+Deno.test("The only voter beside a witness goes on when it is asked to remove itself, which is refused (rule C9)", () => {
+  const cluster = new CoreCluster({ nodeIds: [1] });
+  cluster.elect(1);
+  cluster.settle();
+  cluster.join(9, { isWitness: true });
+  cluster.proposeChange(1, change("addWitness", 9));
+  cluster.run(5);
+  cluster.proposeChange(1, change("removeNode", 1));
+  cluster.run(5);
+  assert.equal(cluster.node(1).decisions.at(-1)?.accepted, false);
+  const batch = cluster.propose(1, "goes on");
+  assert.ok(typeof batch === "object");
+  cluster.run(5);
+  assert.equal(cluster.core(1).appliedIndex, batch.lastIndex);
+});
