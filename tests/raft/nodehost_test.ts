@@ -1,5 +1,6 @@
 import { assert } from "../deps.ts";
 import { isRetryable, RaftError } from "../../raft/errors.ts";
+import type { NodeHost } from "../../raft/nodehost.ts";
 import type { RaftErrorCode } from "../../raft/errors.ts";
 import { requestOverheadBytes } from "../../raft/requests.ts";
 import { Counter, Hosts, until } from "../support/hosts.ts";
@@ -81,6 +82,21 @@ Deno.test("NodeHost goes on when the leader's host is gone", async () => {
   assert.equal((await survivor.propose(1, Uint8Array.of(1))).value, 2);
 });
 
+/** Reads the total. On a busy machine a leader may change just then, and the read is dropped, as it should be. */
+async function readWhenLed(
+  host: NodeHost,
+  clusterId: number,
+): Promise<unknown> {
+  for (;;) {
+    await host.waitReady(clusterId);
+    try {
+      return await host.read(clusterId, "total");
+    } catch (error) {
+      if (!isRetryable(error)) throw error;
+    }
+  }
+}
+
 Deno.test("NodeHost carries many clusters over one connection, log and port", async () => {
   await using hosts = new Hosts();
   for (const n of [1, 2, 3]) {
@@ -94,7 +110,7 @@ Deno.test("NodeHost carries many clusters over one connection, log and port", as
     await hosts.host(1).propose(clusterId, Uint8Array.of(clusterId));
   }
   for (let clusterId = 1; clusterId <= 20; clusterId++) {
-    assert.equal(await hosts.host(3).read(clusterId, "total"), clusterId);
+    assert.equal(await readWhenLed(hosts.host(3), clusterId), clusterId);
   }
   const links = hosts.host(1).info().links;
   assert.equal(links.filter((link) => link.isUp).length, 2);
