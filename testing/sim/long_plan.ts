@@ -3,7 +3,7 @@
  * minute (`plan.ts`). Three NodeHosts with slow ticks and few faults in between, as a real deployment has them, reach what
  * only comes with time: thousands of restarts, snapshots and segments on one and the same disk.
  */
-import { drawFaults } from "./plan.ts";
+import { drawFaults, drawMachines } from "./plan.ts";
 import type {
   ClusterPlan,
   FaultPlan,
@@ -37,24 +37,7 @@ export function longPlanOf(
     clusters: drawClusters(random),
     tickMs: 100,
     segmentBytes: 1024 * 1024,
-    network: {
-      latencyUs: random.pick(
-        [[50, 200, 2_000], [200, 1_000, 10_000], [20, 100, 500]] as const,
-      ),
-      roundUs: random.pick([1, 20, 200]),
-      bytesPerUs: random.pick([10, 100, 1_000]),
-    },
-    disk: {
-      syncUs: random.pick(
-        [[100, 300, 3_000], [200, 2_000, 20_000], [20, 100, 10_000]] as const,
-      ),
-    },
-    clocks: Array.from({ length: machineCount }, () => ({
-      driftPpm: random.pick([0, 0, -200, 200, 20_000, -20_000]),
-      timerSlackUs: random.pick([0, 100, 2_000]),
-      turnUs: random.pick([0, 20, 300]),
-    })),
-    shortWrites: random.pick([0, 0, 0.05]),
+    ...drawMachines(random, machineCount),
     olderUntilUs: Array.from({ length: machineCount }, () => 0),
     snapshotBytesPerSecond: undefined,
     workload: drawWorkload(random),

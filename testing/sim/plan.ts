@@ -124,6 +124,29 @@ export function planOf(seed: number, options: PlanOptions = {}): SimPlan {
     clusters,
     tickMs,
     segmentBytes: 1024 * 1024,
+    ...drawMachines(random, machineCount),
+    olderUntilUs: drawOlder(new SimRandom(seed, "upgrades"), machineCount),
+    snapshotBytesPerSecond: new SimRandom(seed, "bandwidth").chance(0.3)
+      ? 256 * 1024
+      : undefined,
+    workload: {
+      ...drawWorkload(random, mayBeQuiet, sessions),
+      routedShare: new SimRandom(seed, "routing").pick([0, 0, 0.2]),
+    },
+    faults: drawFaults(random, new SimRandom(seed, "rot"), options.faults),
+    laterFaults: [],
+    harmUs: (options.harmSeconds ?? 60) * 1_000_000,
+    operationCount: options.operationCount ?? 500,
+    operationsPerSecond: 0,
+  };
+}
+
+/** What the machines and the network between them are like. */
+export function drawMachines(
+  random: SimRandom,
+  machineCount: number,
+): Pick<SimPlan, "network" | "disk" | "clocks" | "shortWrites"> {
+  return {
     network: {
       latencyUs: random.pick(
         [[50, 200, 2_000], [200, 1_000, 10_000], [20, 100, 500]] as const,
@@ -142,19 +165,6 @@ export function planOf(seed: number, options: PlanOptions = {}): SimPlan {
       turnUs: random.pick([0, 20, 300]),
     })),
     shortWrites: random.pick([0, 0, 0.05]),
-    olderUntilUs: drawOlder(new SimRandom(seed, "upgrades"), machineCount),
-    snapshotBytesPerSecond: new SimRandom(seed, "bandwidth").chance(0.3)
-      ? 256 * 1024
-      : undefined,
-    workload: {
-      ...drawWorkload(random, mayBeQuiet, sessions),
-      routedShare: new SimRandom(seed, "routing").pick([0, 0, 0.2]),
-    },
-    faults: drawFaults(random, new SimRandom(seed, "rot"), options.faults),
-    laterFaults: [],
-    harmUs: (options.harmSeconds ?? 60) * 1_000_000,
-    operationCount: options.operationCount ?? 500,
-    operationsPerSecond: 0,
   };
 }
 
