@@ -2,6 +2,7 @@
 /** `deno task coverage`: how much of the core and of the storage the tests reach. See `usage`. */
 import { fileURLToPath, parseArgs } from "./deps.ts";
 import { type FileCoverage, parseLcov, percent, sumOf } from "./lcov.ts";
+import { runTool, UsageError } from "../support/tool.ts";
 
 const usage = `Usage: deno task coverage [options]
 
@@ -35,9 +36,6 @@ const ignoredTests = [
   "tests/raft/remote",
   "tests/raft/transport",
 ];
-
-/** A command line that cannot be used; the message says why. */
-class UsageError extends Error {}
 
 interface Settings {
   readonly least: number;
@@ -144,17 +142,6 @@ async function cover({ least, isListed }: Settings): Promise<boolean> {
   }
 }
 
-async function main(): Promise<number> {
-  try {
-    const settings = readSettings(Deno.args);
-    if (settings !== undefined) return await cover(settings) ? 0 : 1;
-    console.log(usage);
-    return 0;
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    console.error(`${error.message}\n\n${usage}`);
-    return 2;
-  }
+if (import.meta.main) {
+  Deno.exitCode = await runTool(usage, readSettings, cover);
 }
-
-if (import.meta.main) Deno.exitCode = await main();

@@ -4,6 +4,7 @@ import { fileURLToPath, parseArgs } from "./deps.ts";
 import { applyPatch, neutral, patchNames, readHeader } from "./patches.ts";
 import { type Outcome, tableOf, withTable } from "./table.ts";
 import { type Verdict, verdictOf, verdictOfTests } from "./verdict.ts";
+import { runTool, UsageError } from "../support/tool.ts";
 
 const usage = `Usage: deno task mutate [options]
 
@@ -22,9 +23,6 @@ seed that only does not count (rule F1 in docs/RULES.md) has found nothing.
 
 Exit status: 0 if every patch was judged as it should be, else 1; 2 for a wrong
 command line.`;
-
-/** A command line that cannot be used; the message says why. */
-class UsageError extends Error {}
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const page = `${root}docs/TESTING.md`;
@@ -281,17 +279,6 @@ async function judgeAll(settings: Settings): Promise<boolean> {
   return wrong === 0;
 }
 
-async function main(): Promise<number> {
-  try {
-    const settings = readSettings(Deno.args);
-    if (settings !== undefined) return await judgeAll(settings) ? 0 : 1;
-    console.log(usage);
-    return 0;
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    console.error(`${error.message}\n\n${usage}`);
-    return 2;
-  }
+if (import.meta.main) {
+  Deno.exitCode = await runTool(usage, readSettings, judgeAll);
 }
-
-if (import.meta.main) Deno.exitCode = await main();
