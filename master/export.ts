@@ -293,6 +293,7 @@ async function finish(
     sweep: 0,
     silent: [],
     brake,
+    gen: (clock?.gen ?? 0) + 1,
   };
   const entry = await access.get(metaKey);
   const atomic = access.atomic()

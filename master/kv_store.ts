@@ -104,6 +104,8 @@ export interface StoreStatus {
   busy: boolean;
   /** An operator stopped all decisions. */
   paused: boolean;
+  /** `expectedGen` of an order about everything that is to rest on this. */
+  gen: number;
   /** NodeHosts that are silent, but not yet for dead. */
   silent: string[];
   /** Too much fell silent at once; `null` if not. */
@@ -282,11 +284,11 @@ export class KvStore {
   /** What concerns everything. */
   async status(): Promise<StoreStatus> {
     const { value } = await this.#access.get(clockKey);
-    const { tick, busy, paused, brake, silent } = readClock(
+    const { tick, busy, paused, brake, silent, gen = 0 } = readClock(
       value,
       this.#access.now(),
     );
-    return { tick, busy, paused, silent, brake: brake ?? null };
+    return { tick, busy, paused, gen, silent, brake: brake ?? null };
   }
 
   /** All state as lines of text, for {@link importLines} (M11). */

@@ -88,12 +88,16 @@ export interface HostCommand {
     | "declareHostDead";
   /** The NodeHost. */
   hostId: string;
+  /** Refused if its record has another `gen` by now: it was ordered something, died, or returned since it was shown. */
+  expectedGen?: number;
 }
 
 /** A command about everything. */
 export interface GlobalCommand {
   /** What to do. */
   type: "pause" | "resume" | "releaseBrake";
+  /** Refused if the clock has another `gen` by now: an order about everything, or the brake, came between. */
+  expectedGen?: number;
 }
 
 /** What an operator can tell a master. */
@@ -150,8 +154,8 @@ export async function carryOutCommand(
     const atomic = access.atomic();
     const w = access.randomHex(8);
     const parts = { context, epoch, atomic, clock, clockEntry, w };
-    const result = await prepare(parts, command);
-    if (options.isDryRun === true) return { ...result, isDryRun: true };
+    const { result, shown } = await prepare(parts, command);
+    if (options.isDryRun === true) return { ...result, ...shown };
     const event = record({ ...parts, command, text, result, options });
     const { ok, failure } = await access.tryCommit(atomic);
     if (ok) {
@@ -166,6 +170,13 @@ export async function carryOutCommand(
       throw new CommandError("conflict", "It changes too often: try again");
     }
   }
+}
+
+/** What a command would do. */
+interface Prepared {
+  readonly result: CommandResult;
+  /** What a dry run says beside: with it the command is bound to what was shown (M19). */
+  readonly shown: CommandResult;
 }
 
 interface Parts {
@@ -221,7 +232,7 @@ function record(
 async function prepare(
   parts: Parts,
   command: Command,
-): Promise<CommandResult> {
+): Promise<Prepared> {
   if ("clusterId" in command) return await prepareCluster(parts, command);
   if ("hostId" in command) return await prepareHost(parts, command);
   return prepareGlobal(parts, command);
@@ -232,7 +243,7 @@ async function prepare(
 async function prepareCluster(
   parts: Parts,
   command: ClusterCommand,
-): Promise<CommandResult> {
+): Promise<Prepared> {
   const { context: { access }, atomic, epoch, clock, w } = parts;
   const { clusterId } = command;
   const [entry, tomb] = await access.getMany([
@@ -259,7 +270,14 @@ async function prepareCluster(
   atomic.set(attentionKey(clusterId), { v: schemaVersion, w, tick });
   const { life, deleteAt } = after;
   const more = deleteAt === undefined ? {} : { deleteAt };
-  return { clusterId, life, gen: after.def?.gen ?? 0, ...more };
+  const expectedGen = before?.def?.gen ?? 0;
+  return {
+    result: { clusterId, life, gen: after.def?.gen ?? 0, ...more },
+    shown: {
+      isDryRun: true,
+      ...(before === undefined ? {} : { expectedGen }),
+    },
+  };
 }
 
 async function nextImage(
@@ -400,18 +418,29 @@ async function hostAt(
 
 async function prepareHost(
   { context: { access }, atomic, w }: Parts,
-  { type, hostId }: HostCommand,
-): Promise<CommandResult> {
+  { type, hostId, expectedGen }: HostCommand,
+): Promise<Prepared> {
   const entry = await access.get(hostKey(hostId));
   const host = readHost(entry.value);
   if (host === undefined) {
     throw new CommandError("not-found", `There is no NodeHost ${hostId}`);
   }
-  const next = nextHost(host, type);
+  const before = host.gen ?? 0;
+  if (expectedGen !== undefined && expectedGen !== before) {
+    throw new CommandError(
+      "conflict",
+      `NodeHost ${hostId} is number ${before} by now, not ${expectedGen}: look again`,
+    );
+  }
+  const gen = before + 1;
+  const next = { ...nextHost(host, type), gen };
   atomic.check({ key: entry.key, versionstamp: entry.versionstamp })
     .set(hostKey(hostId), { ...next, v: schemaVersion, w });
   const { state, cordon = false, drain = false, revoked = false } = next;
-  return { hostId, state, cordon, drain, revoked };
+  return {
+    result: { hostId, state, cordon, drain, revoked, gen },
+    shown: { isDryRun: true, expectedGen: before },
+  };
 }
 
 /** What concerns its clusters starts a walk over them: `cursor`. */
@@ -440,9 +469,17 @@ function nextHost(host: HostRecord, type: HostCommand["type"]): HostRecord {
 
 function prepareGlobal(
   { atomic, clock, clockEntry, w }: Parts,
-  { type }: GlobalCommand,
-): CommandResult {
-  const next = { ...clock };
+  { type, expectedGen }: GlobalCommand,
+): Prepared {
+  const before = clock.gen ?? 0;
+  if (expectedGen !== undefined && expectedGen !== before) {
+    throw new CommandError(
+      "conflict",
+      `The masters' state is number ${before} by now, not ${expectedGen}: look again`,
+    );
+  }
+  const gen = before + 1;
+  const next = { ...clock, gen };
   if (type === "releaseBrake") {
     if (clock.brake === undefined) {
       throw new CommandError("conflict", "The brake is not on");
@@ -451,5 +488,8 @@ function prepareGlobal(
   } else next.paused = type === "pause";
   atomic.check({ key: clockKey, versionstamp: clockEntry.versionstamp })
     .set(clockKey, { ...next, v: schemaVersion, w });
-  return { paused: next.paused, brake: next.brake ?? null };
+  return {
+    result: { paused: next.paused, brake: next.brake ?? null, gen },
+    shown: { isDryRun: true, expectedGen: before },
+  };
 }

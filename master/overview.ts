@@ -27,6 +27,8 @@ export interface NodeHostSummary {
   lastHeardMs: number;
   /** How often its directory was opened, 0 if it does not say. */
   boot: number;
+  /** `expectedGen` of an order about it that is to rest on this. */
+  gen: number;
   /** Clusters it carries a node of. */
   clusters: number[];
   /** Those among them that its node leads. */
@@ -126,6 +128,7 @@ export async function listNodeHosts(
       ageMs: ageOf(host, nowMs),
       lastHeardMs: host.atMs,
       boot: host.boot,
+      gen: host.gen ?? 0,
       clusters: nodes.map((row) => row.clusterId),
       leaders: nodes.filter((row) => row.isLeader).map((row) => row.clusterId),
     };

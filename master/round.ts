@@ -168,7 +168,8 @@ function walkedTo(
     : cursor === undefined
     ? "failed"
     : "failing";
-  return { ...rest, state, ...(cursor === undefined ? {} : { cursor }) };
+  const gen = (host.gen ?? 0) + (state === host.state ? 0 : 1);
+  return { ...rest, state, gen, ...(cursor === undefined ? {} : { cursor }) };
 }
 
 // ---- The end ----
@@ -181,7 +182,7 @@ async function finish(
 ): Promise<ClockRecord> {
   const { access } = state.context;
   const isBusy = state.isBusy || (isWhole ? state.isCut : before.busy);
-  const after = { ...state.clock, busy: isBusy };
+  const after = counted(before, { ...state.clock, busy: isBusy });
   if (isSame(before, after)) return after;
   const w = access.randomHex(8);
   if (versionstamp !== undefined) {
@@ -193,6 +194,14 @@ async function finish(
     if (ok) return after;
   }
   return await amendClock(state, before, after, w);
+}
+
+/** What an operator was shown of the brake is not so any more (M19). */
+function counted(before: ClockRecord, after: ClockRecord): ClockRecord {
+  if (JSON.stringify(before.brake) === JSON.stringify(after.brake)) {
+    return after;
+  }
+  return { ...after, gen: (before.gen ?? 0) + 1 };
 }
 
 /** That the brake engaged, or went off, if it did. */
@@ -220,7 +229,7 @@ async function amendClock(
   const now = readClock(entry.value, access.now());
   if (now.w === w) return now;
   const isOwnTick = now.tick === before.tick;
-  const next: ClockRecord = { ...now, busy: now.busy || after.busy };
+  let next: ClockRecord = { ...now, busy: now.busy || after.busy };
   if (isOwnTick) {
     next.silent = after.silent;
     next.sweep = after.sweep;
@@ -232,6 +241,7 @@ async function amendClock(
     if (!after.busy && now.w === before.w) next.busy = false;
   }
   if (isSame(now, next)) return now;
+  next = counted(now, next);
   const atomic = access.atomic()
     .check({ key: clockKey, versionstamp: entry.versionstamp })
     .set(clockKey, { ...next, v: schemaVersion, w });

@@ -70,6 +70,8 @@ export interface ClockRecord extends StoredRecord {
   brake?: BrakeRecord;
   /** An operator stopped all decisions. */
   paused: boolean;
+  /** Grows with each order about everything, and with each change of the brake (M19); 0 if it is absent. */
+  gen?: number;
   /** The cluster id after which the next round looks for lost index entries. */
   sweep: number;
   /** Tick before which nothing is moved for balance. */
@@ -119,6 +121,8 @@ export interface HostRecord extends StoredRecord {
   state: HostState;
   /** A walk over `["m",host]` is under way: the last cluster it came to. */
   cursor?: number;
+  /** Grows with each order about it, and when it died, returned, was opened anew or moved (M19); 0 if it is absent. */
+  gen?: number;
   /** State machines that it can run, by name; absent if it does not say. */
   apps?: string[];
   /** Failure domain within its region: rack, zone. */

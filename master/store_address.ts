@@ -91,6 +91,7 @@ export function addClaim(
         w,
         state: "gone",
         cursor: 0,
+        gen: (gone.gen ?? 0) + 1,
       });
   }
 }

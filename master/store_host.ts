@@ -24,6 +24,9 @@ import {
   unpackRows,
 } from "./wire/mod.ts";
 
+/** A NodeHost that was not heard for more ticks than this was shown as silent. */
+const silentTicks = 2;
+
 /** A commit takes 800 KiB; this much of them for slices. */
 const maxSliceBytesPerCommit = 640 * 1024;
 
@@ -251,6 +254,9 @@ function recordAfter(
   const { tick } = clock.record;
   const boot = info.boot ?? old?.boot ?? 0;
   const isBack = old === undefined || old.boot !== boot || old.state !== "ok";
+  // Whoever saw it silent, or at its former address, must look again before an order (M19).
+  const isOther = isBack || tick - old.tick > silentTicks ||
+    old.addr !== info.nodeHostAddress;
   const { cursor, rival, ...kept } = withoutDescription(old ?? {});
   return {
     ...kept,
@@ -272,6 +278,7 @@ function recordAfter(
     logSlices: log?.sliceCount ?? old?.logSlices ?? 0,
     tick,
     since: isBack ? tick : old.since,
+    gen: (old?.gen ?? 0) + (isOther ? 1 : 0),
     state: "ok",
     ...selfDescription(info),
     ...heard(info, old, tick),

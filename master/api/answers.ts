@@ -97,6 +97,7 @@ const nodeHost: Shape<NodeHostSummary> = answerOf({
     "Milliseconds since 1970.",
   ),
   boot: count,
+  gen: described(count, "`expectedGen` of a command that rests on this."),
   clusters: list(id),
   leaders: list(id),
   replacedBy: optional(anyText),
@@ -309,6 +310,7 @@ export const statusAnswer: Shape<StoreStatus> = answerOf({
   tick,
   busy: boolean,
   paused: boolean,
+  gen: described(count, "`expectedGen` of a command that rests on this."),
   silent: list(anyText),
   brake: nullable(brake),
 });
@@ -350,15 +352,23 @@ export const hostResult: Shape<CommandResult> = resultOf({
   cordon: boolean,
   drain: boolean,
   revoked: boolean,
+  gen: count,
 });
 
 /** What commands about everything answer. */
 export const globalResult: Shape<CommandResult> = resultOf({
   paused: boolean,
   brake: nullable(brake),
+  gen: count,
 });
 
 function resultOf(fields: Fields): Shape<CommandResult> {
-  const all = { ...fields, isDryRun: optional(boolean) };
+  const all = {
+    ...fields,
+    isDryRun: optional(boolean),
+    expectedGen: optional(
+      described(count, "Of a dry run: binds the command to what it showed."),
+    ),
+  };
   return written(answerOf(all).schema as JsonSchema);
 }

@@ -78,6 +78,7 @@ const host: Shape<BoardHost> = answerOf({
   isCordoned: boolean,
   isDraining: boolean,
   isDiskLow: boolean,
+  gen: count,
 });
 
 const region: Shape<BoardRegion> = answerOf({
@@ -125,6 +126,7 @@ const cluster: Shape<BoardCluster> = answerOf({
   app: anyText,
   size: count,
   cci: count,
+  gen: count,
   isPaused: boolean,
   members: list(member),
   plan: optional(plan),
@@ -160,6 +162,7 @@ const status: Shape<BoardStatus> = answerOf({
   tick: count,
   periodMs: milliseconds,
   isPaused: boolean,
+  gen: count,
   brake: nullable(
     answerOf({ why: anyText, hosts: list(anyText), isReleased: boolean }),
   ),

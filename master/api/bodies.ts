@@ -92,6 +92,14 @@ const expectedGen = optional(
   ),
 );
 
+/** The same of a NodeHost, or of everything. */
+const expectedStateGen = optional(
+  described(
+    integer(0),
+    "Refused with 409 if `gen` is another one by now: something happened since it was shown.",
+  ),
+);
+
 /** Makes a cluster. */
 export const createBody = object({
   clusterId: id,
@@ -139,7 +147,10 @@ export const recoverBody = object({
 });
 
 /** What cannot be undone. */
-export const finalBody = object({ confirm });
+export const finalBody = object({ confirm, expectedGen: expectedStateGen });
+
+/** Concerns a NodeHost, or everything, as it was shown. */
+export const stateBody = object({ expectedGen: expectedStateGen });
 
 /** Concerns a cluster as it was shown. */
 export const clusterBody = object({ expectedGen });

@@ -26,6 +26,7 @@ import {
   hostIdText,
   id,
   recoverBody,
+  stateBody,
 } from "./bodies.ts";
 import { type Route, route, type RouteFacts } from "./route.ts";
 import {
@@ -277,8 +278,8 @@ function hostCommands(store: KvStore): Route[] {
   ) =>
     add(facts(action, type, summary), {
       ...parts,
-      body: emptyBody,
-      read: ({ nodeHostId: hostId }) => ({ type, hostId }),
+      body: stateBody,
+      read: ({ nodeHostId: hostId }, shown) => ({ type, hostId, ...shown }),
     });
   const final = (
     action: string,
@@ -290,7 +291,7 @@ function hostCommands(store: KvStore): Route[] {
       body: finalBody,
       read: ({ nodeHostId: hostId }, body) => {
         checkConfirmed(body, hostId);
-        return { type, hostId };
+        return { type, hostId, ...asShown(body.expectedGen) };
       },
     });
   return [
@@ -323,9 +324,9 @@ function globalCommands(store: KvStore): Route[] {
       tag,
     }, {
       params: {},
-      body: emptyBody,
+      body: stateBody,
       answer: globalResult,
-      read: () => ({ type }),
+      read: (_, shown) => ({ type, ...shown }),
     });
   return [
     simple("pause", "pause", "Stops all decisions."),

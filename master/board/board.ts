@@ -258,6 +258,7 @@ export class StoreBoard implements Board {
       isCordoned: host.cordon === true,
       isDraining: host.drain === true,
       isDiskLow: host.isDiskLow === true,
+      gen: host.gen ?? 0,
     }));
     const trouble = ({ standing }: BoardHost) => standing === "ok" ? 1 : 0;
     return hosts.sort((a, b) =>
@@ -285,6 +286,7 @@ export class StoreBoard implements Board {
       tick: clock?.tick ?? 0,
       periodMs: this.#options.context.periodMs,
       isPaused: clock?.paused === true,
+      gen: clock?.gen ?? 0,
       brake: brake === undefined ? null : {
         why: brake.why,
         hosts: brake.hosts.slice(0, hostsShown),

@@ -43,6 +43,7 @@ export function rowOfCluster(parts: RowParts): BoardCluster {
     app: image.def?.app ?? "",
     size: image.def?.size ?? 0,
     cci: image.cci,
+    gen: image.def?.gen ?? 0,
     isPaused: image.isPaused === true,
     members,
     ...(plan === undefined ? {} : { plan }),

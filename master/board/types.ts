@@ -38,6 +38,8 @@ export interface BoardHost {
   isDraining: boolean;
   /** Its disk is nearly full. */
   isDiskLow: boolean;
+  /** `expectedGen` of a command about it that rests on this. */
+  gen: number;
 }
 
 /** A region, with all of its NodeHosts, whether {@link BoardView.hosts} lists them or not. */
@@ -136,6 +138,8 @@ export interface BoardCluster {
   size: number;
   /** Index of its last known membership change. */
   cci: number;
+  /** `expectedGen` of a command about it that rests on this: the number of its definition, 0 without one. */
+  gen: number;
   /** An operator wants nothing done about it. */
   isPaused: boolean;
   /** Its members by ascending id. */
@@ -209,6 +213,8 @@ export interface BoardStatus {
   periodMs: number;
   /** An operator stopped all decisions. */
   isPaused: boolean;
+  /** `expectedGen` of a command about everything that rests on this. */
+  gen: number;
   /** Too much fell silent at once; `null` if not. */
   brake: { why: string; hosts: string[]; isReleased: boolean } | null;
   /** What to read first. */

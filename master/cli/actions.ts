@@ -43,6 +43,8 @@ export interface Action {
 const genFlag = "expected-gen";
 const genHelp = `
   --expected-gen N              refused if the definition has another number by now`;
+const stateHelp = `
+  --expected-gen N              refused if its "gen" (--json) is another one by now`;
 const wishFlags = ["region", "required-region", "config"];
 const wishHelp = `
   --region NAME=COUNT           so many voters there, elsewhere rather than nowhere; several
@@ -169,8 +171,9 @@ Afterwards import a snapshot on a survivor: deno task import-snapshot --help.`,
     usage: "",
     what: "says that the NodeHosts that fell silent at once are really gone",
     subject: "all",
-    flags: [],
-    call: () => post("/v1/release-brake"),
+    flags: [genFlag],
+    help: stateHelp,
+    call: (given) => post("/v1/release-brake", shownOf(given)),
   },
   init: {
     usage: "",
@@ -187,22 +190,17 @@ Afterwards import a snapshot on a survivor: deno task import-snapshot --help.`,
   dead: {
     ...hostAction("dead", "gives a NodeHost up without waiting, for good"),
     isFinal: true,
-    call: (given) =>
-      post(hostPath(given, "dead"), { confirm: required("id", given) }),
+    call: (given) => finalPost(given, "dead"),
   },
   revoke: {
     ...hostAction("revoke", "refuses the reports of a NodeHost for good"),
     isFinal: true,
-    call: (given) =>
-      post(hostPath(given, "revoke"), { confirm: required("id", given) }),
+    call: (given) => finalPost(given, "revoke"),
   },
   "forget-secret": {
     ...hostAction("forget-secret", "lets a NodeHost give another secret"),
     isFinal: true,
-    call: (given) =>
-      post(hostPath(given, "forget-secret"), {
-        confirm: required("id", given),
-      }),
+    call: (given) => finalPost(given, "forget-secret"),
   },
 };
 
@@ -216,16 +214,15 @@ function pausing(name: "pause" | "resume", what: string): Action {
     what,
     subject: "cluster or all",
     flags: [genFlag],
-    help: genHelp,
+    help: `
+  --expected-gen N              refused if the definition has another number by now; without
+                                an ID, the "gen" of status --json`,
     call: (given) => {
       if (given.id !== undefined) {
         const path = `/v1/clusters/${clusterIdOf(given)}/${name}`;
         return post(path, shownOf(given));
       }
-      if (given.texts[genFlag] === undefined) return post(`/v1/${name}`);
-      throw new UsageError(
-        `Cannot use --${genFlag}: it is about one cluster, and the id is missing`,
-      );
+      return post(`/v1/${name}`, shownOf(given));
     },
   };
 }
@@ -235,9 +232,15 @@ function hostAction(name: string, what: string): Action {
     usage: "HOST",
     what,
     subject: "nodehost",
-    flags: [],
-    call: (given) => post(hostPath(given, name)),
+    flags: [genFlag],
+    help: stateHelp,
+    call: (given) => post(hostPath(given, name), shownOf(given)),
   };
+}
+
+function finalPost(given: Given, action: string): CommandCall {
+  const confirm = required("id", given);
+  return post(hostPath(given, action), { confirm, ...shownOf(given) });
 }
 
 function hostPath(given: Given, action: string): string {

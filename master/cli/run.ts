@@ -192,16 +192,19 @@ async function dispatch(
     return isBad === true ? 1 : 0;
   }
   const isDryRun = values["dry-run"] === true;
+  let meant: Fields = {};
   if (action!.isFinal === true && !isDryRun) {
-    const isMeant = await confirm(
+    const shown = await confirm(
       { name, id: id!, values, around },
       () => calls.command(call, true),
     );
-    if (!isMeant) return 1;
+    if (shown === undefined) return 1;
+    meant = shown;
   }
+  const bound = { ...call, body: { ...meant, ...call.body } };
   const result = await give(
     { calls, around, isOnce: action!.isOnce === true },
-    () => calls.command(call, isDryRun),
+    () => calls.command(bound, isDryRun),
   );
   around.out(resultText(result, { name, isDryRun, isJson: values.json }));
   return 0;
@@ -324,13 +327,20 @@ interface Asking {
   readonly around: Surroundings;
 }
 
-/** What cannot be undone is said twice: with `--yes`, or at the terminal after a look at what it would do. */
+/** What a dry run says that binds the command to what it showed. */
+const bindings = ["expectedGen"];
+
+/**
+ * What cannot be undone is said twice: with `--yes`, or at the terminal after a look at what it would do.
+ *
+ * @returns What binds the command to what was looked at; `undefined` if it was not meant.
+ */
 async function confirm(
   { name, id, values, around }: Asking,
   tryIt: () => Promise<Fields>,
-): Promise<boolean> {
+): Promise<Fields | undefined> {
   if (values.yes !== undefined) {
-    if (values.yes === id) return true;
+    if (values.yes === id) return {};
     throw new UsageError(`Cannot ${name} ${id}: --yes names "${values.yes}"`);
   }
   if (around.ask === undefined) {
@@ -341,9 +351,13 @@ async function confirm(
   const would = await tryIt();
   around.err(resultText(would, { name, isDryRun: true, isJson: false }));
   const typed = around.ask(`It cannot be undone. Type ${id} to go on: `);
-  if (typed?.trim() === id) return true;
+  if (typed?.trim() === id) {
+    return Object.fromEntries(
+      Object.entries(would).filter(([field]) => bindings.includes(field)),
+    );
+  }
   around.err("Nothing was done");
-  return false;
+  return undefined;
 }
 
 /** When nobody answered, the command may have been done: its key says how to find out. */

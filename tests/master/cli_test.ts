@@ -119,7 +119,11 @@ Deno.test("drakkar creates, changes, pauses and deletes a cluster, and shows it"
       assert.deepEqual([old.code, action], [1, action], old.err);
       assert.match(old.err, /number 2, not 1/);
     }
-    assert.equal((await run("pause", "--expected-gen", "1")).code, 2);
+    const { gen } = await json("status");
+    const all = ["--expected-gen", String(gen)];
+    assert.equal((await run("pause", ...all)).code, 0);
+    assert.match((await run("resume", ...all)).err, /number 1 by now, not 0/);
+    await json("resume");
     const { def } = await json("cluster", "7");
     assert.deepEqual(def, {
       gen: 2,
@@ -144,6 +148,8 @@ Deno.test("drakkar adopts, recovers, and commands NodeHosts and everything", asy
     assert.equal((await json("adopt", "5", "--app", "kv")).life, "ok");
     assert.equal((await json("drain", "host-2")).drain, true);
     assert.match((await run("host", "host-2")).out, /drain\n/);
+    const stale = await run("uncordon", "host-2", "--expected-gen", "1");
+    assert.match(stale.err, /host-2 is number 2 by now, not 1: look again/);
     assert.equal((await json("uncordon", "host-2")).drain, false);
     assert.equal((await json("cordon", "host-2")).cordon, true);
     assert.equal((await json("pause")).paused, true);
@@ -206,6 +212,7 @@ Deno.test("drakkar does nothing that cannot be undone without the name again", a
     assert.equal(later.deleteAt, 31, "it can be kept for a while");
     const dry = await json("delete", "7", "--dry-run", ...now);
     assert.deepEqual([dry.isDryRun, dry.life], [true, "deleting"]);
+    assert.equal(dry.expectedGen, 1);
     desk.typed = "8";
     const wrong = await run("delete", "7");
     assert.equal(wrong.code, 1);

@@ -129,6 +129,7 @@ Deno.test("KvStore.report() keeps what a NodeHost says, and its age", async () =
       ageMs: 1_500,
       lastHeardMs: 1_000_000,
       boot: 2,
+      gen: 1,
       clusters: [4, 7],
       leaders: [7],
     }]);

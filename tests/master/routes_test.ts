@@ -171,6 +171,7 @@ Deno.test("Operators cordon, drain and give up NodeHosts, and pause everything",
       cordon: true,
       drain: false,
       revoked: false,
+      gen: 2,
     });
     assert.equal((await at("drain")).body.drain, true);
     assert.equal((await at("uncordon")).body.drain, false);
@@ -190,6 +191,7 @@ Deno.test("Operators cordon, drain and give up NodeHosts, and pause everything",
       tick: 1,
       busy: false,
       paused: true,
+      gen: 1,
       silent: [],
       brake: null,
     });
