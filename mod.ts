@@ -133,6 +133,7 @@ export type { Member, MemberKind, Membership } from "./raft/core/types.ts";
 export type {
   Acknowledgement,
   ClusterInfo,
+  HostAddress,
   IMasterClient,
   MasterClientFactory,
   MasterRequest,

@@ -72,6 +72,7 @@ export type {
 export type {
   Acknowledgement,
   ClusterInfo,
+  HostAddress,
   IMasterClient,
   MasterClientFactory,
   MasterRequest,

@@ -72,6 +72,8 @@ export interface NodeHostInfo {
   isDiskLow?: boolean;
   /** Those of the NodeHosts that the last reply asked about which it still hears. */
   hears?: string[];
+  /** NodeHosts of its clusters that it is not connected with: the reply says where they are. At most 8 at a time. */
+  seeks?: string[];
   /** What became of requests since the last report. */
   acknowledgements?: Acknowledgement[];
   /** Its epoch of the last reply: a report that answers requests of another one answers none. */
@@ -131,6 +133,16 @@ export interface Acknowledgement {
   detail?: string;
 }
 
+/** Where a NodeHost is, as it said in its last report. */
+export interface HostAddress {
+  /** The NodeHost. */
+  nodeHostId: string;
+  /** Where it listens for Raft traffic. */
+  nodeHostAddress: string;
+  /** Its `boot` then: what is known of a later one is newer. */
+  boot: number;
+}
+
 /** What a master answers to a report. */
 export interface ReportReply {
   /** Whether the report was newer than what the master knew; if not, it changed nothing. */
@@ -145,6 +157,8 @@ export interface ReportReply {
   requests?: MasterRequest[];
   /** Silent NodeHosts: the next report should say which of them are still heard. */
   silent?: string[];
+  /** Where those are that the report seeks, as far as the master knows. */
+  addresses?: HostAddress[];
   /** Milliseconds after which to report again. */
   nextReportMs?: number;
   /** Stands for a token from now on, together with the NodeHost's own secret. */

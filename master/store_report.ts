@@ -4,7 +4,12 @@ import { isFull } from "./cluster_image.ts";
 import type { KvEntry } from "./kv.ts";
 import { isTickDue } from "./liveness.ts";
 import { nextReportMs, nextTick } from "./pace.ts";
-import type { MasterRequest, NodeHostInfo, ReportReply } from "./protocol.ts";
+import type {
+  HostAddress,
+  MasterRequest,
+  NodeHostInfo,
+  ReportReply,
+} from "./protocol.ts";
 import { runRound } from "./round.ts";
 import {
   clockKey,
@@ -293,6 +298,7 @@ async function replyTo(
   const { busy, silent, tick } = clock;
   const requests = busy ? await requestsFor(context, info.nodeHostId) : [];
   const others = silent.filter((id) => id !== info.nodeHostId);
+  const addresses = await addressesOf(context, info.seeks);
   return {
     accepted,
     want,
@@ -303,7 +309,26 @@ async function replyTo(
       ? { requests: [...requests, ...kills] }
       : {}),
     ...(others.length > 0 ? { silent: others } : {}),
+    ...(addresses.length > 0 ? { addresses } : {}),
   };
+}
+
+/** Where NodeHosts are that the reporting one cannot reach: a read unit for each, while it cannot. */
+async function addressesOf(
+  { access }: StoreContext,
+  sought: readonly string[] = [],
+): Promise<HostAddress[]> {
+  if (sought.length === 0) return [];
+  const entries = await access.getMany(sought.map(hostKey));
+  return entries.flatMap(({ value }, i) => {
+    const host = readHost(value);
+    // Whom the masters do not believe, or no longer, is nowhere.
+    const isBelieved = host !== undefined && host.state !== "gone" &&
+      host.revoked !== true && host.conflict === undefined && host.boot > 0;
+    if (!isBelieved) return [];
+    const { addr: nodeHostAddress, boot } = host;
+    return [{ nodeHostId: sought[i]!, nodeHostAddress, boot }];
+  });
 }
 
 /** What the NodeHost is asked to do. */

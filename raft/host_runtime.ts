@@ -16,7 +16,7 @@ import type {
   ResolvedNodeHostConfig,
   WaitOptions,
 } from "./config.ts";
-import { askForDeployment, type OpenWait } from "./deployment.ts";
+import type { OpenWait } from "./deployment.ts";
 import { zlibCompression } from "./compression.ts";
 import { crc32 } from "./deps.ts";
 import { ConnectionWatch, listenError } from "./connection_watch.ts";
@@ -34,6 +34,7 @@ import { consoleLogger, harmless } from "./logger.ts";
 import { Counters } from "./metrics/counters.ts";
 import { addIgnored, gatherGauges, noIgnored } from "./metrics/gauges.ts";
 import { HostMetrics } from "./metrics/host_metrics.ts";
+import { Masters } from "./masters.ts";
 import { Mending } from "./mending.ts";
 import { Neighbours } from "./neighbours.ts";
 import { Node } from "./node.ts";
@@ -43,7 +44,7 @@ import type { Logger, Ports } from "./ports.ts";
 import type { CallableMethod } from "./remote/calls.ts";
 import { Remote } from "./remote/remote.ts";
 import { removeNodeData } from "./remove_data.ts";
-import { Reporter } from "./reporter.ts";
+import { unreached } from "./seeking.ts";
 import type { SessionTable } from "./sessions.ts";
 import { SnapshotPacer } from "./snapshot_pacer.ts";
 import { Snapshotter } from "./snapshotter.ts";
@@ -106,8 +107,7 @@ export class HostRuntime {
   #neighbours: Neighbours | undefined;
   #certificates: CertificateWatch | undefined;
   #wal: Wal | undefined;
-  #masterClient: IMasterClient | undefined;
-  #reporter: Reporter | undefined;
+  #masters: Masters | undefined;
   /** Who listens to what happens. */
   readonly events = new EventHub();
   /** What is counted. */
@@ -198,31 +198,33 @@ export class HostRuntime {
       deploymentId: isManaged ? undefined : config.deploymentId,
       random,
     });
-    if (isManaged) await this.#joinDeployment(wait);
+    if (isManaged) {
+      this.#masters = this.#makeMasters();
+      await this.#masters.join(this.#identity, wait);
+    }
     await this.#openLog();
     await this.#listen();
     this.#engine!.start();
     await this.#restartNodes();
-    this.#reporter?.start();
+    this.#masters?.start();
   }
 
-  /** Learns the deployment id of a new folder from a master (rule I5). */
-  async #joinDeployment(wait: OpenWait | undefined): Promise<void> {
-    const { masterServers, reportPeriodMs } = this.config;
-    this.#masterClient = this.#owner.makeMasterClient();
-    for (const url of masterServers) this.#masterClient.checkServer?.(url);
-    this.#reporter = new Reporter({
-      client: this.#masterClient,
-      servers: masterServers,
-      reportPeriodMs,
+  #makeMasters(): Masters {
+    return new Masters({
+      servers: this.config.masterServers,
+      reportPeriodMs: this.config.reportPeriodMs,
       clock: this.ports.clock,
       random: this.ports.random,
       logger: this.#logger,
-      nodeHostInfo: (includeLog) => this.#owner.report(includeLog),
+      client: this.#owner.makeMasterClient(),
+      report: (includeLog) => this.#owner.report(includeLog),
+      unreached: () =>
+        unreached(
+          [...this.#nodes.values()],
+          (id) => this.#links?.linkOf(id) !== undefined,
+        ),
+      found: (hosts) => this.#neighbours?.learn(hosts),
     });
-    if (this.#identity!.deploymentId !== undefined) return;
-    const id = await askForDeployment(this.#reporter, this.ports.clock, wait);
-    await this.#identity!.record(id);
   }
 
   async #openLog(): Promise<void> {
@@ -447,8 +449,7 @@ export class HostRuntime {
     );
     const failure = this.#failure;
     this.#pauses.endAll();
-    await this.#reporter?.stop();
-    await this.#stopMasterClient();
+    await this.#masters?.stop();
     this.#eachNode((node) => node.stop(failure));
     this.#remote?.close(failure);
     this.#links?.close();
@@ -464,16 +465,6 @@ export class HostRuntime {
     await this.#neighbours?.idle();
     this.#identity?.release();
     this.events.close();
-  }
-
-  async #stopMasterClient(): Promise<void> {
-    try {
-      await this.#masterClient?.stop();
-    } catch (error) {
-      this.#logger.warn("a master client failed to stop", {
-        error: String(error),
-      });
-    }
   }
 
   /** The log is closed for good: this NodeHost must not go on leading (rule L2). */

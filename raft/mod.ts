@@ -135,6 +135,7 @@ export type {
 export type {
   Acknowledgement,
   ClusterInfo,
+  HostAddress,
   IMasterClient,
   MasterClientFactory,
   MasterRequest,

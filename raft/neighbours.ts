@@ -10,6 +10,7 @@ import { encodeRemote, maxPlaces } from "./remote/format.ts";
 import type { RemoteBody } from "./remote/format.ts";
 import { isAddress } from "./transport/address.ts";
 import type { HostIdentity, Link } from "./transport/link_pool.ts";
+import type { HostAddress } from "../master/protocol.ts";
 import type { FileSystem } from "../storage/file_system.ts";
 
 /** What {@link Neighbours} need of their NodeHost. */
@@ -68,6 +69,20 @@ export class Neighbours {
       const isOne = nodeHostId !== "" && nodeHostId.length <= maxIdBytes &&
         isAddress(raftAddress) && incarnation > 0;
       if (isOne && this.book.told(host)) this.#pass(host, link);
+    }
+  }
+
+  /**
+   * A master says where some are, as they reported it: so the newest incarnation is believed, as always. Nobody else is
+   * told; they will ask a master as well, or the NodeHost itself.
+   */
+  learn(hosts: readonly HostAddress[]): void {
+    for (const { nodeHostId, nodeHostAddress: raftAddress, boot } of hosts) {
+      const isNews = this.#membershipAddresses(nodeHostId).some((place) =>
+        this.book.addressOf(nodeHostId, place) !== raftAddress
+      );
+      if (!isNews || !isAddress(raftAddress)) continue;
+      this.book.told({ nodeHostId, raftAddress, incarnation: boot });
     }
   }
 

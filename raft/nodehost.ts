@@ -533,6 +533,7 @@ export class NodeHost implements AsyncDisposable {
    */
   getLeader(clusterId: number): { leaderId: number; term: number } {
     validateId("clusterId", clusterId);
+    this.#runtime.requireOpen();
     const { peer } = this.#runtime.node(clusterId);
     return { leaderId: peer.leaderId, term: peer.term };
   }

@@ -4,12 +4,14 @@
  * next period tries again.
  */
 import type {
+  HostAddress,
   IMasterClient,
   NodeHostInfo,
   ReportReply,
 } from "../master/protocol.ts";
 import { RaftError } from "./errors.ts";
 import type { Clock, Logger, Random, Timer } from "./ports.ts";
+import { readAddresses, Seeking } from "./seeking.ts";
 
 const deploymentTimeoutMs = 5_000;
 const deploymentPauseMs = 5_000;
@@ -35,6 +37,10 @@ export interface ReporterDeps {
   readonly logger: Logger;
   /** The next report, without `seq`; its `logInfo` only if asked for. */
   nodeHostInfo(includeLog: boolean): NodeHostInfo;
+  /** NodeHosts that are needed and cannot be reached, by id: masters are asked where they are. */
+  unreached?(): readonly string[];
+  /** Masters say where some of those are. */
+  found?(hosts: readonly HostAddress[]): void;
 }
 
 /** Reports to masters for one NodeHost. */
@@ -54,6 +60,7 @@ export class Reporter {
   #lastTickAt = 0;
   #reportTimer: Timer | undefined;
   #wasLogDelivered = false;
+  readonly #seeking = new Seeking();
 
   /** Makes a reporter that does nothing yet. */
   constructor(deps: ReporterDeps) {
@@ -176,6 +183,7 @@ export class Reporter {
         const reply = await this.#send(server, info, share);
         this.#adopt(reply?.nextReportMs);
         if (info.logInfoIncluded) this.#wasLogDelivered = true;
+        this.#found(info.seeks, reply?.addresses);
         trouble.end();
         return;
       } catch (error) {
@@ -191,7 +199,17 @@ export class Reporter {
   #nextInfo(): NodeHostInfo {
     const seq = ++this.#reportCount;
     const includeLog = !this.#wasLogDelivered || seq % logEvery === 0;
-    return { ...this.#deps.nodeHostInfo(includeLog), seq };
+    const info = { ...this.#deps.nodeHostInfo(includeLog), seq };
+    const seeks = this.#seeking.next(this.#deps.unreached?.() ?? []);
+    return seeks.length === 0 ? info : { ...info, seeks };
+  }
+
+  /** A master has taken a report that asked for `sought`. */
+  #found(sought: readonly string[] | undefined, addresses: unknown): void {
+    if (sought === undefined) return;
+    this.#seeking.asked(sought);
+    const hosts = readAddresses(addresses, sought);
+    if (hosts.length > 0) this.#deps.found?.(hosts);
   }
 
   #send(

@@ -145,6 +145,12 @@ function closedError(options: AsideFileOptions): RaftError {
   );
 }
 
+/** Whether an error of the file system says that the disk, or the part of it that is ours, is full. */
+export function isNoSpace(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return code === "ENOSPC" || code === "EDQUOT";
+}
+
 /**
  * Words an error of the file system: a full disk passes, anything else does not. What did not come from there (a bug,
  * or an error worded already) stays as it is.
@@ -153,7 +159,7 @@ export function diskError(doing: string, error: unknown): Error {
   if (!(error instanceof Error)) return new Error(String(error));
   const { code } = error as { code?: unknown };
   if (error instanceof RaftError || typeof code !== "string") return error;
-  const isFull = code === "ENOSPC" || code === "EDQUOT";
+  const isFull = isNoSpace(error);
   return new RaftError(
     isFull ? "diskFull" : "diskFailed",
     `Cannot ${doing}: ${isFull ? "the disk is full" : error.message}`,

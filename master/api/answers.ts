@@ -291,6 +291,11 @@ export const reportAnswer: Shape<ReportReply> = answerOf({
   tick: optional(tick),
   requests: optional(list(reference<MasterRequest>("Request"))),
   silent: optional(list(anyText)),
+  addresses: optional(
+    list(
+      answerOf({ nodeHostId: anyText, nodeHostAddress: anyText, boot: count }),
+    ),
+  ),
   nextReportMs: optional(milliseconds),
   ticket: optional(anyText),
 });

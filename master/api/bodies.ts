@@ -292,6 +292,7 @@ export const reportSchema: JsonSchema = {
     capacity: integerSchema(1),
     isDiskLow: flag,
     hears: listOf(name(128), reportLimits.heard),
+    seeks: listOf(name(128), reportLimits.sought),
     epoch: name(64),
     acknowledgements: listOf(acknowledgementSchema, reportLimits.clusters),
   },

@@ -21,6 +21,7 @@ const maxLogNodes = 40_000;
 const maxMembers = 127;
 const maxApps = 100;
 const maxHeard = 16;
+const maxSought = 8;
 
 /** How large the lists of a report may be. */
 export const reportLimits = {
@@ -29,6 +30,7 @@ export const reportLimits = {
   members: maxMembers,
   apps: maxApps,
   heard: maxHeard,
+  sought: maxSought,
 } as const;
 
 /**
@@ -231,7 +233,7 @@ export function readReport(value: unknown): NodeHostInfo {
 /** What reports of the first version did not have. */
 function readExtras(fields: Fields): Partial<NodeHostInfo> {
   const extras: Partial<NodeHostInfo> = {};
-  const { apps, hears, acknowledgements } = fields;
+  const { apps, hears, seeks, acknowledgements } = fields;
   if (apps !== undefined) {
     extras.apps = readList("apps", apps, maxApps)
       .map((app, i) => readText(`apps[${i}]`, app));
@@ -248,6 +250,10 @@ function readExtras(fields: Fields): Partial<NodeHostInfo> {
   if (hears !== undefined) {
     extras.hears = readList("hears", hears, maxHeard)
       .map((id, i) => readName(`hears[${i}]`, id, 128));
+  }
+  if (seeks !== undefined) {
+    extras.seeks = readList("seeks", seeks, maxSought)
+      .map((id, i) => readName(`seeks[${i}]`, id, 128));
   }
   if (fields.epoch !== undefined) {
     extras.epoch = readName("epoch", fields.epoch, 64);

@@ -4,6 +4,7 @@
  */
 import { RaftError } from "../../raft/errors.ts";
 import type { Random } from "../../raft/ports.ts";
+import { isNoSpace } from "../aside_file.ts";
 import type { FileSystem, StoredFile } from "../file_system.ts";
 import {
   firstRecordOffset,
@@ -60,7 +61,7 @@ export class SegmentRoll {
   /**
    * Makes the first segment of this run, and writes what may not be durable into it.
    *
-   * @throws {RaftError} `diskFull`.
+   * @throws {RaftError} `diskFull`, or `diskFailed` if it is for another reason that there is no segment.
    */
   async begin(recovered: Recovered): Promise<void> {
     const { fileSystem, segments, segmentBytes, writer } = this.#context;
@@ -76,7 +77,7 @@ export class SegmentRoll {
       : Math.max(0, last.base + last.end - provenTo);
     const bytes = this.#checkpointBytes() + 2 * doubtful +
       segmentBytes / freeParts;
-    const file = await this.#obtain(number, bytes);
+    const file = await this.#obtain(number, bytes, true);
     const base = last === undefined ? 0 : last.base + last.size;
     // What damage took is said in this segment's checkpoint.
     if (recovered.report.damage.length > 0) segments.judgedTo = base;
@@ -171,17 +172,28 @@ export class SegmentRoll {
     }
   }
 
-  async #obtain(number: number, bytes: number): Promise<SpareFile> {
+  /**
+   * A log that is open goes on without another segment, whyever there is none, until there is one (rule L5); one that is
+   * not does not open.
+   */
+  async #obtain(
+    number: number,
+    bytes: number,
+    isFirst = false,
+  ): Promise<SpareFile> {
     const { dir, spare } = this.#context;
     const file = await spare.obtain(number, bytes + segmentOverheadBytes);
     if (file !== undefined) return file;
     const reason = spare.failure instanceof Error
       ? spare.failure.message
       : String(spare.failure);
+    const isFull = isNoSpace(spare.failure);
+    const what = isFull
+      ? "there is no space for another segment"
+      : "another segment cannot be made";
     throw new RaftError(
-      "diskFull",
-      `Cannot write to the log in ${dir}: there is no space for another ` +
-        `segment: ${reason}`,
+      isFirst && !isFull ? "diskFailed" : "diskFull",
+      `Cannot write to the log in ${dir}: ${what}: ${reason}`,
       { cause: spare.failure },
     );
   }

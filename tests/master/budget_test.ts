@@ -76,6 +76,24 @@ Deno.test("A quiet tick costs what docs/BUDGET.md computes with", async () => {
   }
 });
 
+Deno.test("A NodeHost that seeks others costs a read unit for each in a report, and else nothing (M17)", async () => {
+  const kv = new MemoryKv();
+  const clock = new ManualClock();
+  const store = new KvStore({ kv, clock, random: new SimRandom(1) });
+  for (const n of [1, 2, 3]) await store.report(report(n));
+  const costOf = async (seeks: string[]) => {
+    const before = { ...kv.usage };
+    await store.report(report(1, [], seeks.length === 0 ? {} : { seeks }));
+    return {
+      readUnits: kv.usage.readUnits - before.readUnits,
+      writeUnits: kv.usage.writeUnits - before.writeUnits,
+    };
+  };
+  assert.deepEqual(await costOf([]), { readUnits: 2, writeUnits: 1 });
+  const two = await costOf(["host-2", "host-3"]);
+  assert.deepEqual(two, { readUnits: 4, writeUnits: 1 });
+});
+
 Deno.test("docs/BUDGET.md says what is computed", async () => {
   const text = await Deno.readTextFile(
     new URL("../../docs/BUDGET.md", import.meta.url),

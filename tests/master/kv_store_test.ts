@@ -416,6 +416,50 @@ async function pass(
   }
 }
 
+Deno.test("KvStore.report() says where NodeHosts are that the reporting one seeks (M17)", async () => {
+  await withStore(async (store) => {
+    const at = (n: number, nodeHostAddress: string, boot: number) =>
+      store.report(report(n, [], { nodeHostAddress, boot, seq: 1 }));
+    await at(1, "h1:7001", 1);
+    await at(2, "h2:7001", 6);
+    await at(2, "moved:2", 7);
+    const ask = async (...seeks: string[]) =>
+      (await store.report(report(1, [], { seeks }))).addresses;
+    const moved = {
+      nodeHostId: "host-2",
+      nodeHostAddress: "moved:2",
+      boot: 7,
+    };
+    assert.deepEqual(await ask("host-2"), [moved]);
+    assert.deepEqual(await ask("host-9", "host-2"), [moved]);
+    assert.equal(await ask("host-9"), undefined);
+    assert.equal((await store.report(report(1))).addresses, undefined);
+    // A report that is late gets an answer as well, as everything else.
+    const late = await store.report(
+      report(2, [], { boot: 6, seq: 9, seeks: ["host-1"] }),
+    );
+    assert.equal(late.accepted, false);
+    assert.equal(late.addresses?.[0]?.nodeHostAddress, "h1:7001");
+    await store.command({ type: "revokeHost", hostId: "host-2" });
+    assert.equal(await ask("host-2"), undefined, "nobody believes it any more");
+  });
+});
+
+Deno.test("KvStore.report() does not send anybody to a NodeHost that is not believed to be there (M17)", async () => {
+  await withStore(async (store) => {
+    await store.report(report(1, [], { boot: 1, seq: 1 }));
+    await store.report(report(2, [], { boot: 1, seq: 1 }));
+    // It claims the address of one that is alive.
+    await store.report(
+      report(2, [], { boot: 2, seq: 1, nodeHostAddress: "h1:7001" }),
+    );
+    const asked = report(3, [], { seeks: ["host-1", "host-2"] });
+    assert.deepEqual((await store.report(asked)).addresses, [
+      { nodeHostId: "host-1", nodeHostAddress: "h1:7001", boot: 1 },
+    ]);
+  });
+});
+
 Deno.test("KvStore takes a new NodeHost at a silent one's address, which is gone then (M17)", async () => {
   await withStore(async (store, kv, clock) => {
     const at = (n: number, nodeHostAddress: string) =>

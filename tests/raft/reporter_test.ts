@@ -1,7 +1,12 @@
 import { assert } from "../deps.ts";
 import type { WaitOptions } from "../../raft/config.ts";
 import type { Clock, Logger, Timer } from "../../raft/ports.ts";
-import type { IMasterClient, NodeHostInfo } from "../../master/protocol.ts";
+import type {
+  HostAddress,
+  IMasterClient,
+  NodeHostInfo,
+  ReportReply,
+} from "../../master/protocol.ts";
 import { RaftError } from "../../raft/errors.ts";
 import { Reporter } from "../../raft/reporter.ts";
 
@@ -91,8 +96,9 @@ class FakeClient implements IMasterClient {
     server: string,
     info: NodeHostInfo,
     options: WaitOptions = {},
-  ): Promise<void> {
-    await this.onReport(server, this.#note("report", server, info, options));
+  ): Promise<ReportReply | void> {
+    const call = this.#note("report", server, info, options);
+    return await this.onReport(server, call) as ReportReply | undefined;
   }
   async handleMasterRequests(options: WaitOptions = {}): Promise<void> {
     await this.onHandle("", this.#note("handle", "", undefined, options));
@@ -124,6 +130,8 @@ function setUp(
     servers?: string[];
     reportPeriodMs?: number;
     nodeHostInfo?: (includeLog: boolean) => NodeHostInfo;
+    unreached?: () => string[];
+    found?: (hosts: readonly HostAddress[]) => void;
   } = {},
 ): Setup {
   const clock = new VirtualClock();
@@ -159,6 +167,8 @@ function setUp(
     random,
     logger,
     nodeHostInfo: options.nodeHostInfo ?? infoOf,
+    unreached: options.unreached ?? (() => []),
+    found: options.found ?? (() => {}),
   });
   return { clock, client, reporter, log };
 }
@@ -324,6 +334,35 @@ Deno.test("Reporter gives an attempt two periods, and each master its share of t
   }
   await reporter.stop();
   assert.ok(reports[5]!.options.signal!.aborted);
+});
+
+Deno.test("Reporter asks masters for whom it cannot reach, and hands on what they say (M17)", async () => {
+  let missing: string[] = [];
+  const found: HostAddress[] = [];
+  const { clock, client, reporter } = setUp({
+    servers: ["a", "b"],
+    unreached: () => missing,
+    found: (hosts) => void found.push(...hosts),
+  });
+  const moved = { nodeHostId: "x", nodeHostAddress: "new:1", boot: 4 };
+  const stray = { nodeHostId: "y", nodeHostAddress: "new:1", boot: 4 };
+  client.onReport = (server) =>
+    server === "a"
+      ? fail()
+      : { accepted: true, want: [], addresses: [stray, moved] };
+  reporter.start();
+  await clock.advance(5_000);
+  assert.ok(client.of("report").every(({ info }) => !("seeks" in info!)));
+  assert.deepEqual(found, []);
+  missing = ["x"];
+  await clock.advance(20_000);
+  const last = client.of("report").at(-1)!;
+  assert.deepEqual(last.info!.seeks, ["x"]);
+  assert.deepEqual(found, [moved]);
+  missing = [];
+  await clock.advance(20_000);
+  assert.ok(!("seeks" in client.of("report").at(-1)!.info!));
+  await reporter.stop();
 });
 
 Deno.test("Reporter has one report in flight, and makes up for one that fell due", async () => {

@@ -185,6 +185,7 @@ Deno.test("LinkPool bounds what waits on a link, and still takes what is urgent"
   a.pool.flush();
   await clock.settle();
   assert.equal(b.records.length, taken + urgent);
+  assert.equal(link.queuedBytes, 0, "nothing is forgotten");
   assert(link.send(append(31, 100_000)), "it is free again");
   await finish(pair);
 });
