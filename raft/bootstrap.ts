@@ -61,10 +61,15 @@ function settingFrom(
   return typeof byDefault === "boolean" ? recorded === 1 : recorded;
 }
 
-/** The bootstrap record of a node that starts for the first time, or the one it has, checked against `config`. */
+/**
+ * The bootstrap record of a node that starts for the first time, or the one it has, checked against `config`. `isBlank`:
+ * its log holds neither an entry nor a snapshot, so that one that was to join may still become a witness, or none: it
+ * cannot know before what it is added as.
+ */
 export function bootstrapFor(
   config: ResolvedClusterConfig,
   existing: Bootstrap | undefined,
+  isBlank = false,
 ): Bootstrap {
   const members = membersInOrder(config.initialMembers);
   const what =
@@ -77,6 +82,11 @@ export function bootstrapFor(
   }
   if (existing !== undefined) {
     requireUniqueIds(existing, config.clusterId, what);
+    const { witness, ...rest } = existing;
+    if (isBlank && existing.join && (witness === true) !== config.witness) {
+      const changed = config.witness ? { ...rest, witness: true } : rest;
+      return checkRestart(config, changed, members, what);
+    }
     return checkRestart(config, existing, members, what);
   }
   if (members.length === 0 && !config.join) {
@@ -174,8 +184,8 @@ function checkRestart(
     throw new RaftError(
       "rejected",
       existing.witness
-        ? `${what}: it is a witness, start it with witness: true`
-        : `${what}: it is no witness, and cannot become one`,
+        ? `${what}: it is a witness, start it with witness: true; or remove it, and add another id`
+        : `${what}: it is no witness, and cannot become one; remove it, and add a witness of another id`,
     );
   }
   // Rebuilt from an image: its members are those of the import, whatever the program says of the first ones.

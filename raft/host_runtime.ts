@@ -25,6 +25,7 @@ import { RaftError } from "./errors.ts";
 import { EventHub } from "./events.ts";
 import { HealthWatch } from "./health.ts";
 import type { HostContext } from "./host_context.ts";
+import { clusterExists, clusterNotFound } from "./host_errors.ts";
 import { openStorage } from "./host_storage.ts";
 import { openIdentity } from "./identity.ts";
 import type { OpenedIdentity } from "./identity.ts";
@@ -495,11 +496,10 @@ export class HostRuntime {
       running.removed();
       this.#leave(running);
     }
+    if (running?.failure !== undefined) this.#leave(running);
     if (this.#nodes.has(clusterId) || this.#starting.has(clusterId)) {
-      throw new RaftError(
-        "clusterExists",
-        `Cannot start cluster ${clusterId}: this NodeHost has a node of it already`,
-      );
+      throw running?.refusal ??
+        clusterExists(clusterId, nodeId, running?.nodeId);
     }
     this.#starting.begin(clusterId);
     try {
@@ -574,7 +574,8 @@ export class HostRuntime {
     if (existing === undefined) {
       requireOwnAddress(config, this.config.raftAddress);
     }
-    const checked = bootstrapFor(config, existing);
+    const isBlank = log.lastIndex() === 0 && log.snapshot() === undefined;
+    const checked = bootstrapFor(config, existing, isBlank);
     const machine = makeMachine(factory, { clusterId, nodeId });
     try {
       const isNew = existing === undefined;
@@ -718,10 +719,8 @@ export class HostRuntime {
   /** Why there is no node of a cluster. */
   noNode(clusterId: number): RaftError {
     validateId("clusterId", clusterId);
-    return this.#failure ?? new RaftError(
-      "clusterNotFound",
-      `Cannot use cluster ${clusterId}: this NodeHost has no node of it`,
-    );
+    return this.#failure ??
+      clusterNotFound(clusterId, this.#remote?.isOn === true);
   }
 
   /** @throws {RaftError} if the NodeHost is closed or its log failed. */

@@ -21,8 +21,11 @@ import { RaftError } from "./errors.ts";
 import { checkDirectory, openIdentity } from "./identity.ts";
 import type { Ports } from "./ports.ts";
 import {
+  isObject,
   membersInOrder,
   requireEntries,
+  requireKnownFields,
+  requireType,
   validateAddress,
   validateId,
   validateMembers,
@@ -406,7 +409,33 @@ function reportOf(
   };
 }
 
+/** All fields of {@link ImportOptions}: a misspelt `dryRun` must not import in earnest. */
+const optionNames: ReadonlySet<string> = new Set<keyof ImportOptions>([
+  "path",
+  "dir",
+  "raftAddress",
+  "nodeId",
+  "members",
+  "deploymentId",
+  "generation",
+  "stateMachine",
+  "segmentBytes",
+  "dryRun",
+]);
+
 function validate(options: ImportOptions): void {
+  if (!isObject(options)) {
+    throw new TypeError(
+      "Cannot import a snapshot: the options must be an object",
+    );
+  }
+  requireKnownFields("the options of an import", options, optionNames);
+  if (options.dryRun !== undefined) {
+    requireType("dryRun", options.dryRun, "boolean");
+  }
+  if (options.deploymentId !== undefined) {
+    requireType("deploymentId", options.deploymentId, "bigint");
+  }
   for (const name of ["path", "dir"] as const) {
     if (typeof options[name] !== "string" || options[name] === "") {
       throw new TypeError(`Cannot import a snapshot: give ${name} as a text`);
@@ -420,6 +449,11 @@ function validate(options: ImportOptions): void {
   requireEntries("members", options.members);
   validateMembers("members", options.members);
   const own = options.members[options.nodeId];
+  if (own === undefined) {
+    throw new RangeError(
+      `Cannot use members: node ${options.nodeId}, which this NodeHost is to carry, is not among them`,
+    );
+  }
   if (own !== options.raftAddress) {
     throw new RangeError(
       `Cannot use members: node ${options.nodeId} is at ${own} there, and this NodeHost's raftAddress is ` +

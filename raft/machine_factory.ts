@@ -15,6 +15,7 @@ export function findFactory(
   if (Object.hasOwn(named, stateMachine)) return named[stateMachine]!;
   throw new RaftError(
     "notReady",
-    `Cannot start cluster ${clusterId}: this NodeHost has no state machine "${stateMachine}"`,
+    `Cannot start cluster ${clusterId}: this NodeHost has no state machine "${stateMachine}"; name it in stateMachines ` +
+      "when the NodeHost is opened, or give its factory",
   );
 }

@@ -375,7 +375,7 @@ export class Node implements EngineNode {
         ? new RaftError(error.code, message, { cause: error })
         : new RaftError(
           "clusterClosed",
-          `Cannot go on with cluster ${this.clusterId}: its node stopped: ${message}`,
+          `Cannot go on with cluster ${this.clusterId}: its node stopped: ${message}; startCluster starts it again`,
           { cause: error },
         ),
     );

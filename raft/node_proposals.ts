@@ -189,7 +189,7 @@ export class NodeProposals {
     if (bytes > this.#node.host.maxPayloadBytes) {
       return new RaftError(
         "payloadTooBig",
-        `Cannot propose ${bytes} bytes: the limit is ${this.#node.host.maxPayloadBytes}`,
+        `Cannot propose ${bytes} bytes: maxPayloadBytes is ${this.#node.host.maxPayloadBytes}`,
       );
     }
     if (this.#node.peer.leaderId === 0) {

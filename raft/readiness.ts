@@ -49,7 +49,7 @@ function notReadyInTime(node: Node, runtime: HostRuntime): RaftError {
   const why = members.length === 0
     ? `no member has contacted node ${node.nodeId}: was it added by addNode, addObserver or addWitness on one of them?`
     : node.peer.isTakenForWitness()
-    ? `it was added as a witness: start it with witness: true and without a state machine`
+    ? "it was added as a witness: stop it, and start it with witness: true and without a state machine"
     : missing.length > 0
     ? `its first start needs an answer of more members; none came from ${
       missing.map(describe).join(", ")

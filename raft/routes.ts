@@ -233,7 +233,8 @@ export class Routes {
       own.fingerprint !== "" && hello.fingerprint !== "" &&
       own.generation !== hello.generation
     ) {
-      return `it is of generation ${hello.generation}, ours is ${own.generation}`;
+      return `it is of generation ${hello.generation}, ours is ${own.generation}: the cluster was rebuilt from a snapshot, ` +
+        "and whoever has the lower one was not part of that; import the same image there, or start a new node with join: true";
     }
     if (this.isKnownRemoved(hello.from)) return removedReason;
     const known = this.knownNodeHost(hello.from);

@@ -116,7 +116,7 @@ export class Remote {
     const { maxPayloadBytes } = this.#host;
     if (command.length > maxPayloadBytes) {
       const message =
-        `Cannot propose ${command.length} bytes: the limit is ${maxPayloadBytes}`;
+        `Cannot propose ${command.length} bytes: maxPayloadBytes is ${maxPayloadBytes}`;
       return Promise.reject(new RaftError("payloadTooBig", message));
     }
     const order = {

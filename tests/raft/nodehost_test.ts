@@ -280,6 +280,38 @@ Deno.test("One cluster's failing state machine stops that node only", async () =
   assert.ok(hosts.machines.get("1/1")!.isClosed);
 });
 
+Deno.test("A node that failed makes room for itself: startCluster starts it again", async () => {
+  await using hosts = await Hosts.started(1);
+  const host = hosts.host(1);
+  await host.propose(1, Uint8Array.of(3));
+  const failing = () => ({
+    ...new Counter(),
+    update: () => {
+      throw new Error("not yet mended");
+    },
+    lookup: () => 0,
+    saveSnapshot: () => Promise.resolve(),
+    recoverFromSnapshot: () => Promise.resolve(),
+  });
+  await host.startCluster(
+    hosts.cluster(1, 1, { clusterId: 2, stateMachine: failing }),
+  );
+  await host.waitReady(2);
+  await assert.rejects(
+    host.propose(2, Uint8Array.of(7)),
+    isRaftError("clusterClosed", /not yet mended.*startCluster/),
+  );
+  await host.startCluster(hosts.cluster(1, 1, { clusterId: 2 }));
+  await host.waitReady(2);
+  assert.equal(await host.read(2, "total"), 7);
+  assert.equal(host.info().clusters.length, 2);
+  // One that runs is not taken away by it.
+  await assert.rejects(
+    host.startCluster(hosts.cluster(1, 1, { clusterId: 2 })),
+    isRaftError("clusterExists", /runs node 1 .* stopCluster/),
+  );
+});
+
 Deno.test("A lookup that throws rejects that read only", async () => {
   await using hosts = await Hosts.started(1);
   await assert.rejects(hosts.host(1).read(1, "throw"), /no such query/);

@@ -150,12 +150,21 @@ Deno.test("Nobody is taken for what it is not: witnesses and others say how they
   await third.startCluster(hosts.cluster(3, 0, { join: true }));
   await assert.rejects(
     third.waitReady(1, { timeoutMs: 300 }),
-    isRaftError("timeout", /it was added as a witness: start it with/),
+    isRaftError(
+      "timeout",
+      /it was added as a witness: stop it, and start it with/,
+    ),
   );
+  // It does what it was told: nothing is stored yet, so it may begin again as what it was added as.
+  await third.stopCluster(1);
+  await third.startCluster({ ...ids, witness: true });
+  await third.waitReady(1);
+  await hosts.host(1).propose(1, Uint8Array.of(5));
+  await until("it has something", () => statusOf(third).applied > 0);
   await third.stopCluster(1);
   await assert.rejects(
-    third.startCluster({ ...ids, witness: true }),
-    isRaftError("rejected", /it is no witness, and cannot become one/),
+    third.startCluster(hosts.cluster(3, 0, { join: true })),
+    isRaftError("rejected", /it is a witness, start it with witness: true/),
   );
   await hosts.host(1).addObserver(1, { nodeId: 4, address: hosts.address(4) });
   await fourth.startCluster({
@@ -167,6 +176,11 @@ Deno.test("Nobody is taken for what it is not: witnesses and others say how they
   await assert.rejects(
     fourth.waitReady(1),
     isRaftError("rejected", /as a witness: it was added as an observer/),
+  );
+  // Its log has entries without what is in them.
+  await assert.rejects(
+    fourth.startCluster(hosts.cluster(4, 0, { join: true })),
+    isRaftError("rejected", /it is a witness, .* add another id/),
   );
 });
 

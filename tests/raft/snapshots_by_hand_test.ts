@@ -226,6 +226,27 @@ Deno.test("A dry run says what would be lost, and changes nothing", async () => 
   assert.equal(again.info().clusters[0]!.lastIndex, index + behind);
 });
 
+Deno.test("An import refuses options that it does not know: a misspelt dryRun does not import", async () => {
+  const { hosts, image } = await afterLoss(() => new Counter());
+  await using _ = hosts;
+  const given = { path: image, members: { 1: hosts.address(1) } };
+  const wrong: [object, string, RegExp][] = [
+    [{ dryrun: true }, "TypeError", /there is no field dryrun/],
+    [{ dryRun: "yes" }, "TypeError", /dryRun: it must be a boolean/],
+    [{ deploymentId: 1 }, "TypeError", /deploymentId: it must be a bigint/],
+    [{ nodeId: 9 }, "RangeError", /node 9, .* is not among them/],
+  ];
+  for (const [options, name, text] of wrong) {
+    await assert.rejects(
+      importOn(hosts, 1, { ...given, ...options }),
+      (error: Error) => error.name === name && text.test(error.message),
+      String(text),
+    );
+  }
+  await hosts.open(1); // Nothing was imported: the node is of the first generation.
+  await hosts.host(1).startCluster(hosts.cluster(1, 3));
+});
+
 Deno.test("An import refuses what would harm: damage, dummies, removed ids, moved members, an old generation", async () => {
   const { hosts, image } = await afterLoss(() => new Counter());
   await using _ = hosts;
