@@ -1,5 +1,5 @@
 /** One NodeHost as a process of the benchmark: does what the lines on its standard input say. */
-import { NodeHost } from "../mod.ts";
+import { NodeHost, prometheus } from "../mod.ts";
 import { process } from "./deps.ts";
 import { runFlood, runLoad, SteadyLoad } from "./load.ts";
 import { BenchMachine, type MachineState } from "./machine.ts";
@@ -17,7 +17,11 @@ import {
 const startedAtOnce = 64;
 const readyTimeoutMs = 60_000;
 
+/** As often as a Prometheus that is in a hurry. */
+const scrapeMs = 1_000;
+
 let openHost: NodeHost | undefined;
+let observing: Observation | undefined;
 let steadyLoad: SteadyLoad | undefined;
 let clusterCount = 0;
 
@@ -33,6 +37,37 @@ function steady(): SteadyLoad {
     throw new Error("Cannot call: no steady load is running");
   }
   return steadyLoad;
+}
+
+/** Does what a user does who watches a NodeHost: takes its events, and makes its page of metrics every second. */
+class Observation {
+  readonly #timer: ReturnType<typeof setInterval>;
+  readonly #listening: Promise<void>;
+  #events = 0;
+
+  constructor(observed: NodeHost) {
+    const scrape = () => {
+      if (!prometheus(observed).includes("drakkar_")) {
+        throw new Error("Cannot measure: the page of metrics is empty");
+      }
+    };
+    scrape();
+    this.#timer = setInterval(scrape, scrapeMs);
+    this.#listening = this.#listen(observed);
+  }
+
+  /** Fails if there was nothing to see: then the figure would not be that of a watched NodeHost. */
+  async end(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#listening;
+    if (this.#events === 0) {
+      throw new Error("Cannot count this as observed: there were no events");
+    }
+  }
+
+  async #listen(observed: NodeHost): Promise<void> {
+    for await (const _event of observed.events()) this.#events++;
+  }
 }
 
 /** Runs `task` for every cluster id, some at a time, and returns the results in order. */
@@ -107,13 +142,14 @@ const handlers: {
     request: Calls[K]["request"],
   ) => Promise<Calls[K]["reply"]> | Calls[K]["reply"];
 } = {
-  async open({ dir, raftAddress, tickMs, tls }) {
+  async open({ dir, raftAddress, tickMs, tls, isObserved }) {
     openHost = await NodeHost.open({
       dir,
       raftAddress,
       ...(tickMs === undefined ? {} : { tickMs }),
       ...(tls === undefined ? {} : { tls }),
     });
+    observing = isObserved ? new Observation(openHost) : undefined;
     return null;
   },
   start,
@@ -161,6 +197,7 @@ const handlers: {
   usage: ({ isCollecting }) => usage(isCollecting),
   async close() {
     await host().close();
+    await observing?.end();
     openHost = undefined;
     return null;
   },

@@ -1,5 +1,5 @@
 /** Loads: what proposes and reads inside a NodeHost's process, through the public API. */
-import { type NodeHost, RaftError, type Result } from "../mod.ts";
+import { type NodeHost, RaftError, type Result, type Session } from "../mod.ts";
 import { Histogram } from "./figures.ts";
 import { mix, putValue } from "./machine.ts";
 import type {
@@ -78,13 +78,14 @@ function mistaken(value: number, result: number): Error {
 /** Proposes in a closed loop. The loop does what the raw pipeline's does, and no more. */
 async function proposeLoop(
   host: NodeHost,
-  clusterId: number,
+  to: { clusterId: number; target: number | Session },
   options: { command: Uint8Array; isEachTimed: boolean; end: number },
   run: { tally: Tally; left: { count: number } },
 ): Promise<void> {
   const { command, isEachTimed, end } = options;
   const { tally, left } = run;
-  const acknowledged = tally.acknowledged(clusterId);
+  const { target } = to;
+  const acknowledged = tally.acknowledged(to.clusterId);
   while (left.count > 0 && performance.now() < end) {
     try {
       for (let round = 0;; round++) {
@@ -92,7 +93,7 @@ async function proposeLoop(
         if (start >= end || left.count <= 0) return;
         left.count--;
         const value = putValue(command, nextValue++);
-        const result = await host.propose(clusterId, command);
+        const result = await host.propose(target, command);
         if (result.value !== value) throw mistaken(value, result.value);
         acknowledged.count++;
         acknowledged.sum = (acknowledged.sum + mix(value)) | 0;
@@ -140,6 +141,23 @@ async function readLoop(
   }
 }
 
+/** One session for each proposer, by cluster. */
+async function openSessions(
+  host: NodeHost,
+  clusterIds: readonly number[],
+  outstanding: number,
+): Promise<Map<number, Session[]>> {
+  const sessions = new Map<number, Session[]>();
+  for (const clusterId of clusterIds) {
+    const opening = Array.from(
+      { length: outstanding },
+      () => host.openSession(clusterId),
+    );
+    sessions.set(clusterId, await Promise.all(opening));
+  }
+  return sessions;
+}
+
 /** Runs a closed loop to its end. */
 export async function runLoad(
   host: NodeHost,
@@ -151,6 +169,9 @@ export async function runLoad(
   for (const clusterId of clusterIds) {
     if (isRead) counts.set(clusterId, await host.read(clusterId, "count"));
   }
+  const sessions = request.isInSession
+    ? await openSessions(host, clusterIds, outstanding)
+    : undefined;
   const tally = new Tally();
   const left = { count: request.count };
   const end = performance.now() + request.seconds * 1000;
@@ -162,15 +183,26 @@ export async function runLoad(
       loops.push(
         isRead
           ? readLoop(host, clusterId, { expected, isEachTimed, end }, tally)
-          : proposeLoop(host, clusterId, { command, isEachTimed, end }, {
-            tally,
-            left,
-          }),
+          : proposeLoop(
+            host,
+            {
+              clusterId,
+              target: sessions?.get(clusterId)?.[i] ?? clusterId,
+            },
+            { command, isEachTimed, end },
+            { tally, left },
+          ),
       );
     }
   }
   await Promise.all(loops);
-  return tally.report();
+  const report = tally.report();
+  const opened = [...sessions?.values() ?? []].flat();
+  await Promise.all(
+    opened.filter((session) => !session.isUnfinished && !session.isClosed)
+      .map((session) => host.closeSession(session)),
+  );
+  return report;
 }
 
 /** Proposes at a fixed rate, whatever becomes of it, and waits for the last result. */

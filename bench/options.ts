@@ -37,11 +37,18 @@ export interface BenchOptions {
   readonly dir: string | undefined;
   /** Mutual TLS between the NodeHosts. */
   readonly isSecure: boolean;
+  /** Events are iterated and the page of metrics is made every second, in each process. */
+  readonly isObserved: boolean;
+  /** Every proposer has a session of its own. */
+  readonly isInSession: boolean;
   /** Print the table of ratios to the raw pipeline. */
   readonly isSuite: boolean;
   /** Print the usage and stop. */
   readonly isHelp: boolean;
 }
+
+/** A cluster keeps as many sessions, by default: with more of them each call would find its own forgotten. */
+const maxSessions = 4096;
 
 const throughputFlags = [
   "clusters",
@@ -51,11 +58,12 @@ const throughputFlags = [
   "repeat",
   "snapshot-entries",
   "tls",
+  "observed",
 ];
 
 /** What may be chosen for each mode, and for the suite, which is none; the rest would be read and ignored. */
 const flagsOf: Readonly<Record<Mode | "suite", readonly string[]>> = {
-  write: throughputFlags,
+  write: [...throughputFlags, "sessions"],
   read: throughputFlags,
   failover: ["payload", "outstanding", "seconds", "repeat", "snapshot-entries"],
   recovery: [
@@ -66,7 +74,14 @@ const flagsOf: Readonly<Record<Mode | "suite", readonly string[]>> = {
     "repeat",
     "snapshot-entries",
   ],
-  soak: ["clusters", "payload", "outstanding", "seconds", "snapshot-entries"],
+  soak: [
+    "clusters",
+    "payload",
+    "outstanding",
+    "seconds",
+    "snapshot-entries",
+    "observed",
+  ],
   overload: ["payload", "outstanding", "seconds", "snapshot-entries"],
   idle: ["clusters", "seconds"],
   suite: ["payload", "seconds", "repeat", "snapshot-entries"],
@@ -89,6 +104,8 @@ Three NodeHosts as three processes on loopback, every write synced to disk. Prin
   --repeat N             measurements, of which the median is printed (1); recovery: restarts; failover: kills (20)
   --snapshot-entries N   entries between snapshots, 0 for none (the library's default; recovery: 0)
   --tls                  mutual TLS between the NodeHosts; openssl makes the certificates
+  --observed             events are listened to, and metrics made every second, on each NodeHost
+  --sessions             each proposer has a session: at most 4096 outstanding
   --dir DIR              where to write; not on a tmpfs (the system's temporary folder)
   --suite                a table with ratios to the raw pipeline instead; --repeat is the number of pairs (5)
   --help                 this text
@@ -164,6 +181,8 @@ function parseFlags(args: string[]) {
         "snapshot-entries": { type: "string" },
         dir: { type: "string" },
         tls: { type: "boolean", default: false },
+        observed: { type: "boolean", default: false },
+        sessions: { type: "boolean", default: false },
         suite: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
       },
@@ -229,7 +248,7 @@ export function parseOptions(args: string[], from: string): BenchOptions {
     }),
     outstanding: integer("outstanding", flags.outstanding, {
       min: 1,
-      max: 1_000_000,
+      max: flags.sessions ? maxSessions : 1_000_000,
       otherwise: otherwise.outstanding,
     }),
     seconds: integer("seconds", flags.seconds, {
@@ -254,6 +273,8 @@ export function parseOptions(args: string[], from: string): BenchOptions {
       ? flags.dir
       : resolve(from, flags.dir),
     isSecure: flags.tls,
+    isObserved: flags.observed,
+    isInSession: flags.sessions,
     isSuite: flags.suite,
     isHelp: flags.help,
   };

@@ -14,6 +14,8 @@ export interface Acknowledged {
 export interface LoadRequest {
   /** Propose, or read. */
   readonly isRead: boolean;
+  /** Whether each proposer has a session. */
+  readonly isInSession: boolean;
   /** The clusters; nothing is done for none. */
   readonly clusterIds: readonly number[];
   /** Proposers for each cluster. */
@@ -88,6 +90,8 @@ export interface OpenRequest {
   readonly tickMs: number | undefined;
   /** Paths of certificates; undefined for no TLS. */
   readonly tls?: CertificatePaths | undefined;
+  /** Whether to listen to its events and make its metrics, as a user who watches it does. */
+  readonly isObserved: boolean;
 }
 
 /** Starts the node of each cluster and waits until it is ready. */

@@ -51,6 +51,8 @@ export function makeResult(
       ? {}
       : { snapshot_entries: options.snapshotEntries }),
     ...(options.isSecure ? { tls: true } : {}),
+    ...(options.isObserved ? { observed: true } : {}),
+    ...(options.isInSession ? { sessions: true } : {}),
     ...more,
   };
 }

@@ -33,6 +33,7 @@ async function warmUp(trio: Trio, options: BenchOptions): Promise<void> {
     nodeIds.map((nodeId) =>
       trio.host(nodeId).call("load", {
         isRead: false,
+        isInSession: false,
         clusterIds,
         outstanding: options.outstanding,
         payload: options.payload,

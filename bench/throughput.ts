@@ -12,6 +12,8 @@ const unlimited = Number.MAX_SAFE_INTEGER;
 export interface LoopOptions {
   /** Propose, or read. */
   readonly isRead: boolean;
+  /** Whether each proposer has a session of its own. */
+  readonly isInSession?: boolean;
   /** Proposers for each cluster. */
   readonly outstanding: number;
   /** Bytes of a command. */
@@ -33,6 +35,7 @@ export async function loopOnLeaders(
     leading.map((nodeId) =>
       trio.host(nodeId).call("load", {
         isRead: options.isRead,
+        isInSession: options.isInSession === true,
         clusterIds: placed.get(nodeId)!,
         outstanding: options.outstanding,
         payload: options.payload,
@@ -50,11 +53,11 @@ async function measureOnce(
   options: BenchOptions,
 ): Promise<BenchResult> {
   const isRead = options.mode === "read";
-  const { outstanding, payload, seconds } = options;
+  const { outstanding, payload, seconds, isInSession } = options;
   const trio = await Trio.start(dir, options);
   try {
     const placed = await trio.placeLeaders();
-    const warmUp = { isRead: false, outstanding, payload };
+    const warmUp = { isRead: false, isInSession, outstanding, payload };
     await loopOnLeaders(trio, placed, { ...warmUp, seconds: warmUpSeconds });
     if (isRead) {
       await loopOnLeaders(trio, placed, { ...warmUp, isRead, seconds: 1 });
@@ -62,6 +65,7 @@ async function measureOnce(
     const before = await trio.usage();
     const reports = await loopOnLeaders(trio, placed, {
       isRead,
+      isInSession,
       outstanding,
       payload,
       seconds,

@@ -21,6 +21,8 @@ export interface TrioOptions {
   readonly canCollect?: boolean;
   /** Whether they talk over mutual TLS. */
   readonly isSecure?: boolean;
+  /** Whether their events are listened to and their metrics made. */
+  readonly isObserved?: boolean;
 }
 
 /** Three NodeHost processes. */
@@ -238,6 +240,7 @@ export class Trio {
       raftAddress: this.#members[nodeId]!,
       tickMs: this.#options.tickMs,
       tls: this.#certificates,
+      isObserved: this.#options.isObserved === true,
     });
   }
 

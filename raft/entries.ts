@@ -40,6 +40,7 @@ export interface SessionFields {
  */
 export class EntryBuilder {
   #chunk = new Uint8Array(0);
+  #view = new DataView(this.#chunk.buffer);
   #start = 0;
   #end = 0;
   #lastBytes = 0;
@@ -91,7 +92,7 @@ export class EntryBuilder {
       entryHeaderBytes + proposerKeyBytes + command.length,
       1,
     );
-    const view = new DataView(this.#chunk.buffer, this.#chunk.byteOffset);
+    const view = this.#view;
     view.setUint8(at, kind | entryHasProposerKey);
     view.setUint32(at + 1, command.length, true);
     setUint64(view, at + entryHeaderBytes, proposer);
@@ -113,7 +114,7 @@ export class EntryBuilder {
         command.length,
       1,
     );
-    const view = new DataView(this.#chunk.buffer, this.#chunk.byteOffset);
+    const view = this.#view;
     view.setUint8(
       at,
       kind | entryHasSession |
@@ -179,6 +180,7 @@ export class EntryBuilder {
       this.#chunk = new Uint8Array(
         Math.max(smallestChunkBytes, room, expected),
       );
+      this.#view = new DataView(this.#chunk.buffer);
       this.#start = 0;
     }
     this.#end = this.#start + this.#headroom;
@@ -189,6 +191,7 @@ export class EntryBuilder {
     const bigger = new Uint8Array(Math.max(2 * used, used + bytes));
     bigger.set(this.#chunk.subarray(this.#start, this.#end));
     this.#chunk = bigger;
+    this.#view = new DataView(bigger.buffer);
     this.#start = 0;
     this.#end = used;
   }

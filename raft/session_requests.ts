@@ -65,6 +65,18 @@ interface Request {
   readonly mayBeApplied: boolean;
 }
 
+/** The attempts of a request so far. */
+interface Attempts {
+  /** Of the clock: no attempt after it. */
+  readonly deadline: number;
+  /** Elections that the next one may last. */
+  patience: number;
+  /** The last one has left. */
+  isSent: boolean;
+  /** One of them may have been, or may still be applied. */
+  mayBeApplied: boolean;
+}
+
 /** How a request ended without a result. */
 interface Failure {
   readonly error: unknown;
@@ -166,7 +178,8 @@ export class SessionRequests {
     return this.#propose(state, command, options, true);
   }
 
-  async #propose(
+  /** The first attempt, which nearly always is the only one, costs no more promises than it must. */
+  #propose(
     state: SessionState,
     command: Uint8Array,
     options: ProposalWait,
@@ -174,20 +187,23 @@ export class SessionRequests {
   ): Promise<Result> {
     state.isBusy = true;
     const attempt = { command, fields: fieldsOf(state) };
-    const ending = await this.#run({
+    const request: Request = {
       clusterId: state.clusterId,
       what: "propose",
       options: toldOnce(options),
       next: () => attempt,
       mayBeApplied,
-    });
-    state.isBusy = false;
-    if (!("result" in ending)) {
-      throw this.#proposalFailed(state, command, ending);
-    }
-    state.unfinished = undefined;
-    state.respondedTo++;
-    return ending.result;
+    };
+    const attempts = this.#begin(request);
+    return this.#attempt(request, attempts, options.timeoutMs).then(
+      (result) => proposalDone(state, result),
+      async (error) => {
+        const ending = await this.#goOn(request, attempts, error);
+        if ("result" in ending) return proposalDone(state, ending.result);
+        state.isBusy = false;
+        throw this.#proposalFailed(state, command, ending);
+      },
+    );
   }
 
   /** What the caller is told, after the session was told. */
@@ -217,37 +233,70 @@ export class SessionRequests {
 
   /** Makes attempts until one is decided, or the time is over. Never rejects. */
   async #run(request: Request): Promise<Ending> {
-    const { clusterId, options, what } = request;
+    const attempts = this.#begin(request);
+    try {
+      const { timeoutMs } = request.options;
+      return { result: await this.#attempt(request, attempts, timeoutMs) };
+    } catch (error) {
+      return await this.#goOn(request, attempts, error);
+    }
+  }
+
+  #begin({ options, mayBeApplied }: Request): Attempts {
+    return {
+      deadline: this.#host.clock.now() + options.timeoutMs,
+      patience: firstPatience,
+      isSent: false,
+      mayBeApplied,
+    };
+  }
+
+  /** Makes one attempt, with so much time left for the request. */
+  #attempt(
+    request: Request,
+    attempts: Attempts,
+    leftMs: number,
+  ): Promise<Result> {
+    const { signal, onCommitted } = request.options;
+    attempts.isSent = false;
+    try {
+      const node = this.#host.node(request.clusterId);
+      const { electionTimeoutTicks } = node.config;
+      const attemptMs = attempts.patience * electionTimeoutTicks *
+        this.#host.tickMs;
+      const timeoutMs = Math.min(leftMs, attemptMs);
+      const { command, fields } = request.next(node);
+      attempts.isSent = true;
+      const wait = onCommitted === undefined
+        ? { signal, timeoutMs }
+        : { signal, timeoutMs, onCommitted };
+      return node.propose(command, wait, fields);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** Makes further attempts after one that failed. Never rejects. */
+  async #goOn(
+    request: Request,
+    attempts: Attempts,
+    error: unknown,
+  ): Promise<Ending> {
+    const { options, what } = request;
     const { clock, tickMs } = this.#host;
-    const deadline = clock.now() + options.timeoutMs;
-    let { mayBeApplied } = request;
-    let patience = firstPatience;
     while (true) {
-      let isSent = false;
-      let error: unknown;
-      try {
-        const node = this.#host.node(clusterId);
-        const attemptMs = patience * node.config.electionTimeoutTicks * tickMs;
-        const leftMs = Math.max(1, Math.ceil(deadline - clock.now()));
-        const { command, fields } = request.next(node);
-        isSent = true;
-        return {
-          result: await node.propose(command, {
-            ...options,
-            timeoutMs: Math.min(leftMs, attemptMs),
-          }, fields),
-        };
-      } catch (caught) {
-        error = caught;
-      }
       if (!(error instanceof RaftError)) {
-        return { error, mayBeApplied: mayBeApplied || isSent };
+        return {
+          error,
+          mayBeApplied: attempts.mayBeApplied || attempts.isSent,
+        };
       }
-      if (error.outcome === "unknown") mayBeApplied = true;
+      if (error.outcome === "unknown") attempts.mayBeApplied = true;
+      const { mayBeApplied } = attempts;
       if (!mayTryAgain(error, mayBeApplied)) return { error, mayBeApplied };
-      patience *= 2;
+      attempts.patience *= 2;
       try {
-        const leftMs = deadline - clock.now();
+        const leftMs = attempts.deadline - clock.now();
         if (leftMs <= 0) return { error: inTime(what, error), mayBeApplied };
         await this.#host.pause(
           Math.min(pauseTicks * tickMs, leftMs),
@@ -256,8 +305,24 @@ export class SessionRequests {
       } catch (reason) {
         return { error: reason, mayBeApplied };
       }
+      try {
+        const leftMs = Math.ceil(attempts.deadline - clock.now());
+        return {
+          result: await this.#attempt(request, attempts, Math.max(1, leftMs)),
+        };
+      } catch (caught) {
+        error = caught;
+      }
     }
   }
+}
+
+/** The session has the result of its proposal. */
+function proposalDone(state: SessionState, result: Result): Result {
+  state.isBusy = false;
+  state.unfinished = undefined;
+  state.respondedTo++;
+  return result;
 }
 
 /** The caller is told once that its command is committed, though several entries may have it. */

@@ -27,6 +27,7 @@
  *  1  most sessions  (4B)  that the cluster keeps from now on
  * ```
  */
+import { assert } from "./core/assert.ts";
 import { getUint64, setUint64 } from "./core/entry_batch.ts";
 import type { Crc32 } from "./core/types.ts";
 import type { RaftErrorCode } from "./errors.ts";
@@ -68,8 +69,13 @@ export type SessionOutcome =
   | { readonly result: Result; readonly refusal?: undefined }
   | { readonly result?: undefined; readonly refusal: SessionRefusal };
 
-/** One client. */
+/** One client, and its place in the order of use. */
 interface ClientSession {
+  readonly clientId: number;
+  /** The one used just before it. */
+  older: ClientSession | undefined;
+  /** The one used just after it. */
+  newer: ClientSession | undefined;
   respondedTo: number;
   series: number;
   /** The result of `series`; undefined if there is none, or it was too big. */
@@ -80,8 +86,10 @@ interface ClientSession {
 
 /** All sessions of one cluster, as of the entries applied. */
 export class SessionTable {
-  /** In the order of use: a map gives its keys as they were set. */
   readonly #sessions = new Map<number, ClientSession>();
+  /** The order of use is a list: a map whose keys are set anew at every use makes itself anew again and again. */
+  #oldest: ClientSession | undefined;
+  #newest: ClientSession | undefined;
   #maxSessions = defaultMaxSessions;
   #bytes = 0;
 
@@ -126,8 +134,10 @@ export class SessionTable {
     if (series === unregisterSeries) return this.#unregister(clientId);
     const session = this.#sessions.get(clientId);
     if (session === undefined) return unknownSession(clientId);
-    this.#sessions.delete(clientId); // Used now, so the last to be evicted.
-    this.#sessions.set(clientId, session);
+    if (session !== this.#newest) { // Used now, so the last to be evicted.
+      this.#unlink(session);
+      this.#link(session);
+    }
     this.#acknowledge(session, respondedTo);
     if (series <= session.respondedTo || series < session.series) {
       return alreadyAcknowledged(series);
@@ -140,17 +150,21 @@ export class SessionTable {
     { clientId, series }: SessionFields,
     result: Result,
   ): SessionOutcome {
-    const session = this.#sessions.get(clientId)!;
+    const session = this.#newest!; // That of the entry, as `begin` has left it.
+    assert(
+      session.clientId === clientId,
+      "a session is used before it is kept",
+    );
     this.#keep(session, series, result);
-    this.#evict(clientId);
+    this.#evict(session);
     return outcomeOf(session);
   }
 
   /** The table as a snapshot has it, in a cluster of this generation. */
   encode(generation: number): Uint8Array {
     let length = tableHeadBytes;
-    for (const session of this.#sessions.values()) {
-      length += encodedBytes(session);
+    for (let at = this.#oldest; at !== undefined; at = at.newer) {
+      length += encodedBytes(at);
     }
     const bytes = new Uint8Array(length);
     const view = new DataView(bytes.buffer);
@@ -159,8 +173,8 @@ export class SessionTable {
     setUint64(view, 8, generation);
     view.setUint32(16, this.#maxSessions, true);
     let at = tableHeadBytes;
-    for (const [clientId, session] of this.#sessions) {
-      at = encodeSession(bytes, view, at, clientId, session);
+    for (let one = this.#oldest; one !== undefined; one = one.newer) {
+      at = encodeSession(bytes, view, at, one);
     }
     return bytes;
   }
@@ -213,22 +227,41 @@ export class SessionTable {
       );
     }
     this.#maxSessions = maxSessions;
-    this.#sessions.set(clientId, {
-      respondedTo: 0,
-      series: 0,
-      result: undefined,
-      tooBigBytes: 0,
-    });
-    this.#bytes += sessionBytes;
-    this.#evict(clientId);
+    const session = newSession(clientId);
+    this.#add(session);
+    this.#evict(session);
     return { result: { value: clientId } };
   }
 
   #unregister(clientId: number): SessionOutcome {
     const session = this.#sessions.get(clientId);
     if (session === undefined) return unknownSession(clientId);
-    this.#remove(clientId, session);
+    this.#remove(session);
     return { result: { value: clientId } };
+  }
+
+  /** Adds one that was just used, without a result yet. */
+  #add(session: ClientSession): void {
+    this.#sessions.set(session.clientId, session);
+    this.#bytes += sessionBytes;
+    this.#link(session);
+  }
+
+  #link(session: ClientSession): void {
+    session.older = this.#newest;
+    if (this.#newest === undefined) this.#oldest = session;
+    else this.#newest.newer = session;
+    this.#newest = session;
+  }
+
+  #unlink(session: ClientSession): void {
+    const { older, newer } = session;
+    if (older === undefined) this.#oldest = newer;
+    else older.newer = newer;
+    if (newer === undefined) this.#newest = older;
+    else newer.older = older;
+    session.older = undefined;
+    session.newer = undefined;
   }
 
   /** The client has the results up to `series`: they need not be kept. */
@@ -259,25 +292,21 @@ export class SessionTable {
   }
 
   /** Lets the least recently used go until the table fits; the one used now stays. */
-  #evict(current: number): void {
-    if (
-      this.#sessions.size <= this.#maxSessions &&
-      this.#bytes <= maxSessionTableBytes
-    ) return;
-    for (const [clientId, session] of this.#sessions) {
-      if (
-        clientId === current ||
-        (this.#sessions.size <= this.#maxSessions &&
-          this.#bytes <= maxSessionTableBytes)
-      ) return;
-      this.#remove(clientId, session);
+  #evict(current: ClientSession): void {
+    while (
+      this.#sessions.size > this.#maxSessions ||
+      this.#bytes > maxSessionTableBytes
+    ) {
+      if (this.#oldest === current) return;
+      this.#remove(this.#oldest!);
     }
   }
 
-  #remove(clientId: number, session: ClientSession): void {
+  #remove(session: ClientSession): void {
     this.#forget(session);
     this.#bytes -= sessionBytes;
-    this.#sessions.delete(clientId);
+    this.#sessions.delete(session.clientId);
+    this.#unlink(session);
   }
 
   /** Reads `count` sessions; returns where they end. */
@@ -289,15 +318,27 @@ export class SessionTable {
     let at = tableHeadBytes;
     for (let i = 0; i < count; i++) {
       const read = decodeSession(bytes, view, at);
-      if (read === undefined || this.#sessions.has(read.clientId)) {
+      if (read === undefined || this.#sessions.has(read.session.clientId)) {
         return undefined;
       }
-      this.#sessions.set(read.clientId, read.session);
-      this.#bytes += sessionBytes + (read.session.result?.data?.length ?? 0);
+      this.#add(read.session);
+      this.#bytes += read.session.result?.data?.length ?? 0;
       at = read.end;
     }
     return at;
   }
+}
+
+function newSession(clientId: number): ClientSession {
+  return {
+    clientId,
+    older: undefined,
+    newer: undefined,
+    respondedTo: 0,
+    series: 0,
+    result: undefined,
+    tooBigBytes: 0,
+  };
 }
 
 /** The command of a registration. */
@@ -330,10 +371,9 @@ function encodeSession(
   bytes: Uint8Array,
   view: DataView,
   start: number,
-  clientId: number,
   session: ClientSession,
 ): number {
-  const { respondedTo, series, result, tooBigBytes } = session;
+  const { clientId, respondedTo, series, result, tooBigBytes } = session;
   setUint64(view, start, clientId);
   setUint64(view, start + 8, respondedTo);
   setUint64(view, start + 16, series);
@@ -359,30 +399,27 @@ function decodeSession(
   bytes: Uint8Array,
   view: DataView,
   start: number,
-): { clientId: number; session: ClientSession; end: number } | undefined {
+): { session: ClientSession; end: number } | undefined {
   let at = start + 25;
   if (at > bytes.length) return undefined;
   const clientId = getUint64(view, start);
-  const session: ClientSession = {
-    respondedTo: getUint64(view, start + 8),
-    series: getUint64(view, start + 16),
-    result: undefined,
-    tooBigBytes: 0,
-  };
+  const session = newSession(clientId);
+  session.respondedTo = getUint64(view, start + 8);
+  session.series = getUint64(view, start + 16);
   const areIntegers = [clientId, session.respondedTo, session.series]
     .every(Number.isSafeInteger);
   const what = bytes[start + 24]!;
   if (!areIntegers || clientId === 0 || what > kept.tooBig) return undefined;
-  if (what === kept.nothing) return { clientId, session, end: at };
+  if (what === kept.nothing) return { session, end: at };
   at += 8;
   if (at > bytes.length) return undefined;
   if (what === kept.tooBig) {
     session.tooBigBytes = getUint64(view, at - 8);
     if (!Number.isSafeInteger(session.tooBigBytes)) return undefined;
-    return { clientId, session, end: at };
+    return { session, end: at };
   }
   session.result = { value: view.getFloat64(at - 8, true) };
-  if (what === kept.value) return { clientId, session, end: at };
+  if (what === kept.value) return { session, end: at };
   if (at + 4 > bytes.length) return undefined;
   const length = view.getUint32(at, true);
   at += 4;
@@ -390,7 +427,7 @@ function decodeSession(
     return undefined;
   }
   session.result.data = bytes.slice(at, at + length);
-  return { clientId, session, end: at + length };
+  return { session, end: at + length };
 }
 
 function outcomeOf(session: ClientSession): SessionOutcome {

@@ -13,6 +13,8 @@ Deno.test("parseOptions() has the documented defaults", () => {
     snapshotEntries: undefined,
     dir: undefined,
     isSecure: false,
+    isObserved: false,
+    isInSession: false,
     isSuite: false,
     isHelp: false,
   });
@@ -70,6 +72,30 @@ Deno.test("parseOptions() refuses a flag that the mode would ignore", () => {
   assert.throws(
     () => parseOptions(["--suite", "--mode=write"], "/from"),
     /^UsageError: Cannot use --mode: --suite has no use for it$/,
+  );
+});
+
+Deno.test("parseOptions() takes --observed and --sessions where they mean something", () => {
+  const { isObserved, isInSession } = parseOptions(
+    ["--observed", "--sessions"],
+    "/from",
+  );
+  assert.deepEqual([isObserved, isInSession], [true, true]);
+  assert.equal(
+    parseOptions(["--mode=soak", "--observed"], "/").isObserved,
+    true,
+  );
+  for (const mode of ["read", "soak", "overload", "idle"]) {
+    assert.throws(
+      () => parseOptions([`--mode=${mode}`, "--sessions"], "/from"),
+      new UsageError(
+        `Cannot use --sessions: --mode ${mode} has no use for it`,
+      ),
+    );
+  }
+  assert.throws(
+    () => parseOptions(["--sessions", "--outstanding=4097"], "/from"),
+    /--outstanding: "4097" is not an integer from 1 to 4096/,
   );
 });
 
