@@ -64,7 +64,8 @@ async function run(options: BenchOptions, from: string): Promise<number> {
     }
     const result = await measures[options.mode](makeDir, options);
     console.log(JSON.stringify(result));
-    return result.is_flat === false ? 1 : 0;
+    const isMissed = result.is_flat === false || result.is_recovered === false;
+    return isMissed ? 1 : 0;
   } finally {
     clean();
     Deno.removeSignalListener("SIGINT", interrupt);

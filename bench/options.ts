@@ -119,8 +119,8 @@ ${
 }
   all        --dir
 
-Exit status: 0 if everything that was acknowledged is there, no target of the suite was missed, and a soak was flat;
-2 for a wrong command line; else 1.
+Exit status: 0 if everything that was acknowledged is there, no target of the suite was missed, a soak was flat, and idle
+clusters had leaders again in time; 2 for a wrong command line; else 1.
 `;
 
 /** A command line that cannot be used; the message says why. */

@@ -13,6 +13,8 @@ export interface BenchResult {
   readonly "p50_ms": number;
   /** Mode `soak`: whether nothing grew; if something did, the benchmark has failed. */
   readonly "is_flat"?: boolean;
+  /** Mode `idle`: whether every cluster had a leader again within the bound; if not, the benchmark has failed. */
+  readonly "is_recovered"?: boolean;
 }
 
 /** Everything that a load and its processes gave. */

@@ -454,9 +454,9 @@ export class Node implements EngineNode {
     }
   }
 
-  /** Whether the cluster is quiet and led from `address`. */
+  /** Whether the cluster is quiet, or was just woken in vain, and led from `address`. */
   isQuietUnder(address: string): boolean {
-    return this.peer.isQuiet && !this.peer.isLeader() &&
+    return this.peer.heedsSilence && !this.peer.isLeader() &&
       this.routes.membersAt(address).includes(this.peer.leaderId);
   }
 

@@ -45,6 +45,7 @@ export function makePeer(parts: PeerParts): Peer {
       retainBytes: 256 * 1024,
       isWitness: config.witness,
       mayVote: bootstrap.admitted,
+      turnOffset: new Prng(config.clusterId).uint32(),
       prng: new Prng(randomInteger(random)),
       crc32,
       counters,

@@ -30,6 +30,8 @@ export interface PeerConfig {
   readonly isWitness: boolean;
   /** If false the node neither votes nor campaigns until `admit()` (rule I2). */
   readonly mayVote: boolean;
+  /** Equal on all members, and another for each cluster: in which order they campaign in place of a leader; 0 if left out. */
+  readonly turnOffset?: number;
   /** Where election timeouts are drawn from. */
   readonly prng: Prng;
   /** Checksum for the batches this node makes. */

@@ -15,7 +15,7 @@ import {
   Raft,
   type Refusal,
 } from "./raft.ts";
-import { leaderSilent, stir } from "./quiesce.ts";
+import { heedsSilence, leaderSilent, stir } from "./quiesce.ts";
 import { isRoundDue, requestRead, startReadRound } from "./read_index.ts";
 import { sendAppends } from "./replication.ts";
 import { reportSnapshot } from "./snapshot.ts";
@@ -138,13 +138,18 @@ export class Peer {
     return this.#raft.isQuiet;
   }
 
+  /** Whether it matters to this node that the NodeHost of its leader is silent: see {@link Peer.leaderSilent}. */
+  get heedsSilence(): boolean {
+    return heedsSilence(this.#raft);
+  }
+
   /** The driver has something to do with the cluster that the core does not know of: it is not idle. */
   stir(): void {
     stir(this.#raft);
   }
 
   /**
-   * The NodeHost of the leader is silent. A quiet node wakes, and campaigns within so many ticks, or an election timeout
+   * The NodeHost of the leader is silent. A node that heeds that wakes, and campaigns within so many ticks, or an election timeout
    * if that is more, unless it hears of a leader.
    */
   leaderSilent(withinTicks: number): void {

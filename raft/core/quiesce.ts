@@ -39,8 +39,28 @@ function wake(raft: Raft): void {
   raft.broadcastHeartbeat(raft.progress.length);
 }
 
+/**
+ * A message came: it wakes a quiet node, unless it says only that its sender lives. A follower that is asked for its vote
+ * lets its leader know that it is awake, and hears of it if it lives: else the one who asks, which may only have lost touch
+ * with the leader, would have its vote when it asks again.
+ */
+export function stirBy(raft: Raft, message: Message): void {
+  if (!isStirring(raft, message)) return;
+  const wasQuiet = raft.isQuiet;
+  stir(raft);
+  if (!wasQuiet || message.type !== "preVote" || raft.role === "leader") return;
+  raft.isLeaderDoubted = true;
+  raft.outbox.send({
+    type: "heartbeatResponse",
+    from: raft.nodeId,
+    to: raft.leaderId,
+    term: raft.term,
+    round: raft.heardRound,
+  });
+}
+
 /** Whether a message says more than that its sender lives. */
-export function isStirring(raft: Raft, message: Message): boolean {
+function isStirring(raft: Raft, message: Message): boolean {
   switch (message.type) {
     case "heartbeat":
     case "heartbeatResponse":
@@ -173,22 +193,32 @@ export function handleQuiesceResponse(
 }
 
 /**
+ * Whether it matters to this node that its leader's NodeHost is silent: it is quiet, or was so until another member that
+ * noticed it before woke it.
+ */
+export function heedsSilence(raft: Raft): boolean {
+  return raft.isQuiet || raft.isLeaderDoubted;
+}
+
+/**
  * The NodeHost of this quiet node's leader is silent, or the leader's node has stopped: a follower wakes, and campaigns
  * within so many ticks unless it hears of a leader. They are drawn at random, so that of many clusters that lost their
  * leader with one NodeHost only some campaign in one turn (rule C10).
  */
 export function leaderSilent(raft: Raft, withinTicks: number): void {
-  if (!raft.isQuiet || raft.role !== "follower") return;
+  if (!heedsSilence(raft) || raft.role !== "follower") return;
   stir(raft);
-  raft.becomeFollower(raft.term, 0);
   drawEarlyTimeout(raft, withinTicks);
+  raft.becomeFollower(raft.term, 0);
 }
 
-/** Draws when to campaign with a leader that is gone for sure: within an election timeout, or `withinTicks` if more. */
+/**
+ * A follower draws when to campaign, with its leader gone for sure: within an election timeout, or `withinTicks` if more.
+ */
 export function drawEarlyTimeout(raft: Raft, withinTicks: number): void {
-  const { electionTimeoutTicks, prng } = raft.config;
+  const { electionTimeoutTicks } = raft.config;
   raft.electionElapsed = 0;
   raft.heardTicksLeft = 0; // A leader gives its lease up before it is quiet, so nobody holds one.
-  raft.electionTimeout = 1 +
-    prng.below(Math.max(electionTimeoutTicks, withinTicks));
+  const limit = Math.max(electionTimeoutTicks, withinTicks);
+  raft.electionTimeout = 1 + raft.drawTurn(limit, raft.leaderId);
 }

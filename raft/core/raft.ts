@@ -27,8 +27,7 @@ import {
   drawEarlyTimeout,
   handleQuiesce,
   handleQuiesceResponse,
-  isStirring,
-  stir,
+  stirBy,
 } from "./quiesce.ts";
 import {
   confirmReads,
@@ -46,6 +45,7 @@ import {
   maybeCommit,
 } from "./replication.ts";
 import { handleSnapshot } from "./snapshot.ts";
+import { drawTurn } from "./turns.ts";
 import type {
   EntryBatch,
   LogStorage,
@@ -136,8 +136,10 @@ export class Raft {
 
   /** Ticks since a leader was heard, a vote was granted or a campaign began. */
   electionElapsed = 0;
-  /** At how many of them this node campaigns: drawn anew for each campaign. */
+  /** At how many of them this node campaigns: drawn anew for each leader and each campaign. */
   electionTimeout = 0;
+  /** Whether it has campaigned since it last heard of a leader. */
+  hasCampaigned = false;
   /** Ticks since this leader's last heartbeat. */
   heartbeatElapsed = 0;
   /** Ticks of this leadership. */
@@ -147,6 +149,8 @@ export class Raft {
   isMixed = false;
   /** The cluster has nothing to do: no heartbeats, no elections, until something stirs (rule C10). */
   isQuiet = false;
+  /** It was quiet until another member asked for its vote, and has not heard its leader since. */
+  isLeaderDoubted = false;
   /** Ticks since something happened. */
   idleTicks = 0;
   /** On a leader: ticks left for answers to its offer of quiet, or 0. */
@@ -279,7 +283,7 @@ export class Raft {
       this.ignored.notMember++;
       return;
     }
-    if (isStirring(this, message)) stir(this);
+    stirBy(this, message);
     if (message.term > this.term) {
       if (!this.#meetHigherTerm(message)) return;
     } else if (message.term < this.term) {
@@ -408,8 +412,8 @@ export class Raft {
       this.ignored.stale++;
       return;
     }
-    this.becomeFollower(this.term, 0);
     drawEarlyTimeout(this, 0);
+    this.becomeFollower(this.term, 0);
   }
 
   /** A message of this term's leader arrived. Returns false if there is another leader already. */
@@ -425,6 +429,7 @@ export class Raft {
       return false;
     }
     this.electionElapsed = 0;
+    this.isLeaderDoubted = false;
     if (this.config.lease !== undefined) {
       this.heardTicksLeft = this.config.electionTimeoutTicks;
     }
@@ -444,14 +449,17 @@ export class Raft {
       this.#setLeader(0); // What waits for a leader waits for one term of it.
     }
     this.role = "follower";
+    const isNewLeader = leaderId !== 0 && leaderId !== this.leaderId;
     this.#setLeader(leaderId);
-    if (!wasFollower) this.resetElectionTimer();
+    // Whose turn it is to follow a leader depends on which one it is.
+    if (!wasFollower || isNewLeader) this.resetElectionTimer();
   }
 
   /** Asks whether it could win, and changes nothing that lasts (thesis 9.6). */
   becomePreCandidate(): void {
     assert(this.role !== "leader", "a leader must not campaign");
     this.counters.preCampaigns++;
+    this.hasCampaigned = true;
     this.role = "preCandidate";
     this.#setLeader(0);
     this.#forgetVotes();
@@ -462,6 +470,7 @@ export class Raft {
   becomeCandidate(): void {
     assert(this.role !== "leader", "a leader must not campaign");
     this.counters.campaigns++;
+    this.hasCampaigned = true;
     this.term++;
     this.votedFor = this.nodeId;
     this.role = "candidate";
@@ -535,10 +544,12 @@ export class Raft {
    */
   resetElectionTimer(): void {
     const ticks = this.config.electionTimeoutTicks;
-    const drawn = this.config.prng.below(ticks);
     this.electionElapsed = 0;
-    this.electionTimeout = ticks + drawn;
-    if (this.term !== 0 || this.firstTurn === undefined) return;
+    if (this.term !== 0 || this.firstTurn === undefined) {
+      this.#drawElectionTimeout();
+      return;
+    }
+    const drawn = this.config.prng.below(ticks);
     const half = Math.floor(ticks / 2);
     switch (this.firstTurn) {
       case "now":
@@ -550,6 +561,26 @@ export class Raft {
       case "any":
         this.electionTimeout = 1 + drawn;
     }
+  }
+
+  #drawElectionTimeout(): void {
+    const ticks = this.config.electionTimeoutTicks;
+    this.electionTimeout = ticks + this.drawTurn(ticks, this.leaderId);
+  }
+
+  /** Draws when, in `[0, limit)`, to campaign in place of `leaderId`; see `turns.ts`. */
+  drawTurn(limit: number, leaderId: number): number {
+    const { prng, turnOffset = 0 } = this.config;
+    let place = -1;
+    let count = 0;
+    for (let position = 0; position < this.holderCount; position++) {
+      const progress = this.progress[position] as Progress;
+      if (progress === this.self) place = count;
+      if (progress.nodeId !== leaderId) count++;
+    }
+    // An observer, or one that has just led and lost touch: nobody takes turns with it.
+    if (this.hasCampaigned || place < 0) return prng.below(limit);
+    return drawTurn(prng, limit, { place, count, offset: turnOffset });
   }
 
   /** With leases: whom this node heard is not known any more, so it votes for nobody for an election timeout (C8). */
@@ -566,6 +597,8 @@ export class Raft {
     this.isSendDue = false;
     this.heardRound = 0;
     this.leaderId = leaderId;
+    this.isLeaderDoubted = false;
+    if (leaderId !== 0) this.hasCampaigned = false;
   }
 
   #forgetVotes(): void {
@@ -625,7 +658,10 @@ export class Raft {
   applyMembership(membership: Membership): void {
     this.setMembership(membership);
     this.lease.end();
-    if (this.role === "follower") return;
+    if (this.role === "follower") {
+      if (this.leaderId !== 0) this.#drawElectionTimeout(); // It may have another turn now.
+      return;
+    }
     if (!this.isMember()) {
       // A leader manages the cluster without being in it until its removal is committed (paper, section 6).
       this.becomeFollower(this.term, 0);

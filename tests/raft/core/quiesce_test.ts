@@ -6,9 +6,10 @@ const electionTimeoutTicks = 10;
 const quiesceTicks = 20;
 
 /** Three nodes that may fall quiet; node 1 leads. */
-function started(): CoreCluster {
+function started(seed = 1): CoreCluster {
   const cluster = new CoreCluster({
     nodeIds: [1, 2, 3],
+    seed,
     settings: { quiesceTicks },
   });
   cluster.elect(1);
@@ -17,8 +18,8 @@ function started(): CoreCluster {
   return cluster;
 }
 
-function quiet(): CoreCluster {
-  const cluster = started();
+function quiet(seed = 1): CoreCluster {
+  const cluster = started(seed);
   cluster.run(quiesceTicks + 2);
   assert.deepEqual(quietOnes(cluster), [1, 2, 3]);
   return cluster;
@@ -181,6 +182,21 @@ Deno.test("Followers elect another when the NodeHost of a quiet leader falls sil
   }
 });
 
+Deno.test("A quiet follower that learns later that its leader is gone has another as soon as one that learns it first (rule C10)", () => {
+  for (let seed = 1; seed <= 50; seed++) {
+    const cluster = quiet(seed);
+    cluster.crash(1);
+    cluster.act(2, (core) => core.leaderSilent(0));
+    while (cluster.core(2).role === "follower") cluster.run(1);
+    assert.ok(!cluster.core(3).isQuiet, "it was asked for its vote");
+    assert.equal(cluster.core(3).leaderId, 1, "and did not give it");
+    cluster.act(3, (core) => core.leaderSilent(0));
+    cluster.run(electionTimeoutTicks);
+    assert.ok(cluster.leader(), `seed ${seed}`);
+    assert.equal(cluster.leader()?.core.term, 2);
+  }
+});
+
 Deno.test("Of many clusters that lose their leader in quiet, few campaign in one tick (rule C10)", () => {
   const withinTicks = 40;
   const campaigns = new Map<number, number>();
@@ -188,7 +204,7 @@ Deno.test("Of many clusters that lose their leader in quiet, few campaign in one
     const cluster = new CoreCluster({
       nodeIds: [1, 2, 3],
       seed,
-      settings: { quiesceTicks },
+      settings: { quiesceTicks, turnOffset: seed },
     });
     cluster.run(5 * quiesceTicks);
     cluster.crash(cluster.leader()!.nodeId);
@@ -222,16 +238,18 @@ Deno.test("A quiet leader that stops says so, and another is elected (rule C10)"
 });
 
 Deno.test("A quiet follower forgets no vote and no leader for a candidate that only lost touch (rules C5, C10)", () => {
-  const cluster = quiet();
-  cluster.cut(1, 3);
-  cluster.cut(3, 1);
-  cluster.act(3, (core) => core.leaderSilent(0));
-  cluster.run(10 * electionTimeoutTicks);
-  assert.equal(cluster.core(1).term, 1);
-  assert.ok(cluster.core(1).isLeader(), "the leader and node 2 are enough");
-  cluster.heal();
-  cluster.run(quiesceTicks + 3 * electionTimeoutTicks);
-  assert.deepEqual(quietOnes(cluster), [1, 2, 3]);
+  for (let seed = 1; seed <= 50; seed++) {
+    const cluster = quiet(seed);
+    cluster.cut(1, 3);
+    cluster.cut(3, 1);
+    cluster.act(3, (core) => core.leaderSilent(0));
+    cluster.run(10 * electionTimeoutTicks);
+    assert.equal(cluster.core(1).term, 1, `seed ${seed}`);
+    assert.ok(cluster.core(1).isLeader(), "the leader and node 2 are enough");
+    cluster.heal();
+    cluster.run(quiesceTicks + 3 * electionTimeoutTicks);
+    assert.deepEqual(quietOnes(cluster), [1, 2, 3]);
+  }
 });
 
 Deno.test("An offer of quiet from before a heartbeat is void (rules C8, C10)", () => {
