@@ -3,6 +3,7 @@
  * at the end whole states are compared (F1).
  */
 import type { ClusterStatus } from "../../raft/host_info.ts";
+import { RaftError } from "../../raft/errors.ts";
 import type { NodeHost } from "../../raft/nodehost.ts";
 import type { Entry, Result } from "../../raft/state_machine.ts";
 import { ClusterRecord } from "./cluster_record.ts";
@@ -110,7 +111,8 @@ export class Checks implements MachineObserver {
     const { host } = machine;
     if (host === undefined) return;
     for (const clusterId of machine.startedClusters) {
-      const seen = host.getLeader(clusterId);
+      const seen = leaderIn(host, clusterId);
+      if (seen === undefined) return;
       const known = machine.leaders.get(clusterId);
       if (known?.leaderId === seen.leaderId && known.term === seen.term) {
         continue;
@@ -222,5 +224,19 @@ export class Checks implements MachineObserver {
         ),
       );
     }
+  }
+}
+
+/** Whom a NodeHost takes for the leader of a cluster; undefined if it is closed, or its log failed. */
+function leaderIn(
+  host: NodeHost,
+  clusterId: number,
+): { leaderId: number; term: number } | undefined {
+  try {
+    return host.getLeader(clusterId);
+  } catch (error) {
+    const code = error instanceof RaftError ? error.code : "";
+    if (code === "closed" || code === "diskFailed") return undefined;
+    throw error;
   }
 }
