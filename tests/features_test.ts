@@ -58,3 +58,28 @@ Deno.test("docs/FEATURES.md names tests that exist, and one or a reason in every
   }
   assert.deepEqual(problems, []);
 });
+
+for (const name of ["MASTER_SCENARIOS", "NODEHOST_SCENARIOS"]) {
+  Deno.test(`docs/${name}.md says of each scenario what became of it, and names tests that exist`, () => {
+    const root = `${import.meta.dirname}/../`;
+    const code = testCode(root);
+    const page = Deno.readTextFileSync(`${root}docs/${name}.md`);
+    const rows = page.split("\n").filter((line) =>
+      /^\| [^-]/.test(line) && !/^\| Scenario +\|/.test(line)
+    );
+    assert.ok(rows.length > 20, `${rows.length} rows`);
+    const problems: string[] = [];
+    for (const row of rows) {
+      const [, scenario, here] = row.split("|").map((cell) => cell.trim());
+      if (!/^(Kept|Changed|Not ours)[:,]/.test(here!)) {
+        problems.push(`${scenario}: ${here}`);
+      }
+      for (const [, quoted] of here!.matchAll(/"([^"]+)"/g)) {
+        // A name that is cut short ends with three dots.
+        const known = quoted!.replace(/(, )?…$/, "");
+        if (!code.includes(known)) problems.push(`${scenario}: "${quoted}"`);
+      }
+    }
+    assert.deepEqual(problems, []);
+  });
+}

@@ -1,4 +1,4 @@
-/** Scenarios that others' NodeHosts learnt from, as far as no other file has them. */
+/** Scenarios that others' NodeHosts learnt from (docs/NODEHOST_SCENARIOS.md), as far as no other file has them. */
 import { RaftError } from "../../raft/errors.ts";
 import type { RaftErrorCode } from "../../raft/errors.ts";
 import { NodeHost } from "../../raft/nodehost.ts";
@@ -229,7 +229,10 @@ Deno.test("A snapshot whose saving ends after a newer one was received is droppe
   for (const n of [1, 2, 3]) await hosts.host(n).waitReady(1, patience);
   slow = [1, 2, 3].find((n) => n !== hosts.leader())!;
   const others = [1, 2, 3].filter((n) => n !== slow);
-  await hosts.host(slow).propose(1, five, patience);
+  // Each entry makes it durable that the one before is committed.
+  for (let i = 0; i < 3; i++) {
+    await hosts.host(slow).propose(1, five, patience);
+  }
   await hosts.close(slow);
   const host = hosts.host(others[0]!);
   await host.waitReady(1, patience);
@@ -250,8 +253,12 @@ Deno.test("A snapshot whose saving ends after a newer one was received is droppe
   const late = await hosts.open(slow);
   const received = late.events({ types: ["snapshotReceived"] });
   await late.startCluster(config(slow));
-  await until("its log", () => late.info().clusters[0]!.applied > 0);
-  assert.equal(await late.staleRead(1, "count"), 1);
+  let count = 0;
+  for (let turn = 0; turn < 10_000 && count === 0; turn++) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    count = await late.staleRead<number>(1, "count");
+  }
+  assert.ok(count > 0, "nothing of its log was applied");
   const taken = late.takeSnapshot(1, patience).then(
     () => "saved",
     (error) => error.code,
@@ -262,7 +269,7 @@ Deno.test("A snapshot whose saving ends after a newer one was received is droppe
   gate.resolve();
   assert.ok(["saved", "busy"].includes(await taken));
   await late.waitReady(1, patience);
-  assert.equal(await late.read(1, "count", patience), 91);
+  assert.equal(await late.read(1, "count", patience), 93);
   const [status] = late.info().clusters;
   const index = newer?.type === "snapshotReceived" ? newer.index : 0;
   assert.ok(status!.snapshotIndex >= index);
@@ -270,6 +277,47 @@ Deno.test("A snapshot whose saving ends after a newer one was received is droppe
     hosts.disk(slow).list(`/data/snapshots/1-${slow}`),
     [`${status!.snapshotIndex}.snap`],
   );
+});
+
+Deno.test("A snapshot that cannot be sent is told with the reason, and sent again until it arrives", async () => {
+  await using hosts = await Hosts.started(3, {
+    snapshotEntries: 0,
+    compactionOverhead: 0,
+  });
+  const away = [1, 2, 3].find((n) => n !== hosts.leader())!;
+  const others = [1, 2, 3].filter((n) => n !== away);
+  await hosts.close(away);
+  const host = hosts.host(others[0]!);
+  await host.waitReady(1, patience);
+  for (let i = 0; i < 90; i++) {
+    await host.propose(1, new Uint8Array(4_096), patience);
+  }
+  for (const n of others) await hosts.host(n).takeSnapshot(1);
+  let isFull = true;
+  hosts.disk(away).faults = {
+    beforeCreate: (path) => {
+      if (isFull && path.includes("/snapshots/")) {
+        throw Object.assign(new Error("no space left"), { code: "ENOSPC" });
+      }
+    },
+  };
+  const told = others.map((n) =>
+    hosts.host(n).events({
+      types: ["snapshotSendAborted", "snapshotSendCompleted"],
+    })
+  );
+  await hosts.open(away);
+  await hosts.host(away).startCluster(hosts.cluster(away, 3));
+  const [first, ...more] = told.map((events) => events.next());
+  const { value: failed } = await Promise.race([first!, ...more]);
+  assert.equal(failed?.type, "snapshotSendAborted");
+  assert.match(
+    failed?.type === "snapshotSendAborted" ? failed.reason : "",
+    /disk is full/,
+  );
+  isFull = false;
+  await hosts.host(away).waitReady(1, patience);
+  assert.equal(await hosts.host(away).read(1, "count", patience), 90);
 });
 
 Deno.test("A snapshot is refused from who may not send it, and by who cannot take it, by name", () => {

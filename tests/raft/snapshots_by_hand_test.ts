@@ -423,6 +423,54 @@ Deno.test("removeData() leaves nothing of a node, and its id never starts here a
   assert.equal(await hosts.host(gone).read(1, "total"), 10);
 });
 
+Deno.test("removeData() that a crash cuts short leaves the node whole, or nothing of it, and others alone", async () => {
+  const outcomes = new Set<string>();
+  let isDone = false;
+  for (let failAt = 0; !isDone; failAt++) {
+    assert.ok(failAt < 60, "it must end");
+    const hosts = await Hosts.started(1, { snapshotEntries: 0 });
+    await using _ = hosts;
+    const host = hosts.host(1);
+    await host.startCluster(hosts.cluster(1, 1, { clusterId: 2 }));
+    await host.waitReady(2);
+    await host.propose(2, Uint8Array.of(7));
+    await propose(host, 10);
+    await host.takeSnapshot(1);
+    await propose(host, 5);
+    await host.stopCluster(1);
+    let count = 0;
+    const step = () => {
+      if (count++ >= failAt) {
+        throw Object.assign(new Error("the power went"), { code: "EIO" });
+      }
+    };
+    const disk = hosts.disk(1);
+    disk.faults = { beforeWrite: step, beforeSync: step, beforeChange: step };
+    isDone = await host.removeData(1, 1).then(() => true, () => false);
+    disk.faults = {};
+    disk.crash(new Prng(failAt));
+    await hosts.close(1).catch(() => {});
+    await hosts.open(1);
+    await hosts.host(1).startCluster(hosts.cluster(1, 1, { clusterId: 2 }));
+    await hosts.host(1).waitReady(2);
+    assert.equal(await hosts.host(1).read(2, "total"), 7);
+    const outcome = await hosts.host(1).startCluster(hosts.cluster(1, 1)).then(
+      () => "there",
+      (error) => error.code,
+    );
+    outcomes.add(outcome);
+    if (outcome === "there") {
+      assert.equal(isDone, false);
+      await hosts.host(1).waitReady(1);
+      assert.equal(await hosts.host(1).read(1, "total"), 15);
+    } else {
+      assert.equal(outcome, "nodeRemoved");
+      assert.equal(disk.stat("/data/snapshots/1-1"), undefined);
+    }
+  }
+  assert.deepEqual([...outcomes].sort(), ["nodeRemoved", "there"]);
+});
+
 Deno.test("An export that is given up leaves nothing, and the node goes on", async () => {
   const gate = Promise.withResolvers<void>();
   const machines: ConcurrentCounter[] = [];

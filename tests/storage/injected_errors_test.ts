@@ -1,4 +1,5 @@
 /** Every operation of a file that can fail, failing in each of three ways, wherever something is written (rules L2, L5). */
+import { Prng } from "../../raft/core/prng.ts";
 import type { SnapshotMeta } from "../../raft/core/types.ts";
 import { RaftError } from "../../raft/errors.ts";
 import { openIdentity } from "../../raft/identity.ts";
@@ -128,6 +129,46 @@ for (const how of ["saved", "received"] as const) {
     }
   });
 }
+
+Deno.test("After a power cut at any operation of receiving a snapshot, the one before is whole, and the new one whole or absent", async () => {
+  const file = await fileOf(bytes);
+  const seen = { absent: 0, whole: 0 };
+  let operations = Number.MAX_SAFE_INTEGER;
+  for (let n = 0; n < operations; n++) {
+    for (let seed = 0; seed < 4; seed++) {
+      const disk = new MemoryFileSystem();
+      await save(storeOn(disk), 10, Uint8Array.of(1));
+      const count = failFrom(disk, n, "EIO");
+      let isReceived = false;
+      try {
+        const receiver = storeOn(disk).receive(1, 1, metaAt(20));
+        await receiver.write(file);
+        await receiver.finish();
+        isReceived = true;
+        operations = count();
+      } catch {
+        // The power is gone.
+      }
+      disk.faults = {};
+      disk.crash(new Prng(100 * n + seed));
+      const store = storeOn(disk);
+      store.open(1, 1, 10).close();
+      const has = store.indexes(1, 1).includes(20);
+      assert.ok(has || !isReceived, "what was received was lost");
+      if (has) {
+        const opened = store.open(1, 1, 20);
+        const body = await new Response(opened.body()).bytes();
+        opened.close();
+        assert.equal(body.length, bytes.length);
+      }
+      seen[has ? "whole" : "absent"]++;
+      store.cleanUp(() => 10);
+      assert.deepEqual(disk.list("data/snapshots/1-1"), ["10.snap"]);
+    }
+  }
+  assert.ok(operations > 5, `${operations} operations`);
+  assert.ok(seen.absent > 0 && seen.whole > 0);
+});
 
 Deno.test("An identity that cannot be written for whatever error of the disk is refused by name, and the folder opens later", async () => {
   const open = (disk: MemoryFileSystem) =>
