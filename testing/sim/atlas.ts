@@ -1,7 +1,8 @@
 /**
  * Where the simulation may damage what disks hold, so that recovery can be demanded: of everything one good copy stays.
  * Only one machine of a world is ever damaged, and no cluster changes its members in such a world, so that each has at
- * most one node that damage took something from.
+ * most one node that damage took something from. Whole folders are lost one after the other, in such a world too, and
+ * before anything is damaged: the next when others are in the place of what the last one held.
  */
 import type { Machine } from "./machine.ts";
 import type { SimPlan } from "./plan.ts";
@@ -10,6 +11,8 @@ import type { SimPlan } from "./plan.ts";
 export class DamageAtlas {
   readonly #isAllowed: boolean;
   #victim: Machine | undefined;
+  /** Who lost its folder and is not replaced yet. */
+  #lost: Machine | undefined;
 
   /** Nothing is damaged yet. */
   constructor({ faults, laterFaults, clusters }: SimPlan) {
@@ -21,17 +24,31 @@ export class DamageAtlas {
 
   /** Damages a byte of a machine's log, while its process is down; false if that is not to be, or there is nothing yet. */
   damage(machine: Machine): boolean {
-    if (!this.#isAllowed) return false;
-    if (this.#victim !== undefined && this.#victim !== machine) return false;
-    if (!machine.disk.rot()) return false;
+    if (!this.mayDamage(machine) || !machine.disk.rot()) return false;
     this.#victim = machine;
     return true;
   }
 
-  /** Whether damage may be: no other machine is damaged. */
+  /** Whether damage may be: no other machine is damaged, and none without its folder. */
   mayDamage(machine: Machine): boolean {
-    return this.#isAllowed &&
+    return this.#isAllowed && this.#lost === undefined &&
       (this.#victim === undefined || this.#victim === machine);
+  }
+
+  /** Whether a machine may lose its folder: nothing is missing that it would be needed for. */
+  mayLose(): boolean {
+    return this.#isAllowed && this.#victim === undefined &&
+      this.#lost === undefined;
+  }
+
+  /** A machine lost its folder. */
+  lost(machine: Machine): void {
+    this.#lost = machine;
+  }
+
+  /** Other nodes have taken the place of those that a machine lost, and hold what they had promised to hold. */
+  replaced(machine: Machine): void {
+    if (this.#lost === machine) this.#lost = undefined;
   }
 
   /**

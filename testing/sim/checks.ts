@@ -154,6 +154,8 @@ export class Checks implements MachineObserver {
     const { clusterId, nodeId, term, lastIndex, commit, snapshotIndex } =
       status;
     this.wire.restarted(clusterId, nodeId);
+    // It has forgotten everything; the wire tells whether it keeps silent.
+    if (this.wire.isSilenced(clusterId, nodeId)) return;
     const promised = this.wire.promises(clusterId, nodeId);
     const what = `${machine.label}, node ${nodeId} of cluster ${clusterId},`;
     if (term < promised.term || lastIndex < promised.index) {

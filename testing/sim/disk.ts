@@ -5,6 +5,8 @@
 import { MemoryFileSystem } from "../../storage/memory_file_system.ts";
 import { eventKind } from "./clock.ts";
 import type { Scope, Timeline } from "./clock.ts";
+import { readFolder, writeFolder } from "./folder_images.ts";
+import type { FolderImage } from "./folder_images.ts";
 import { codedError } from "./network.ts";
 import type { SimRandom } from "./random.ts";
 import { rotOneBit } from "./rot.ts";
@@ -82,14 +84,51 @@ export class SimDisk {
 
   /** Damages the log, while no process uses the disk; returns whether there was something to damage. */
   rot(): boolean {
-    this.fileSystem.faults = {};
-    const place = rotOneBit(this.fileSystem, this.#random);
-    this.#inject();
+    const place = this.#quietly(() => rotOneBit(this.fileSystem, this.#random));
     if (place === undefined) return false;
     this.isRotten = true;
     const { path, offset } = place;
     this.#trace.note(this.#timeline.nowUs, "rot", `${path} at ${offset}`);
     return true;
+  }
+
+  /** A folder as it is now, or undefined. */
+  readFolder(dir: string): FolderImage | undefined {
+    return this.#quietly(() => readFolder(this.fileSystem, dir));
+  }
+
+  /** Writes a folder that is not there, durably, as somebody does who has space enough. */
+  writeFolder(dir: string, image: FolderImage): void {
+    this.#note(`folder ${dir} is written`);
+    this.changeFolders((fileSystem) => writeFolder(fileSystem, dir, image));
+  }
+
+  /** Moves or removes folders at the top, durably. */
+  changeFolders(change: (fileSystem: MemoryFileSystem) => void): void {
+    const { fileSystem } = this;
+    const freeBytes = this.isLimited
+      ? Math.max(0, fileSystem.capacityBytes - fileSystem.usedBytes)
+      : undefined;
+    this.limitSpace(undefined);
+    this.#quietly(() => {
+      change(fileSystem);
+      fileSystem.syncDirectory("/");
+    });
+    this.limitSpace(freeBytes);
+  }
+
+  /** Does something to the disk that nobody asked the process for. */
+  #quietly<T>(work: () => T): T {
+    this.fileSystem.faults = {};
+    try {
+      return work();
+    } finally {
+      this.#inject();
+    }
+  }
+
+  #note(what: string): void {
+    this.#trace.note(this.#timeline.nowUs, "disk", what);
   }
 
   /** No injected error is to come any more. */

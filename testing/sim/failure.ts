@@ -19,6 +19,8 @@ export type CheckName =
   | "commits its own term first"
   | "durable before promised"
   | "commit before entries"
+  | "wiped means silent"
+  | "strange folders are refused"
   | "every call ends"
   | "time goes on"
   | "progress resumes"

@@ -457,3 +457,25 @@ export const faultKinds: readonly FaultKind[] = [
     },
   },
 ];
+
+/** What befalls whole folders; chosen apart from the others, and seldom. */
+export const folderKinds: readonly FaultKind[] = [
+  {
+    name: "wipedFolder",
+    weight: 2,
+    followsElection: false,
+    start: (world, _random, target) => world.folders.wipe(target),
+  },
+  {
+    name: "restoredFolder",
+    weight: 3,
+    followsElection: false,
+    start: (world, _random, target) => world.folders.restore(target),
+  },
+  {
+    name: "copiedFolder",
+    weight: 1,
+    followsElection: false,
+    start: (world, _random, target) => world.folders.copy(target),
+  },
+];

@@ -60,7 +60,20 @@ export const faultNames = [
   "changeMember",
   /** A bit of a machine's log changes while it is down. */
   "bitRot",
+  /** A machine loses its folder. */
+  "wipedFolder",
+  /** An old copy is restored in the place of a machine's folder; or a new copy, as it should be done. */
+  "restoredFolder",
+  /** A copy of a machine's folder is opened, there or elsewhere. */
+  "copiedFolder",
 ] as const;
 
 /** One of {@link faultNames}. */
 export type FaultName = typeof faultNames[number];
+
+/** Those that befall whole folders, seldom: replacing what one lost takes a while. */
+export const folderFaultNames: readonly FaultName[] = [
+  "wipedFolder",
+  "restoredFolder",
+  "copiedFolder",
+];

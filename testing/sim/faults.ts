@@ -1,6 +1,6 @@
 /** Decides when which fault happens, and takes all of them back when harm is over. */
 import { eventKind } from "./clock.ts";
-import { faultKinds } from "./fault_kinds.ts";
+import { faultKinds, folderKinds } from "./fault_kinds.ts";
 import type { FaultKind } from "./fault_kinds.ts";
 import type { FaultName } from "./fault_names.ts";
 import type { Machine } from "./machine.ts";
@@ -15,6 +15,8 @@ const secondUs = 1_000_000;
  */
 const patienceSeconds = 5;
 const restUs = 3 * secondUs;
+/** Between two faults that befall whole folders passes half of this on average, or more where faults are rare. */
+const folderGapUs = 12 * secondUs;
 /** Of the chance that an election is answered by a fault, the part that a vote has. */
 const voteParts = 20;
 /** A vote is on the disk, or should be: within so long after it left the power is cut. */
@@ -27,8 +29,10 @@ export class FaultInjector {
   readonly #world: World;
   readonly #random: SimRandom;
   readonly #voteRandom: SimRandom;
+  readonly #folderRandom: SimRandom;
   #plan: FaultPlan;
   #kinds: readonly FaultKind[] = [];
+  #folderKinds: readonly FaultKind[] = [];
   readonly #lasting = new Set<() => void>();
   /** Counts phases: what was scheduled in one does not happen in the next. */
   #phase = 0;
@@ -46,6 +50,7 @@ export class FaultInjector {
     this.#world = world;
     this.#random = random;
     this.#voteRandom = new SimRandom(world.plan.seed, "faults after votes");
+    this.#folderRandom = new SimRandom(world.plan.seed, "faults of folders");
     this.#plan = world.plan.faults;
   }
 
@@ -72,6 +77,7 @@ export class FaultInjector {
     const enabled = new Set(plan.kinds);
     this.#plan = plan;
     this.#kinds = faultKinds.filter((kind) => enabled.has(kind.name));
+    this.#folderKinds = folderKinds.filter((kind) => enabled.has(kind.name));
     this.#phase++;
     this.#isStopped = false;
     this.#beganAtUs = this.#world.timeline.nowUs;
@@ -79,8 +85,10 @@ export class FaultInjector {
     this.#restedUs = 0;
     this.#poorSeconds = 0;
     this.#lastCompleted = this.#world.history.completedCount;
-    if (this.#kinds.length === 0) return;
-    this.#wait(this.#phase);
+    if (this.#folderKinds.length > 0) this.#waitForFolder(this.#phase);
+    if (enabled.has("restoredFolder")) this.#world.folders.keepBackups();
+    if (this.#kinds.length + this.#folderKinds.length === 0) return;
+    if (this.#kinds.length > 0) this.#wait(this.#phase);
     this.#everySecond(this.#phase);
   }
 
@@ -114,7 +122,7 @@ export class FaultInjector {
       if (this.#isOver(phase)) return;
       const leader = this.#world.machineOf(clusterId, leaderId);
       this.#inject(
-        this.#choose(kinds),
+        choose(kinds, this.#random),
         this.#random.chance(0.7) ? leader : undefined,
       );
     });
@@ -145,8 +153,24 @@ export class FaultInjector {
       eventKind.world,
       () => {
         if (this.#isOver(phase)) return;
-        this.#inject(this.#choose(this.#kinds), undefined);
+        this.#inject(choose(this.#kinds, this.#random), undefined);
         this.#wait(phase);
+      },
+    );
+  }
+
+  #waitForFolder(phase: number): void {
+    const { timeline, machines } = this.#world;
+    const random = this.#folderRandom;
+    timeline.schedule(
+      timeline.world,
+      random.below(Math.max(folderGapUs, 4 * this.#plan.gapUs)),
+      eventKind.world,
+      () => {
+        if (this.#isOver(phase)) return;
+        const kind = choose(this.#folderKinds, random);
+        this.#inject(kind, random.pick(machines));
+        this.#waitForFolder(phase);
       },
     );
   }
@@ -213,15 +237,15 @@ export class FaultInjector {
     }
     return this.#random.pick(machines);
   }
+}
 
-  #choose(kinds: readonly FaultKind[]): FaultKind {
-    let left = this.#random.below(
-      kinds.reduce((sum, kind) => sum + kind.weight, 0),
-    );
-    for (const kind of kinds) {
-      left -= kind.weight;
-      if (left < 0) return kind;
-    }
-    throw new RangeError("Cannot choose a fault: there are no kinds");
+function choose(kinds: readonly FaultKind[], random: SimRandom): FaultKind {
+  let left = random.below(
+    kinds.reduce((sum, kind) => sum + kind.weight, 0),
+  );
+  for (const kind of kinds) {
+    left -= kind.weight;
+    if (left < 0) return kind;
   }
+  throw new RangeError("Cannot choose a fault: there are no kinds");
 }

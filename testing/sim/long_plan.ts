@@ -30,7 +30,10 @@ export function longPlanOf(
   const perPhase = options.harmSeconds ?? phaseSeconds;
   const phaseCount = Math.max(1, Math.round(seconds / perPhase));
   const harmUs = Math.ceil(seconds / phaseCount) * secondUs;
-  const [faults, ...laterFaults] = drawPhases(random, phaseCount, options);
+  const [faults, ...laterFaults] = drawPhases(random, phaseCount, {
+    ...options,
+    folders: new SimRandom(seed, "folders of a long run"),
+  });
   return {
     seed,
     machineCount,
@@ -94,17 +97,18 @@ function drawWorkload(random: SimRandom): WorkloadPlan {
 function drawPhases(
   random: SimRandom,
   count: number,
-  { faults: only }: PlanOptions,
+  { faults: only, folders }: PlanOptions & { readonly folders: SimRandom },
 ): FaultPlan[] {
   // What rot takes for ever would be missed in all phases to come; and see `atlas.ts` about members.
   const mayRot = random.chance(0.5);
   return Array.from({ length: count }, (_, phase) => {
-    const drawn = drawFaults(random, random, only);
+    const drawn = drawFaults({ random, rot: random, folders }, only);
     const isLast = phase === count - 1;
     const kinds = drawn.kinds.filter((name) =>
       only !== undefined ||
       (name === "bitRot" ? mayRot && isLast : true) &&
-        (name === "changeMember" ? !mayRot : true)
+        (name === "changeMember" ? !mayRot : true) &&
+        (name === "wipedFolder" ? mayRot : true)
     );
     return {
       kinds: kinds.length > 0 ? kinds : ["powerLoss"],

@@ -3,6 +3,7 @@
  * is killed, loses its power, or closes.
  */
 import { allMembers } from "../../raft/core/members.ts";
+import type { NodeHostConfig } from "../../raft/config.ts";
 import { RaftError } from "../../raft/errors.ts";
 import { NodeHost } from "../../raft/nodehost.ts";
 import type { HostInfo } from "../../raft/host_info.ts";
@@ -197,13 +198,13 @@ export class Machine {
   /** One line for each node, for a person who looks at a failed run. */
   describe(): string[] {
     const state = this.scope.isPaused ? "paused" : this.state;
-    const nodes = this.info()?.clusters ?? [];
+    const { nodes, trouble } = this.#nodesForPeople();
     return [
       `${this.label} ${state}, to run ${
         [...this.placements.values()].map((one) =>
           `${one.cluster.clusterId}/${one.nodeId}`
         ).join(" ") || "nothing"
-      }`,
+      }${trouble}`,
       ...nodes.map((one) =>
         `  cluster ${one.clusterId} node ${one.nodeId}: term ${one.term} leader ${one.leaderId} commit ${one.commit} ` +
         `applied ${one.applied} last ${one.lastIndex} snapshot ${one.snapshotIndex} members ` +
@@ -213,6 +214,15 @@ export class Machine {
         (one.failure === undefined ? "" : ` FAILED ${one.failure}`)
       ),
     ];
+  }
+
+  /** A NodeHost whose log has failed, as it may in a run that does, tells nothing; whoever reports that must go on. */
+  #nodesForPeople(): { nodes: HostInfo["clusters"]; trouble: string } {
+    try {
+      return { nodes: this.info()?.clusters ?? [], trouble: "" };
+    } catch (error) {
+      return { nodes: [], trouble: `, tells nothing: ${describeError(error)}` };
+    }
   }
 
   /** Starts the node of a placement that came while the process runs. */
@@ -243,17 +253,49 @@ export class Machine {
     const { scope } = this;
     this.run((host) => {
       host.stopCluster(clusterId)
-        .then(() => this.#startUnlessRemoved(host, placement))
+        .then(() => {
+          // Another one may have taken its place meanwhile.
+          if (this.placements.get(clusterId) !== placement) return;
+          return this.#startUnlessRemoved(host, placement);
+        })
         .catch((error) => this.#startFailed(scope, error));
     });
     return true;
   }
 
-  async #open(scope: Scope): Promise<void> {
+  /** Runs another node of a cluster from now on, in place of the one that was to run. */
+  placeAnew(placement: Placement): void {
+    const { clusterId } = placement.cluster;
+    this.placements.set(clusterId, placement);
+    this.startedClusters.delete(clusterId);
+    this.leaders.delete(clusterId);
+    const { scope } = this;
+    if (this.state !== "up") return;
+    this.run((host) => {
+      host.stopCluster(clusterId)
+        .catch(() => {}) // There may be none.
+        .then(() => this.#startUnlessRemoved(host, placement))
+        .catch((error) => this.#startFailed(scope, error));
+    });
+  }
+
+  /** State machines on disk have lost what they had there. */
+  forgetStates(): void {
+    this.#stateDisks.clear();
+  }
+
+  /** The process opens another folder on the same disk as well. */
+  openAnother(dir: string, raftAddress: string): Promise<NodeHost> {
+    return this.#openHost(this.scope, { dir, raftAddress });
+  }
+
+  async #openHost(
+    scope: Scope,
+    config: Pick<NodeHostConfig, "dir" | "raftAddress" | "adoptCopiedDir">,
+  ): Promise<NodeHost> {
     const { plan, network, random } = this.#world;
-    const host = await NodeHost.open({
-      dir: "/data",
-      raftAddress: this.address,
+    return await NodeHost.open({
+      ...config,
       tickMs: plan.tickMs,
       segmentBytes: plan.segmentBytes,
       ...(this.disk.isRotten ? { onDamage: "mend" } as const : {}),
@@ -273,6 +315,16 @@ export class Machine {
       clock: this.clock!,
       random: random.fork(`host${this.index}.${this.#incarnation}`),
     });
+  }
+
+  async #open(scope: Scope): Promise<void> {
+    const { folders } = this.#world;
+    const host = await this.#openHost(scope, {
+      dir: "/data",
+      raftAddress: this.address,
+      adoptCopiedDir: folders.isAdopted(this),
+    });
+    folders.opened(this);
     this.host = host;
     this.#world.checks.listen(this, host);
     const damaged = new Set(host.info().damaged.map((one) => one.clusterId));
@@ -388,6 +440,7 @@ export class Machine {
   #startFailed(scope: Scope, error: unknown): void {
     if (this.state === "stopping") return; // The node of a cluster was to start while the NodeHost closes.
     this.#afterwards(scope, () => {
+      if (this.#world.folders.refused(this, error)) return;
       if (!this.#world.mayFailToStart(this, error)) {
         return this.#failed("cannot start", error);
       }

@@ -94,6 +94,11 @@ export class MembershipChurn {
     return this.#condemned.has(`${clusterId}/${nodeId}`);
   }
 
+  /** A node is to be removed, by somebody else. */
+  condemn(clusterId: number, nodeId: number): void {
+    this.#condemned.add(`${clusterId}/${nodeId}`);
+  }
+
   /** A member has told a node that it was removed: only now may it go, and its machine carry another. */
   told(clusterId: number, nodeId: number): void {
     if (!this.mayBeRemoved(clusterId, nodeId)) return;
@@ -160,7 +165,7 @@ export class MembershipChurn {
     call: "addNode" | "addObserver" | "addWitness",
   ): void {
     const witness = call === "addWitness";
-    const { cluster, nodeId } = this.#newNode(clusterId);
+    const { cluster, nodeId } = this.newNode(clusterId);
     this.#ask(
       asked,
       clusterId,
@@ -194,7 +199,7 @@ export class MembershipChurn {
     membership: Membership,
     where: Machine,
   ): void {
-    const { cluster, nodeId: newNodeId } = this.#newNode(clusterId);
+    const { cluster, nodeId: newNodeId } = this.newNode(clusterId);
     const { nodeId } = this.#random.pick([
       ...membership.members,
       ...membership.observers,
@@ -217,7 +222,7 @@ export class MembershipChurn {
   }
 
   /** An id that no node of the cluster ever had. */
-  #newNode(clusterId: number): { cluster: ClusterPlan; nodeId: number } {
+  newNode(clusterId: number): { cluster: ClusterPlan; nodeId: number } {
     const cluster = this.#world.plan.clusters.find((one) =>
       one.clusterId === clusterId
     )!;

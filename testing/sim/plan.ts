@@ -1,7 +1,7 @@
 /** What one seed means: sizes, timings, workload and which faults happen, all drawn before the first event. */
 import type { ClockTraits } from "./clock.ts";
 import type { DiskTraits } from "./disk.ts";
-import { faultNames } from "./fault_names.ts";
+import { faultNames, folderFaultNames } from "./fault_names.ts";
 import type { FaultName } from "./fault_names.ts";
 import type { NetworkTraits } from "./network.ts";
 import { SimRandom } from "./random.ts";
@@ -133,7 +133,11 @@ export function planOf(seed: number, options: PlanOptions = {}): SimPlan {
       ...drawWorkload(random, mayBeQuiet, sessions),
       routedShare: new SimRandom(seed, "routing").pick([0, 0, 0.2]),
     },
-    faults: drawFaults(random, new SimRandom(seed, "rot"), options.faults),
+    faults: drawFaults({
+      random,
+      rot: new SimRandom(seed, "rot"),
+      folders: new SimRandom(seed, "folders"),
+    }, options.faults),
     laterFaults: [],
     harmUs: (options.harmSeconds ?? 60) * 1_000_000,
     operationCount: options.operationCount ?? 500,
@@ -240,15 +244,19 @@ function drawWorkload(
 
 /** Draws the faults of one phase: swarm testing (Groce et al., "Swarm Testing", ISSTA 2012). */
 export function drawFaults(
-  random: SimRandom,
-  rot: SimRandom,
+  { random, rot, folders }: {
+    random: SimRandom;
+    rot: SimRandom;
+    folders: SimRandom;
+  },
   only: readonly FaultName[] | undefined,
 ): FaultPlan {
   // Swarm testing: a kind that is off lets others go further. Most runs have half of the kinds.
   const share = random.pick([0.3, 0.5, 0.8]);
-  const drawn = faultNames.filter((name) =>
-    (name === "bitRot" ? rot : random).chance(share)
-  );
+  const drawn = faultNames.filter((name) => {
+    if (folderFaultNames.includes(name)) return folders.chance(share);
+    return (name === "bitRot" ? rot : random).chance(share);
+  });
   return {
     kinds: only ?? (drawn.length > 0 ? drawn : ["powerLoss"]),
     gapUs: random.pick([300_000, 1_000_000, 3_000_000]),

@@ -56,6 +56,11 @@ export class Recovery {
       "a membership change has not ended",
       () => membership.isIdle,
     );
+    await this.#until(
+      "progress resumes",
+      `a machine that lost its folder is not replaced ${when}`,
+      () => this.#world.folders.isIdle && machines.every((one) => one.isUp),
+    );
     for (const { clusterId } of plan.clusters) {
       await this.#settleMembership(clusterId, when);
       for (const machine of membership.fullCarriers(clusterId)) {

@@ -47,6 +47,8 @@ interface WireNode {
   readonly floors: Map<number, number>;
   /** Floors of batches up to here were forgotten, to bound the memory. */
   forgottenTo: number;
+  /** It had promised something, and lost its folder with that: it must not promise anything more (rule I2). */
+  isSilenced: boolean;
 }
 
 const floorCountMax = 4096;
@@ -95,6 +97,17 @@ export class WireWatch implements FrameWatcher {
   /** What a node has promised. */
   promises(clusterId: number, nodeId: number): NodePromises {
     return this.#node(clusterId, nodeId).promises;
+  }
+
+  /** The folder of a node was lost, and with it what the node had promised, if it had. */
+  wiped(clusterId: number, nodeId: number): void {
+    const node = this.#node(clusterId, nodeId);
+    node.isSilenced = node.promises.term > 0;
+  }
+
+  /** Whether a node may promise nothing any more. */
+  isSilenced(clusterId: number, nodeId: number): boolean {
+    return this.#node(clusterId, nodeId).isSilenced;
   }
 
   /** A node has applied `index`. */
@@ -167,8 +180,15 @@ export class WireWatch implements FrameWatcher {
     const cluster = this.#cluster(clusterId);
     const { from, term } = message;
     if (promisingTypes.has(message.type)) {
-      const promised = this.promises(clusterId, from);
-      promised.term = Math.max(promised.term, term);
+      const { promises, isSilenced } = this.#node(clusterId, from);
+      promises.term = Math.max(promises.term, term);
+      if (isSilenced && isPromise(message)) {
+        this.#failed(
+          "wiped means silent",
+          `node ${from} of cluster ${clusterId} (${scope.name}) sends ${message.type} in term ${term}, and its folder, ` +
+            `with what it had promised before, was lost`,
+        );
+      }
     }
     switch (message.type) {
       case "vote":
@@ -348,6 +368,7 @@ export class WireWatch implements FrameWatcher {
         applied: 0,
         floors: new Map(),
         forgottenTo: 0,
+        isSilenced: false,
       };
       nodes.set(nodeId, node);
     }
@@ -360,6 +381,18 @@ export class WireWatch implements FrameWatcher {
 
   #failed(check: CheckName, message: string): void {
     this.#fail(new SimulationFailure(check, message));
+  }
+}
+
+/** Whether others may count on what a node says here. */
+function isPromise(message: Message): boolean {
+  switch (message.type) {
+    case "voteResponse":
+      return message.granted;
+    case "appendResponse":
+      return !message.rejected;
+    default:
+      return message.type === "vote" || message.type === "append";
   }
 }
 

@@ -8,6 +8,7 @@ import type { Scope } from "./clock.ts";
 import { SimDisk } from "./disk.ts";
 import { SimulationFailure } from "./failure.ts";
 import { FaultInjector } from "./faults.ts";
+import { FolderFaults } from "./folders.ts";
 import { History } from "./history.ts";
 import { judgeHistory } from "./linearizable.ts";
 import { describeError, Machine } from "./machine.ts";
@@ -39,6 +40,8 @@ export class World {
   readonly faults: FaultInjector;
   /** What is damaged, and what must stay whole. */
   readonly atlas: DamageAtlas;
+  /** Folders that are wiped, restored and copied. */
+  readonly folders: FolderFaults;
   /** Clusters whose history has a linearization, for the report. */
   historiesJudged = 0;
   #restartCount = 0;
@@ -78,6 +81,7 @@ export class World {
     this.workload = new Workload(this, random.fork("workload"));
     this.membership = new MembershipChurn(this, random.fork("membership"));
     this.faults = new FaultInjector(this, random.fork("faults"));
+    this.folders = new FolderFaults(this);
     this.checks.onElection = (clusterId, leaderId) => {
       this.faults.electionWon(clusterId, leaderId);
       this.workload.elected(clusterId, leaderId);

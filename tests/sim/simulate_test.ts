@@ -10,6 +10,8 @@ import type {
   StateMachine,
 } from "../../testing/mod.ts";
 import { planOf } from "../../testing/sim/plan.ts";
+import { Trace } from "../../testing/sim/trace.ts";
+import { World } from "../../testing/sim/world.ts";
 import { assert } from "../deps.ts";
 
 /** Short runs: what they must show shows early. */
@@ -184,6 +186,46 @@ Deno.test("simulate() damages the log of one machine, and demands that it is men
   }
   assert.ok(rots > 0);
   assert.ok(told.has("log is damaged"), [...told].join());
+});
+
+Deno.test("simulate() loses, restores and copies folders, and demands that strangers are silent and copies refused (rules I2, I4)", async () => {
+  const told = new Map<string, number>();
+  const faults = { wipedFolder: 0, restoredFolder: 0, copiedFolder: 0 };
+  const names = Object.keys(faults) as (keyof typeof faults)[];
+  for (const seed of [1, 7]) {
+    const report = await simulate({
+      seed,
+      faults: [...names, "kill", "split"],
+      harmSeconds: 20,
+      operationCount: 100,
+      onTrace: (line) => {
+        for (
+          const what of ["old copy is refused", "refused by another member"]
+        ) {
+          if (line.includes(what)) told.set(what, (told.get(what) ?? 0) + 1);
+        }
+      },
+    });
+    assert.equal(report.failure, undefined, report.failure?.message);
+    for (const name of names) faults[name] += report.faults[name] ?? 0;
+  }
+  for (const name of names) assert.ok(faults[name] > 0, name);
+  assert.equal(told.size, 2, [...told.keys()].join());
+});
+
+Deno.test("A machine whose NodeHost tells nothing any more is described all the same, so that a failed run can be reported", () => {
+  const world = new World(planOf(5), keyValueApplication(3), new Trace());
+  const [machine] = world.machines;
+  machine!.state = "up";
+  machine!.host = {
+    info() {
+      throw new Error("the log has failed");
+    },
+  } as unknown as NonNullable<typeof machine>["host"];
+  assert.match(
+    machine!.describe()[0]!,
+    /up, to run .*, tells nothing: Error: the log has failed$/,
+  );
 });
 
 Deno.test("simulate() asks the application what it thinks of the history", async () => {
