@@ -27,6 +27,7 @@ export async function compareDiskLogs(world: World): Promise<void> {
   );
   for (const machine of world.machines) {
     const log = await openLog(world, machine);
+    world.removals.compare(machine, log);
     for (const { clusterId } of world.plan.clusters) {
       if (!world.membership.carriers(clusterId).includes(machine)) continue;
       const { nodeId } = machine.placements.get(clusterId)!;

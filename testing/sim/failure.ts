@@ -21,6 +21,7 @@ export type CheckName =
   | "commit before entries"
   | "wiped means silent"
   | "strange folders are refused"
+  | "removed leaves nothing"
   | "every call ends"
   | "time goes on"
   | "progress resumes"

@@ -43,7 +43,10 @@ export function longPlanOf(
     ...drawMachines(random, machineCount),
     olderUntilUs: Array.from({ length: machineCount }, () => 0),
     snapshotBytesPerSecond: undefined,
-    workload: drawWorkload(random),
+    workload: {
+      ...drawWorkload(random),
+      removedDataShare: new SimRandom(seed, "removed data").pick([0, 0.5, 1]),
+    },
     faults: faults!,
     laterFaults,
     harmUs,
@@ -76,7 +79,9 @@ function drawClusters(random: SimRandom): ClusterPlan[] {
 }
 
 /** Requests come in bursts, many at a time, so that a commit is shared as it is under load. */
-function drawWorkload(random: SimRandom): WorkloadPlan {
+function drawWorkload(
+  random: SimRandom,
+): Omit<WorkloadPlan, "removedDataShare"> {
   const clientCount = random.pick([16, 32]);
   return {
     clientCount,

@@ -102,7 +102,10 @@ export class MembershipChurn {
   /** A member has told a node that it was removed: only now may it go, and its machine carry another. */
   told(clusterId: number, nodeId: number): void {
     if (!this.mayBeRemoved(clusterId, nodeId)) return;
-    this.#world.machineOf(clusterId, nodeId)?.dropPlacement(clusterId);
+    const machine = this.#world.machineOf(clusterId, nodeId);
+    if (machine === undefined) return;
+    machine.dropPlacement(clusterId);
+    this.#world.removals.begin(machine, clusterId, nodeId);
   }
 
   /** Takes note of the members after harm, and stops nodes that never became any. */

@@ -50,6 +50,8 @@ export interface WorkloadPlan {
   readonly sessionClientCount: number;
   /** Share of requests made at a machine that has no node of their cluster (rule C7). */
   readonly routedShare: number;
+  /** Of the nodes that are removed from their cluster, the share whose data is removed as well. */
+  readonly removedDataShare: number;
 }
 
 /** Which faults happen, and how often. */
@@ -132,6 +134,7 @@ export function planOf(seed: number, options: PlanOptions = {}): SimPlan {
     workload: {
       ...drawWorkload(random, mayBeQuiet, sessions),
       routedShare: new SimRandom(seed, "routing").pick([0, 0, 0.2]),
+      removedDataShare: new SimRandom(seed, "removed data").pick([0, 0.5, 1]),
     },
     faults: drawFaults({
       random,
@@ -223,7 +226,7 @@ function drawWorkload(
   random: SimRandom,
   mayBeQuiet: boolean,
   sessions: SimRandom,
-): Omit<WorkloadPlan, "routedShare"> {
+): Omit<WorkloadPlan, "routedShare" | "removedDataShare"> {
   const clientCount = random.between(2, 6);
   return {
     clientCount,

@@ -51,6 +51,7 @@ export class LostMachine {
     const { membership, checks } = this.#world;
     const { machine } = this;
     machine.forgetStates();
+    this.#world.removals.forget(machine);
     for (const { cluster: { clusterId }, nodeId } of this.#placements) {
       membership.condemn(clusterId, nodeId);
       checks.wire.wiped(clusterId, nodeId);

@@ -51,6 +51,8 @@ export interface SimulationReport {
   readonly restarts: number;
   /** Members added or removed. */
   readonly membershipChanges: number;
+  /** Removed nodes whose data was removed as well. */
+  readonly dataRemovals: number;
   /** Frames sent. */
   readonly frames: number;
   /** Bytes in them. */
@@ -171,6 +173,7 @@ function reportOf(
     ),
     restarts: world.restartCount,
     membershipChanges: world.membership.changeCount,
+    dataRemovals: world.removals.count,
     frames: network.statistics.frames,
     frameBytes: network.statistics.bytes,
     lostFrames: network.statistics.lost,

@@ -31,6 +31,7 @@ export function formatTotals(totals: SimulationTotals): string[] {
       `${count(of("elections"))} elections, ${
         count(of("membershipChanges"))
       } changes of members, ` +
+      `data of ${count(of("dataRemovals"))} nodes removed, ` +
       `${count(of("restarts"))} restarts, ${
         count(of("snapshotsRestored"))
       } snapshots restored`,

@@ -17,6 +17,7 @@ import { SimNetwork } from "./network.ts";
 import type { ClusterPlan, FaultPlan, SimPlan } from "./plan.ts";
 import { Recovery } from "./recovery.ts";
 import { SimRandom } from "./random.ts";
+import { DataRemovals } from "./removals.ts";
 import type { Trace } from "./trace.ts";
 import { Workload } from "./workload.ts";
 
@@ -42,6 +43,8 @@ export class World {
   readonly atlas: DamageAtlas;
   /** Folders that are wiped, restored and copied. */
   readonly folders: FolderFaults;
+  /** Data of removed nodes. */
+  readonly removals: DataRemovals;
   /** Clusters whose history has a linearization, for the report. */
   historiesJudged = 0;
   #restartCount = 0;
@@ -82,6 +85,7 @@ export class World {
     this.membership = new MembershipChurn(this, random.fork("membership"));
     this.faults = new FaultInjector(this, random.fork("faults"));
     this.folders = new FolderFaults(this);
+    this.removals = new DataRemovals(this);
     this.checks.onElection = (clusterId, leaderId) => {
       this.faults.electionWon(clusterId, leaderId);
       this.workload.elected(clusterId, leaderId);
@@ -179,6 +183,7 @@ export class World {
   /** A process runs all its nodes. */
   machineUp(machine: Machine): void {
     this.trace.note(this.timeline.nowUs, machine.label, "up");
+    this.removals.machineUp(machine);
   }
 
   /** Whether it is a fault's doing that a process cannot start. */

@@ -213,6 +213,21 @@ Deno.test("simulate() loses, restores and copies folders, and demands that stran
   assert.equal(told.size, 2, [...told.keys()].join());
 });
 
+Deno.test("simulate() removes the data of removed nodes, and looks whether anything is left", async () => {
+  let count = 0;
+  for (const seed of [4, 12]) {
+    const report = await simulate({
+      seed,
+      faults: ["changeMember", "kill", "powerLoss", "split", "snapshot"],
+      harmSeconds: 20,
+      operationCount: 100,
+    });
+    assert.equal(report.failure, undefined, report.failure?.message);
+    count += report.dataRemovals;
+  }
+  assert.ok(count > 0);
+});
+
 Deno.test("A machine whose NodeHost tells nothing any more is described all the same, so that a failed run can be reported", () => {
   const world = new World(planOf(5), keyValueApplication(3), new Trace());
   const [machine] = world.machines;
