@@ -204,7 +204,8 @@ async function decideOne(state: RoundState, one: Case): Promise<void> {
   if (image.plan?.slots.length || image.step !== undefined) {
     state.isBusy = true;
   }
-  await carryOut(state, one, decision);
+  // What was found out is stored with whatever is decided, and if it is that all is well: else that were found each round.
+  await carryOut(state, { ...one, image }, decision);
 }
 
 /** Commits a decision; what it takes counts at once, so that no other decision of the round takes it as well. */

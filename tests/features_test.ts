@@ -35,6 +35,43 @@ Deno.test("docs/MASTER.md names tests that exist for each decision from M1 to M2
   }
 });
 
+Deno.test("docs/MASTER_SCENARIOS.md says of every scenario what became of it, and names tests that exist", () => {
+  const root = `${import.meta.dirname}/../`;
+  const code = testCode(root);
+  const page = Deno.readTextFileSync(`${root}docs/MASTER_SCENARIOS.md`);
+  const rows = page.split("\n").filter((line) => /^\| [^-]/.test(line))
+    .filter((line) => !/^\| Scenario +\|/.test(line));
+  assert.ok(rows.length > 50, `${rows.length} rows`);
+  for (const row of rows) {
+    const here = row.split("|")[2]!.trim();
+    assert.match(here, /^(?:Kept|Changed|Not ours)\b/, row);
+    const names = [...here.matchAll(/"([^"]+)"/g)].map(([, name]) => name!);
+    for (const name of names) {
+      // The rest of a long name may be left out.
+      assert.ok(code.includes(name.replace(/,? ?…$/, "")), name);
+    }
+    if (here.startsWith("Not ours")) continue;
+    assert.ok(
+      names.length > 0 || /`(?:tests|testing)\/|deno task/.test(here),
+      row,
+    );
+  }
+});
+
+Deno.test("docs/MASTER.md names tests that exist for each kind of bad input", () => {
+  const root = `${import.meta.dirname}/../`;
+  const code = testCode(root);
+  const page = Deno.readTextFileSync(`${root}docs/MASTER.md`);
+  const section = page.split("\n## Bad input\n")[1]!.split("\n## ")[0]!;
+  const rows = section.split("\n").filter((line) => /^\| [^-W]/.test(line));
+  assert.ok(rows.length >= 9, `${rows.length} rows`);
+  for (const row of rows) {
+    const names = [...row.matchAll(/"([^"]+)"/g)].map(([, name]) => name!);
+    assert.ok(names.length > 0, row);
+    for (const name of names) assert.ok(code.includes(name), name);
+  }
+});
+
 Deno.test("docs/FEATURES.md names tests that exist, and one or a reason in every row", () => {
   const root = `${import.meta.dirname}/../`;
   const code = testCode(root);

@@ -2,37 +2,30 @@
  * The master as it runs at the edge: on Deno 2.5, with `--unstable-kv --allow-net --allow-env` and read access to its own
  * files.
  *
- * 1. Every test of the master that needs neither disk nor child process, with three instances over one handle on memory.
- * 2. Those that keep something in a store once more, on a denokv server that is 10 to 100 ms away.
- * 3. Three masters as processes on that server, ended by SIGINT and SIGKILL in the midst of requests.
+ * 1. Every test of the master that needs neither disk nor child process (`files.ts`), with three apps over one handle on
+ *    memory.
+ * 2. Those of them that have a master or its store once more: three processes have the masters, on a denokv server that is
+ *    10 to 100 ms away, and are ended by SIGINT and SIGKILL in the midst of what the tests ask for (`trio.ts`).
+ * 3. Three real masters on that server, ended in the same way, with real NodeHosts and clusters that are written to.
  *
- * Where there is no npx the whole is skipped, and 2 and 3 where there is no denokv (`deno task chaos:masters` builds one).
+ * Each has a name, `memory`, `far` and `masters`: with names as arguments it is those only. Where there is no npx the whole is
+ * skipped, and 2 and 3 where there is no denokv (`deno task chaos:masters` builds one).
  */
 // deno-lint-ignore-file no-console -- a command-line program speaks to its user through the console
+import type { ChildProcess } from "../../examples/demo/child_process.ts";
+import { Janitor } from "../../examples/demo/janitor_link.ts";
 import { freePorts } from "../../examples/demo/ports.ts";
 import { findDenokv, startDenokv } from "../master/denokv/server.ts";
 import { edgeEnv, edgeVersion, findEdgeDeno } from "./deno25.ts";
 import { fileURLToPath, join } from "./deps.ts";
+import { masterTests } from "./files.ts";
 import { mastersInDanger } from "./masters_in_danger.ts";
 import { SlowLine } from "./slow_line.ts";
+import { Trio } from "./trio.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
-/** It starts programs. */
-const notAtTheEdge = ["main_test.ts"];
-/** They keep something in the store that `fixtures.ts` opens. */
-const inAStore = [
-  "kv_store_test.ts",
-  "routes_test.ts",
-  "server_test.ts",
-];
-
-function testFiles(): string[] {
-  return [...Deno.readDirSync(join(root, "tests/master"))]
-    .map(({ name }) => name)
-    .filter((name) => name.endsWith("_test.ts"))
-    .filter((name) => !notAtTheEdge.includes(name))
-    .sort();
-}
+/** Most of the time they wait for a database that is far away. */
+const filesAtOnce = 6;
 
 /** Runs test files at the edge; what they say is passed on. */
 async function test(
@@ -57,33 +50,63 @@ async function test(
     cwd: root,
     env: { ...edgeEnv, ...env },
     stdin: "null",
-  }).output().then(async (output) => {
-    await Deno.stdout.write(output.stdout);
-    await Deno.stderr.write(output.stderr);
-    return output;
-  });
+    stdout: "inherit",
+    stderr: "inherit",
+  }).spawn().status;
   return success;
+}
+
+/** Every test that is possible there. */
+async function onMemory(deno: string): Promise<boolean> {
+  const files = masterTests().filter((one) => !one.startsPrograms);
+  const names = files.map(({ name }) => name);
+  return await test(deno, names, { DRAKKAR_TEST_INSTANCES: "3" });
 }
 
 async function onDenokv(deno: string, denokv: string): Promise<boolean> {
   const dir = Deno.makeTempDirSync({ prefix: "drakkar-edge-" });
   const token = crypto.randomUUID();
   const [port = 0] = freePorts(1);
+  const onUnexpectedEnd = (why: string) => console.error(`Died: ${why}`);
+  // Whoever ends this program in the midst of it leaves no process behind.
+  const janitor = new Janitor(dir);
+  const onChild = (child: ChildProcess) => {
+    janitor.tell(`+${child.pid}`);
+    child.ended.then(() => janitor.tell(`-${child.pid}`));
+  };
   const server = await startDenokv({
     program: denokv,
     dir,
     port,
     token,
-    onUnexpectedEnd: (why) => console.error(`Died: ${why}`),
+    onUnexpectedEnd,
   });
+  onChild(server);
   try {
     using line = new SlowLine(port, () => 10 + Math.random() * 90);
-    return await test(deno, inAStore, {
-      DRAKKAR_TEST_KV: line.url,
-      DENO_KV_ACCESS_TOKEN: token,
+    const env = { DRAKKAR_TEST_KV: line.url, DENO_KV_ACCESS_TOKEN: token };
+    await using trio = await Trio.start({
+      deno,
+      root,
+      env: { ...edgeEnv, ...env },
+      onUnexpectedEnd,
+      onChild,
     });
+    const files = masterTests().filter((one) => one.isInAStore);
+    const isGood = await test(deno, files.map(({ name }) => name), {
+      ...env,
+      DRAKKAR_TEST_MASTERS: trio.url,
+      DENO_JOBS: String(filesAtOnce),
+    });
+    console.log(
+      `${trio.ended} masters ended; ${trio.repeated} calls lost theirs, and were made again`,
+    );
+    if (!isGood) console.log(trio.tails());
+    // None would be a test of nothing.
+    return isGood && trio.repeated > 0;
   } finally {
     await server.stop();
+    janitor.tell("done");
     Deno.removeSync(dir, { recursive: true });
   }
 }
@@ -104,28 +127,65 @@ async function inDanger(masterDeno: string, denokv: string): Promise<boolean> {
   }
 }
 
+interface Part {
+  readonly name: string;
+  readonly what: string;
+  readonly needsDenokv: boolean;
+  readonly run: (deno: string, denokv: string) => Promise<boolean>;
+}
+
+const parts: readonly Part[] = [
+  {
+    name: "memory",
+    what: "Three apps over one handle on memory",
+    needsDenokv: false,
+    run: onMemory,
+  },
+  {
+    name: "far",
+    what:
+      "Three processes, ended in mid-request, on a denokv server that is 10 to 100 ms away",
+    needsDenokv: true,
+    run: onDenokv,
+  },
+  {
+    name: "masters",
+    what: "Three real masters on it, ended in mid-request",
+    needsDenokv: true,
+    run: inDanger,
+  },
+];
+
+function chosenParts(names: readonly string[]): readonly Part[] {
+  const wrong = names.find((name) => !parts.some((one) => one.name === name));
+  if (wrong === undefined) {
+    return names.length === 0
+      ? parts
+      : parts.filter(({ name }) => names.includes(name));
+  }
+  const known = parts.map(({ name }) => name).join(", ");
+  console.error(`There is no part ${wrong}; there are ${known}`);
+  Deno.exit(2);
+}
+
 async function main(): Promise<boolean> {
+  const chosen = chosenParts(Deno.args);
   const deno = await findEdgeDeno();
   if (deno === undefined) {
     console.log(`skipped: npx cannot bring Deno ${edgeVersion}`);
     return true;
   }
-  console.log(`Deno ${edgeVersion}, three instances over one handle on memory`);
-  const results = [
-    await test(deno, testFiles(), { DRAKKAR_TEST_INSTANCES: "3" }),
-  ];
   const denokv = findDenokv();
-  if (denokv === undefined) {
-    console.log(
-      "skipped: there is no denokv (deno task chaos:masters builds it)",
-    );
-  } else {
-    console.log("\nOn a denokv server that is 10 to 100 ms away");
-    results.push(await onDenokv(deno, denokv));
-    console.log("\nThree masters as processes on it, ended in mid-request");
-    results.push(await inDanger(deno, denokv));
+  let isGood = true;
+  for (const { what, needsDenokv, run } of chosen) {
+    console.log(`\nDeno ${edgeVersion}. ${what}`);
+    if (needsDenokv && denokv === undefined) {
+      console.log(
+        "skipped: there is no denokv (deno task chaos:masters builds it)",
+      );
+    } else if (!await run(deno, denokv ?? "")) isGood = false;
   }
-  return results.every((isGood) => isGood);
+  return isGood;
 }
 
 Deno.exit(await main() ? 0 : 1);

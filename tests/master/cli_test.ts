@@ -2,8 +2,9 @@ import { assert } from "../deps.ts";
 import { runCommandLine } from "../../master/cli/run.ts";
 import { table } from "../../master/cli/table.ts";
 import type { KvStore } from "../../master/kv_store.ts";
-import { createMaster, type MasterOptions } from "../../master/server.ts";
+import type { MasterOptions } from "../../master/server.ts";
 import { cluster, type ManualClock, report, withStore } from "./fixtures.ts";
+import { masterOver } from "./instances.ts";
 
 const operatorToken = "an-operators-token-of-32-characters";
 const token = "a-nodehosts-token-of-at-least-32-characters";
@@ -40,11 +41,8 @@ async function withDesk(
   options: Omit<MasterOptions, "store"> = {},
 ): Promise<void> {
   await withStore(async (store, kv, clock) => {
-    kv.beforeCommit = () => {
-      clock.nowMs++;
-      return Promise.resolve();
-    };
-    const master = createMaster({ store, ...options });
+    kv.letCommitsTake(1, clock);
+    const master = masterOver({ store, ...options });
     const desk: Desk = {
       store,
       clock,

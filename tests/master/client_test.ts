@@ -9,7 +9,6 @@ import type {
   MasterClientFactory,
   NodeHostInfo,
 } from "../../master/protocol.ts";
-import { createMaster } from "../../master/server.ts";
 import { RaftError } from "../../raft/errors.ts";
 import { NodeHost } from "../../raft/nodehost.ts";
 import { memoryStorage } from "../../storage/memory_file_system.ts";
@@ -20,7 +19,12 @@ import {
   report,
   withStore,
 } from "./fixtures.ts";
-import { needsDisk } from "./instances.ts";
+import {
+  inThisProcess,
+  masterOver,
+  needsDisk,
+  type Place,
+} from "./instances.ts";
 
 const url = "http://master:8080";
 const token = "0123456789abcdef0123456789abcdef";
@@ -32,7 +36,7 @@ function httpClient(
   store: KvStore,
   options: HttpMasterClientOptions = {},
 ): { client: HttpMasterClient; paths: string[] } {
-  const master = createMaster({ store });
+  const master = masterOver({ store });
   const paths: string[] = [];
   const client = new HttpMasterClient({
     fetch: (request) => {
@@ -49,6 +53,7 @@ async function withEachClient(
   work: (
     parts: { client: IMasterClient; store: KvStore; clock: ManualClock },
   ) => Promise<void>,
+  place: Place = {},
 ): Promise<void> {
   await withStore(async (store, kv, clock) => {
     const { client } = httpClient(store, { clock });
@@ -62,7 +67,7 @@ async function withEachClient(
     });
     await work({ client: direct, store, clock });
     await direct.stop();
-  });
+  }, place);
 }
 
 Deno.test("Both clients get the same deployment id", async () => {
@@ -104,7 +109,7 @@ Deno.test("Both clients leave out the memberships that the master knows (master-
     } finally {
       Object.getPrototypeOf(store).report = original;
     }
-  });
+  }, inThisProcess("it sees what a master is sent"));
 });
 
 Deno.test("The HTTP client asks what the master knows only when it is ahead of that", async () => {
@@ -124,7 +129,7 @@ Deno.test("The HTTP client asks what the master knows only when it is ahead of t
 Deno.test("Both clients tell a membership again that the master lost", async () => {
   await withStore(async (first) => {
     await withStore(async (second) => {
-      const masters = [first, second].map((store) => createMaster({ store }));
+      const masters = [first, second].map((store) => masterOver({ store }));
       let current = 0;
       const client = new HttpMasterClient({
         fetch: (request) => masters[current]!.fetch(request),
@@ -197,7 +202,7 @@ Deno.test("Both clients reject wrong options at once", async () => {
 
 Deno.test("The HTTP client over a socket, with a token, below a path", async () => {
   await withStore(async (store) => {
-    const master = createMaster({ store, token });
+    const master = masterOver({ store, token });
     const server = Deno.serve(
       { port: 0, hostname: "127.0.0.1", onListen: () => {} },
       (request) => {
@@ -446,7 +451,7 @@ Deno.test(
 
         await Deno.writeTextFile(at("broken"), "short");
         await assert.rejects(send(by(at("broken"))), /it holds no secret/);
-        const malformed = await createMaster({ store }).request("/v1/report", {
+        const malformed = await masterOver({ store }).request("/v1/report", {
           method: "POST",
           body: JSON.stringify(report(1)),
           headers: {
@@ -472,7 +477,7 @@ Deno.test(
         const token = "a-nodehosts-token-of-at-least-32-characters";
         const operatorToken = "an-operators-token-of-32-characters";
         const secretFile = `${dir}/own`;
-        let master = createMaster({ store, token, operatorToken });
+        let master = masterOver({ store, token, operatorToken });
         const heads: string[] = [];
         const client = (options: HttpMasterClientOptions) =>
           new HttpMasterClient({
@@ -566,7 +571,7 @@ Deno.test(
         await send(client({ secretFile, token }));
         heads.length = 0;
         // The token that signed it is taken away: the client asks with its own.
-        master = createMaster({
+        master = masterOver({
           store,
           token,
           operatorToken: `${operatorToken}-2`,
@@ -584,7 +589,7 @@ Deno.test(
 
 Deno.test("A master may want a secret of every NodeHost (M12)", async () => {
   await withStore(async (store, kv) => {
-    const master = createMaster({ store, wantsSecrets: true });
+    const master = masterOver({ store, wantsSecrets: true });
     const status = async (headers: Record<string, string>) =>
       (await master.request("/v1/report", {
         method: "POST",

@@ -2,11 +2,11 @@ import { assert } from "../deps.ts";
 import { openDenoKv } from "../../master/kv.ts";
 import { KvStore } from "../../master/kv_store.ts";
 import type { ClockRecord, ClusterRecord } from "../../master/schema.ts";
-import { createMaster } from "../../master/server.ts";
 import { RaftError } from "../../raft/errors.ts";
 import { MemoryKv } from "../../testing/master/memory_kv.ts";
 import { MasterWorld } from "../../testing/master/world.ts";
 import { cluster, report, withStore } from "./fixtures.ts";
+import { masterOver } from "./instances.ts";
 import { create, settle, told } from "./world_checks.ts";
 
 async function linesOf(store: KvStore): Promise<string[]> {
@@ -165,7 +165,7 @@ Deno.test("GET /v1/export streams the lines, to operators only", async () => {
     await store.report(report(1, [cluster(1, 1)]));
     const token = "a-nodehosts-token-of-at-least-32-characters";
     const operatorToken = "an-operators-token-of-32-characters";
-    const master = createMaster({ store, token, operatorToken });
+    const master = masterOver({ store, token, operatorToken });
     const get = (secret: string) =>
       master.request("/v1/export", {
         headers: { authorization: `Bearer ${secret}` },

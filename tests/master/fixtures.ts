@@ -14,7 +14,7 @@ import type {
   ReportReply,
 } from "../../master/protocol.ts";
 import type { Timer } from "../../raft/ports.ts";
-import { openEmptyKv, storeOver } from "./instances.ts";
+import { openEmptyKv, type Place, storeOver } from "./instances.ts";
 
 /** A record of a cluster with three members, of which `nodeId` reports. */
 export function cluster(
@@ -101,33 +101,45 @@ export class FaultyKv implements Kv {
   faults: (Fault | undefined)[] = [];
   /** Runs before each commit, as another master would. */
   beforeCommit: (() => Promise<void>) | undefined;
+  /** So much time passes in each commit, in milliseconds: see {@link letCommitsTake}. */
+  commitMs = 0;
   /** Commits that hang: each call makes one happen late. */
   late: (() => Promise<{ ok: boolean }>)[] = [];
   /** How often each was called, and what was set. */
   readonly counts = { get: 0, getMany: 0, list: 0, commit: 0, set: 0 };
-  readonly #kv: Kv;
+  /** What it wraps. */
+  readonly inner: Kv;
 
   constructor(kv: Kv) {
-    this.#kv = kv;
+    this.inner = kv;
+  }
+
+  /** Every commit comes so much later than the one before, so that the history has an order. */
+  letCommitsTake(ms: number, clock: ManualClock): void {
+    this.commitMs = ms;
+    this.beforeCommit = ms === 0 ? undefined : () => {
+      clock.nowMs += ms;
+      return Promise.resolve();
+    };
   }
 
   get(key: KvKey): Promise<KvEntry> {
     this.counts.get++;
-    return this.#kv.get(key);
+    return this.inner.get(key);
   }
 
   getMany(keys: readonly KvKey[]): Promise<KvEntry[]> {
     this.counts.getMany++;
-    return this.#kv.getMany(keys);
+    return this.inner.getMany(keys);
   }
 
   list(selector: KvSelector, options?: KvListOptions): AsyncIterable<KvEntry> {
     this.counts.list++;
-    return this.#kv.list(selector, options);
+    return this.inner.list(selector, options);
   }
 
   atomic(): KvAtomic {
-    const inner = this.#kv.atomic();
+    const inner = this.inner.atomic();
     const wrapper: KvAtomic = {
       check: (check) => (inner.check(check), wrapper),
       set: (key, value, options) => {
@@ -142,7 +154,7 @@ export class FaultyKv implements Kv {
   }
 
   close(): void {
-    this.#kv.close();
+    this.inner.close();
   }
 
   async #commit(inner: KvAtomic): Promise<{ ok: boolean }> {
@@ -166,14 +178,15 @@ export class FaultyKv implements Kv {
   }
 }
 
-/** Gives `work` a store in memory, and its faulty wrapper. */
+/** Gives `work` a store that is empty, and its faulty wrapper. */
 export async function withStore(
   work: (store: KvStore, kv: FaultyKv, clock: ManualClock) => Promise<void>,
+  place: Place = {},
 ): Promise<void> {
   const kv = new FaultyKv(await openEmptyKv());
   const clock = new ManualClock();
   try {
-    await work(storeOver({ kv, clock }), kv, clock);
+    await work(storeOver({ kv, clock }, place), kv, clock);
   } finally {
     kv.close();
   }

@@ -1,7 +1,8 @@
 /**
- * What the tests of the master run on, as two variables say: `DRAKKAR_TEST_INSTANCES=3` makes every store three
- * instances over one handle, of which each call goes to the next, and `DRAKKAR_TEST_KV=http://…` keeps what is stored in
- * that database, each test under a prefix of its own. Without them it is one instance, and memory.
+ * What the tests of the master run on, as three variables say: `DRAKKAR_TEST_INSTANCES=3` makes every store and every
+ * master three instances over one handle, of which each call goes to the next; `DRAKKAR_TEST_KV=http://…` keeps what is
+ * stored in that database, each test under a prefix of its own; and with `DRAKKAR_TEST_MASTERS=http://…` stores and
+ * masters are in other processes on it (`tests/edge`). Without them it is one instance, and memory.
  */
 import { openDenoKv } from "../../master/kv.ts";
 import type {
@@ -14,6 +15,18 @@ import type {
   KvSelector,
 } from "../../master/kv.ts";
 import { KvStore, type KvStoreOptions } from "../../master/kv_store.ts";
+import {
+  createMaster,
+  type Master,
+  type MasterOptions,
+} from "../../master/server.ts";
+import {
+  canBeFar,
+  FarMaster,
+  type FarRoom,
+  farStore,
+} from "../edge/far_masters.ts";
+import type { FaultyKv, ManualClock } from "./fixtures.ts";
 
 function variable(name: string): string | undefined {
   const { state } = Deno.permissions.querySync({ name: "env", variable: name });
@@ -30,18 +43,65 @@ export const ofManyOperations: { ignore: boolean } = {
   ignore: variable("DRAKKAR_TEST_KV") !== undefined,
 };
 
+/** For tests that let time pass by hand in step with what a store does: one that is far away does not keep up. */
+export const ofNearStore: { ignore: boolean } = {
+  ignore: variable("DRAKKAR_TEST_KV") !== undefined,
+};
+
 /** For tests that write files: at the edge there is no permission for it. */
 export const needsDisk: { ignore: boolean } = {
   ignore: Deno.permissions.querySync({ name: "write" }).state !== "granted",
 };
 
-/** A store over `kv`, or several that look like one. */
-export function storeOver(options: KvStoreOptions): KvStore {
+/** Where the parts of a test are. */
+export interface Place {
+  /** Why its stores and masters must be in its own process. */
+  readonly inThisProcess?: string;
+}
+
+/**
+ * For tests whose stores and masters must be in this process, whatever the variables say, and why: they look into it, or
+ * fire its timers. What these tests store is where the others' is.
+ */
+export function inThisProcess(why: string): Place {
+  return { inThisProcess: why };
+}
+
+const farUrl = variable("DRAKKAR_TEST_MASTERS");
+/** Stores that look like one, by that one. */
+const instancesOf = new WeakMap<KvStore, readonly KvStore[]>();
+/** Where a store is that is elsewhere. */
+const roomOf = new WeakMap<KvStore, FarRoom>();
+
+/** A store over `kv`, or several that look like one, here or elsewhere. */
+export function storeOver(
+  options: KvStoreOptions,
+  { inThisProcess }: Place = {},
+): KvStore {
+  const { kv } = options;
+  const inner = (kv as { inner?: Kv }).inner ?? kv;
+  if (
+    farUrl !== undefined && inThisProcess === undefined && canBeFar(options) &&
+    inner instanceof PrefixedKv
+  ) {
+    const { kv: _, clock, ...plain } = options;
+    const room: FarRoom = {
+      url: farUrl,
+      name: inner.prefix,
+      kv: inner === kv ? undefined : kv as FaultyKv,
+      clock: clock as ManualClock | undefined,
+      store: plain,
+      newest: new Map(),
+    };
+    const store = farStore(room, new KvStore(options));
+    roomOf.set(store, room);
+    return store;
+  }
   const count = Number(variable("DRAKKAR_TEST_INSTANCES") ?? "1");
   const stores = Array.from({ length: count }, () => new KvStore(options));
   if (stores.length === 1) return stores[0]!;
   let turn = 0;
-  return new Proxy(stores[0]!, {
+  const all = new Proxy(stores[0]!, {
     get(_target, name) {
       const store = stores[turn++ % stores.length]!;
       const member = Reflect.get(store, name, store);
@@ -51,6 +111,23 @@ export function storeOver(options: KvStoreOptions): KvStore {
     set: (_target, name, value) =>
       stores.every((store) => Reflect.set(store, name, value)),
   });
+  instancesOf.set(all, stores);
+  return all;
+}
+
+/** A master over a store of {@link storeOver}: an app for each of its instances, of which each request goes to the next. */
+export function masterOver(options: MasterOptions): Master {
+  const room = roomOf.get(options.store);
+  if (room !== undefined) return new FarMaster(room, options);
+  const stores = instancesOf.get(options.store) ?? [options.store];
+  const apps = stores.map((store) => createMaster({ ...options, store }));
+  let turn = 0;
+  const next = () => apps[turn++ % apps.length]!;
+  return {
+    fetch: (request) => next().fetch(request),
+    request: (path, init) => next().request(path, init),
+    close: () => apps.forEach((app) => app.close()),
+  };
 }
 
 /** An empty database. */
@@ -61,13 +138,15 @@ export async function openEmptyKv(): Promise<Kv> {
 }
 
 /** Everything under one key part. */
-class PrefixedKv implements Kv {
+export class PrefixedKv implements Kv {
+  /** The key part. */
+  readonly prefix: string;
   readonly #kv: Kv;
-  readonly #prefix: string;
 
+  /** Whatever is in `kv` under `prefix`. */
   constructor(kv: Kv, prefix: string) {
     this.#kv = kv;
-    this.#prefix = prefix;
+    this.prefix = prefix;
   }
 
   async get(key: KvKey, options?: KvReadOptions): Promise<KvEntry> {
@@ -122,7 +201,7 @@ class PrefixedKv implements Kv {
   }
 
   #with(key: KvKey): KvKey {
-    return [this.#prefix, ...key];
+    return [this.prefix, ...key];
   }
 
   #without(entry: KvEntry): KvEntry {

@@ -12,7 +12,12 @@ import {
   report,
   withStore,
 } from "./fixtures.ts";
-import { needsDisk, ofManyOperations, ofOneInstance } from "./instances.ts";
+import {
+  inThisProcess,
+  needsDisk,
+  ofManyOperations,
+  ofOneInstance,
+} from "./instances.ts";
 
 const byCode = (code: string) => (error: unknown) =>
   error instanceof RaftError && error.code === code;
@@ -64,7 +69,7 @@ Deno.test("KvStore.deploymentId() survives a commit that lands after its timeout
     assert.deepEqual(await kv.late[0]!(), { ok: false }); // Fenced by its check.
     assert.equal(await new KvStore({ kv }).deploymentId(), id);
     assert.equal(clock.timerCount, 0);
-  });
+  }, inThisProcess("a commit hangs, and lands when told to"));
 });
 
 Deno.test(
@@ -79,7 +84,7 @@ Deno.test(
       assert.equal((await kv.get(["meta"])).value, null); // None is made in its place.
       await new KvStore({ kv }).deploymentId();
       await assert.rejects(store.deploymentId(), byCode("deploymentMismatch"));
-    });
+    }, inThisProcess("an instance remembers"));
   },
 );
 
@@ -180,7 +185,7 @@ Deno.test(
         commit: before.commit + 1,
         set: before.set + 1,
       });
-    });
+    }, inThisProcess("an instance remembers"));
   },
 );
 
@@ -293,7 +298,7 @@ Deno.test("KvStore.report() yields to a newer report that overtook it", async ()
     );
     assert.equal(old.accepted, false);
     assert.equal((await store.nodeHosts())[0]!.region, "new");
-  });
+  }, inThisProcess("another report comes between two steps"));
 });
 
 Deno.test("KvStore.report() does not undo a newer membership that overtook it", async () => {
@@ -307,7 +312,7 @@ Deno.test("KvStore.report() does not undo a newer membership that overtook it", 
     };
     await store.report(at(1, 5));
     assert.deepEqual([...await store.configChangeIndexes()], [[1, 9]]);
-  });
+  }, inThisProcess("another report comes between two steps"));
 });
 
 Deno.test("KvStore.report() that is overtaken for ever ends with busy", async () => {
@@ -321,7 +326,7 @@ Deno.test("KvStore.report() that is overtaken for ever ends with busy", async ()
     };
     await store.deploymentId();
     await assert.rejects(store.report(report(1)), byCode("busy"));
-  });
+  }, inThisProcess("another report comes between two steps"));
 });
 
 Deno.test("KvStore.report() takes 1,000 clusters from three NodeHosts at once", async () => {

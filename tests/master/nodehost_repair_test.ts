@@ -1,31 +1,40 @@
 /** Real NodeHosts and a real master in one process: what the master decides happens, and nothing that was written is lost. */
 import { assert } from "../deps.ts";
 import { httpMasterClient } from "../../master/client.ts";
-import { openDenoKv } from "../../master/kv.ts";
+import type { Kv } from "../../master/kv.ts";
 import { kvMasterClient } from "../../master/kv_client.ts";
-import { KvStore } from "../../master/kv_store.ts";
+import type { KvStore } from "../../master/kv_store.ts";
 import type { MasterClientFactory } from "../../master/protocol.ts";
-import { createMaster } from "../../master/server.ts";
 import type { ClusterRecord } from "../../master/schema.ts";
 import { isRetryable } from "../../raft/errors.ts";
 import type { NodeHost } from "../../raft/nodehost.ts";
 import { Counter, Hosts, until } from "../support/hosts.ts";
+import {
+  masterOver,
+  ofManyOperations,
+  openEmptyKv,
+  storeOver,
+} from "./instances.ts";
 
-const periodMs = 60;
+/** A store that is far away takes its time. */
+const isFar = ofManyOperations.ignore;
+const periodMs = isFar ? 300 : 60;
+/** What a NodeHost had asked for when it was closed may be under way for longer than the test. */
+const lastWords = { sanitizeOps: !isFar, sanitizeResources: !isFar };
 
 /** NodeHosts that report to a master of their own. */
 class Managed extends Hosts {
-  readonly kv;
+  readonly kv: Kv;
   readonly store: KvStore;
   readonly #factory: MasterClientFactory;
 
   constructor(
-    kv: Awaited<ReturnType<typeof openDenoKv>>,
+    kv: Kv,
     factory: (store: KvStore) => MasterClientFactory,
   ) {
     super();
     this.kv = kv;
-    this.store = new KvStore({ kv, periodMs, busyPeriodMs: periodMs });
+    this.store = storeOver({ kv, periodMs, busyPeriodMs: periodMs });
     this.#factory = factory(this.store);
   }
 
@@ -61,11 +70,11 @@ class Managed extends Hosts {
 async function withManaged(
   factory: (
     store: KvStore,
-    kv: Awaited<ReturnType<typeof openDenoKv>>,
+    kv: Kv,
   ) => MasterClientFactory,
   work: (hosts: Managed) => Promise<void>,
 ): Promise<void> {
-  const kv = await openDenoKv(":memory:");
+  const kv = await openEmptyKv();
   try {
     await using hosts = new Managed(kv, (store) => factory(store, kv));
     await work(hosts);
@@ -143,23 +152,31 @@ async function repair(hosts: Managed): Promise<void> {
   assert.equal(observers.length, 0);
 }
 
-Deno.test("A NodeHost that closes for good is replaced on another one, through a master over HTTP, and nothing is lost", async () => {
-  await withManaged((store) => {
-    const master = createMaster({ store });
-    return httpMasterClient({ fetch: (request) => master.fetch(request) });
-  }, repair);
-});
+Deno.test(
+  "A NodeHost that closes for good is replaced on another one, through a master over HTTP, and nothing is lost",
+  lastWords,
+  async () => {
+    await withManaged((store) => {
+      const master = masterOver({ store });
+      return httpMasterClient({ fetch: (request) => master.fetch(request) });
+    }, repair);
+  },
+);
 
-Deno.test("The same through the store itself, without a master's process", async () => {
-  await withManaged((_store, kv) => {
-    const shared = { ...methodsOf(kv), close: () => {} };
-    return kvMasterClient({
-      openKv: () => Promise.resolve(shared),
-      periodMs,
-      busyPeriodMs: periodMs,
-    });
-  }, repair);
-});
+Deno.test(
+  "The same through the store itself, without a master's process",
+  lastWords,
+  async () => {
+    await withManaged((_store, kv) => {
+      const shared = { ...methodsOf(kv), close: () => {} };
+      return kvMasterClient({
+        openKv: () => Promise.resolve(shared),
+        periodMs,
+        busyPeriodMs: periodMs,
+      });
+    }, repair);
+  },
+);
 
 /** The NodeHosts that run a node of cluster 1. */
 function carriers(hosts: Managed, count: number): number[] {
@@ -168,79 +185,92 @@ function carriers(hosts: Managed, count: number): number[] {
   );
 }
 
-Deno.test("Real NodeHosts are drained, take a cluster that grows and shrinks, are restarted, and forget one that is deleted", async () => {
-  await withManaged((store) => {
-    const master = createMaster({ store });
-    return httpMasterClient({
-      fetch: (request) => master.fetch(request),
-      retentionMs: 0,
-    });
-  }, async (hosts) => {
-    const { store } = hosts;
-    for (const n of [1, 2, 3, 4]) await hosts.openManaged(n, `r${n}`);
-    const wish = { app: "counter", size: 3 };
-    await store.command({ type: "createCluster", clusterId: 1, wish });
-    await hosts.untilRecord("a launch", isWhole);
-    const [first] = carriers(hosts, 4);
-    await hosts.host(first!).waitReady(1);
-    for (let i = 1; i <= 10; i++) {
-      await proposeOn(hosts.host(first!), i);
-    }
+Deno.test(
+  "Real NodeHosts are drained, take a cluster that grows and shrinks, are restarted, and forget one that is deleted",
+  lastWords,
+  async () => {
+    await withManaged((store) => {
+      const master = masterOver({ store });
+      return httpMasterClient({
+        fetch: (request) => master.fetch(request),
+        retentionMs: 0,
+      });
+    }, async (hosts) => {
+      const { store } = hosts;
+      for (const n of [1, 2, 3, 4]) await hosts.openManaged(n, `r${n}`);
+      const wish = { app: "counter", size: 3 };
+      await store.command({ type: "createCluster", clusterId: 1, wish });
+      await hosts.untilRecord("a launch", isWhole);
+      const [first] = carriers(hosts, 4);
+      await hosts.host(first!).waitReady(1);
+      for (let i = 1; i <= 10; i++) {
+        await proposeOn(hosts.host(first!), i);
+      }
 
-    const hostId = hosts.host(first!).nodeHostId;
-    await store.command({ type: "drainHost", hostId });
-    await hosts.untilRecord("a drained NodeHost", (record) =>
-      isWhole(record) &&
-      Object.values(record.members).every(({ host }) => host !== hostId));
-    await until(
-      "it stops its node",
-      () => !carriers(hosts, 4).includes(first!),
-    );
-    await store.command({ type: "uncordonHost", hostId });
-
-    // The NodeHost that was drained has data of an old node, and takes a new one.
-    const sized = (size: number) => (record: ClusterRecord) =>
-      record.plan === undefined && record.step === undefined &&
-      Object.keys(record.members).length === size &&
-      Object.values(record.members).every(({ role, since }) =>
-        role === "voter" && since !== undefined
+      const hostId = hosts.host(first!).nodeHostId;
+      await store.command({ type: "drainHost", hostId });
+      await hosts.untilRecord(
+        "a drained NodeHost",
+        (record) =>
+          isWhole(record) &&
+          Object.values(record.members).every(({ host }) => host !== hostId),
       );
-    await store.command({
-      type: "changeCluster",
-      clusterId: 1,
-      wish: { size: 4 },
+      await until(
+        "it stops its node",
+        () => !carriers(hosts, 4).includes(first!),
+      );
+      await store.command({ type: "uncordonHost", hostId });
+
+      // The NodeHost that was drained has data of an old node, and takes a new one.
+      const sized = (size: number) => (record: ClusterRecord) =>
+        record.plan === undefined && record.step === undefined &&
+        Object.keys(record.members).length === size &&
+        Object.values(record.members).every(({ role, since }) =>
+          role === "voter" && since !== undefined
+        );
+      await store.command({
+        type: "changeCluster",
+        clusterId: 1,
+        wish: { size: 4 },
+      });
+      await hosts.untilRecord("a fourth voter", sized(4));
+      await hosts.host(first!).waitReady(1);
+      assert.equal(await totalOn(hosts.host(first!)), 55);
+
+      await hosts.close(first!);
+      await hosts.openManaged(first!, `r${first}`);
+      await hosts.host(first!).waitReady(1);
+      await store.command({
+        type: "changeCluster",
+        clusterId: 1,
+        wish: { size: 1 },
+      });
+      const alone = await hosts.untilRecord("a single voter", sized(1));
+      const [{ host: last } = { host: "" }] = Object.values(alone.members);
+      const keeper = [1, 2, 3, 4].find((n) =>
+        hosts.host(n).nodeHostId === last
+      )!;
+      assert.equal(await totalOn(hosts.host(keeper)), 55);
+
+      await store.command({ type: "deleteCluster", clusterId: 1 });
+      for (
+        let turn = 0;
+        turn < 5_000 && await hosts.record() !== null;
+        turn++
+      ) {
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      assert.equal(await hosts.record(), null);
+      await until("all nodes stop", () => carriers(hosts, 4).length === 0);
+      // What was stopped because the cluster was deleted leaves nothing behind, so it does not start again either.
+      await hosts.close(keeper);
+      const again = await hosts.openManaged(keeper, `r${keeper}`);
+      assert.deepEqual(again.info().clusters, []);
     });
-    await hosts.untilRecord("a fourth voter", sized(4));
-    await hosts.host(first!).waitReady(1);
-    assert.equal(await totalOn(hosts.host(first!)), 55);
+  },
+);
 
-    await hosts.close(first!);
-    await hosts.openManaged(first!, `r${first}`);
-    await hosts.host(first!).waitReady(1);
-    await store.command({
-      type: "changeCluster",
-      clusterId: 1,
-      wish: { size: 1 },
-    });
-    const alone = await hosts.untilRecord("a single voter", sized(1));
-    const [{ host: last } = { host: "" }] = Object.values(alone.members);
-    const keeper = [1, 2, 3, 4].find((n) => hosts.host(n).nodeHostId === last)!;
-    assert.equal(await totalOn(hosts.host(keeper)), 55);
-
-    await store.command({ type: "deleteCluster", clusterId: 1 });
-    for (let turn = 0; turn < 5_000 && await hosts.record() !== null; turn++) {
-      await new Promise((resolve) => setTimeout(resolve, 2));
-    }
-    assert.equal(await hosts.record(), null);
-    await until("all nodes stop", () => carriers(hosts, 4).length === 0);
-    // What was stopped because the cluster was deleted leaves nothing behind, so it does not start again either.
-    await hosts.close(keeper);
-    const again = await hosts.openManaged(keeper, `r${keeper}`);
-    assert.deepEqual(again.info().clusters, []);
-  });
-});
-
-function methodsOf(kv: Awaited<ReturnType<typeof openDenoKv>>): typeof kv {
+function methodsOf(kv: Kv): Kv {
   return {
     get: (...args) => kv.get(...args),
     getMany: (...args) => kv.getMany(...args),

@@ -1,6 +1,6 @@
 import { assert } from "../deps.ts";
-import { KvStore } from "../../master/kv_store.ts";
-import { createApp, createMaster } from "../../master/server.ts";
+import type { KvStore } from "../../master/kv_store.ts";
+import { createApp } from "../../master/server.ts";
 import { encodeCbor } from "../../master/wire/mod.ts";
 import {
   cluster,
@@ -9,6 +9,7 @@ import {
   report,
   withStore,
 } from "./fixtures.ts";
+import { masterOver, storeOver } from "./instances.ts";
 import { Reader } from "./openapi_reader.ts";
 
 const operatorToken = "an-operators-token-of-32-characters";
@@ -16,7 +17,7 @@ const token = "a-nodehosts-token-of-at-least-32-characters";
 const secret = "a-secret-of-one-nodehost-of-32-characters";
 
 async function documentOf(store: KvStore): Promise<Reader> {
-  const master = createMaster({ store, token });
+  const master = masterOver({ store, token });
   const response = await master.request("/v1/openapi.json");
   assert.equal(response.status, 200, "it is open to everybody");
   return new Reader(await response.json());
@@ -56,7 +57,7 @@ async function prepare(
   kv: FaultyKv,
   clock: ManualClock,
 ): Promise<void> {
-  kv.beforeCommit = () => Promise.resolve(void clock.nowMs++);
+  kv.letCommitsTake(1, clock);
   const log = { logInfoIncluded: true, logInfo: [{ clusterId: 1, nodeId: 1 }] };
   const full = {
     apps: ["kv"],
@@ -142,7 +143,7 @@ Deno.test("What the master answers is what its OpenAPI document says, in JSON an
     await withStore(async (store, kv, clock) => {
       await store.init();
       await prepare(store, kv, clock);
-      const master = createMaster({ store, token, operatorToken });
+      const master = masterOver({ store, token, operatorToken });
       master.close(); // A stream of events would have no end.
       const reader = await documentOf(store);
       for (const [operationId, values, body] of calls) {
@@ -188,7 +189,7 @@ Deno.test("What the master answers is what its OpenAPI document says, in JSON an
 Deno.test("Refusals are problem details that the document knows", async () => {
   await withStore(async (store, kv) => {
     const reader = await documentOf(store);
-    const master = createMaster({ store, token, operatorToken });
+    const master = masterOver({ store, token, operatorToken });
     for (const operation of reader.operations) {
       const { method, responses } = operation;
       const path = operation.path.replaceAll(/\{\w+\}/g, "7");
@@ -212,6 +213,8 @@ Deno.test("Refusals are problem details that the document knows", async () => {
         await ask(401, {});
         await ask(401, { authorization: `Bearer ${token}x` });
         await ask(401, { authorization: "NodeHost x.host-1" });
+        const forged = `operator.9999999999999.${"0".repeat(64)}`;
+        await ask(401, { cookie: `drakkar=${forged}` });
         assert.deepEqual(kv.counts, before, "it costs the store nothing (M12)");
       }
       await ask(400, right, { path: `${path}?nonsense=1` });
@@ -228,7 +231,7 @@ Deno.test("Refusals are problem details that the document knows", async () => {
 
 Deno.test("CBOR is answered to those who like it as much as JSON; a query is not guessed at", async () => {
   await withStore(async (store) => {
-    const master = createMaster({ store });
+    const master = masterOver({ store });
     const typeFor = async (accept: string) =>
       (await master.request("/v1/status", { headers: { accept } })).headers
         .get("content-type")?.split("/")[1];
@@ -259,8 +262,8 @@ Deno.test("CBOR is answered to those who like it as much as JSON; a query is not
 
 Deno.test("A dry run of init makes no deployment (M19)", async () => {
   await withStore(async (_store, kv, clock) => {
-    const store = new KvStore({ kv, clock, makesDeployment: false });
-    const master = createMaster({ store });
+    const store = storeOver({ kv, clock, makesDeployment: false });
+    const master = masterOver({ store });
     const init = async (query = "") =>
       await (await master.request(`/v1/init${query}`, {
         method: "POST",

@@ -1,6 +1,6 @@
 /** The page's routes: what is open, who is signed in, and what a page of somebody else cannot do (M13). */
 import { assert } from "../deps.ts";
-import { createMaster, type Master } from "../../master/server.ts";
+import type { Master } from "../../master/server.ts";
 import { documentText } from "../../master/page/document.ts";
 import { scriptText } from "../../master/page/script.ts";
 import {
@@ -9,6 +9,7 @@ import {
   Sessions,
 } from "../../master/page/session.ts";
 import { cluster, report, withStore } from "./fixtures.ts";
+import { masterOver } from "./instances.ts";
 
 const token = "a-token-of-nodehosts-and-those-who-look";
 const operatorToken = "a-token-of-operators-and-nobody-else-at-all";
@@ -44,7 +45,7 @@ async function codeOf(
 
 Deno.test("The page's files are open, cost no read, and load and run nothing but themselves (M13)", async () => {
   await withStore(async (store, kv) => {
-    const master = createMaster({ store, token });
+    const master = masterOver({ store, token });
     for (const path of files) {
       const response = await master.request(path);
       assert.equal(response.status, 200, path);
@@ -91,7 +92,7 @@ Deno.test("The page's document has no inline script, style or handler, and its s
 
 Deno.test("A session stands for the token, for looking or for commands, and a reader's gives none (M13)", async () => {
   await withStore(async (store) => {
-    const master = createMaster({ store, token, operatorToken });
+    const master = masterOver({ store, token, operatorToken });
     await store.report(report(1));
     const roleOf = async (cookie: string) => {
       const headers = { cookie };
@@ -128,7 +129,7 @@ Deno.test("A session stands for the token, for looking or for commands, and a re
 
 Deno.test("A page of somebody else can neither sign in nor command with a browser's cookie (M13)", async () => {
   await withStore(async (store) => {
-    const master = createMaster({ store, token, operatorToken });
+    const master = masterOver({ store, token, operatorToken });
     await store.report(report(1));
     const cookie = await cookieOf(master, operatorToken);
     const foreign: Record<string, string>[] = [
@@ -165,7 +166,7 @@ Deno.test("A page of somebody else can neither sign in nor command with a browse
 
 Deno.test("Signing in with anything but a token is refused, and reads no store (M12, M13)", async () => {
   await withStore(async (store, kv) => {
-    const master = createMaster({ store, token, operatorToken });
+    const master = masterOver({ store, token, operatorToken });
     const cases: [unknown, [number, string]][] = [
       [{ token: `${token}x` }, [401, "unauthorized"]],
       [{ token: "" }, [401, "unauthorized"]],
@@ -234,7 +235,7 @@ Deno.test("Over TLS the cookie is bound to the host, and never seen by scripts (
   assert.match(secure, /HttpOnly; SameSite=Strict; Secure$/);
   assert.match(cookieHeader("", false), /^drakkar=; Path=\/; Max-Age=0; /);
   await withStore(async (store) => {
-    const master = createMaster({ store, token });
+    const master = masterOver({ store, token });
     const response = await post(master, "/v1/session", { token }, {
       "x-forwarded-proto": "https",
     });
@@ -248,7 +249,7 @@ Deno.test("Over TLS the cookie is bound to the host, and never seen by scripts (
 
 Deno.test("Without tokens nobody signs in, and everybody may look and command", async () => {
   await withStore(async (store) => {
-    const master = createMaster({ store });
+    const master = masterOver({ store });
     await store.report(report(1, [cluster(1, 1)]));
     const session = await master.request("/v1/session");
     assert.deepEqual(await session.json(), { role: "operator", isOpen: true });
@@ -263,7 +264,7 @@ Deno.test("Without tokens nobody signs in, and everybody may look and command", 
 
 Deno.test("Clusters are filtered, searched and paged, and a query that makes no sense is refused", async () => {
   await withStore(async (store) => {
-    const master = createMaster({ store });
+    const master = masterOver({ store });
     const all = Array.from({ length: 30 }, (_, i) => cluster(i + 1, 1));
     await store.report(report(1, all));
     const ask = async (query: string) => {
@@ -295,7 +296,7 @@ Deno.test("Clusters are filtered, searched and paged, and a query that makes no 
 
 Deno.test("What was reported reaches the page as JSON text, never as markup (M13)", async () => {
   await withStore(async (store) => {
-    const master = createMaster({ store });
+    const master = masterOver({ store });
     const region = "<script>alert(1)</script>";
     await store.report(report(1, [], { region }));
     const response = await master.request("/v1/board");

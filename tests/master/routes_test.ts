@@ -1,6 +1,6 @@
 import { assert } from "../deps.ts";
 import { type HistoryEvent, isAlarm } from "../../master/history.ts";
-import { createMaster, type Master } from "../../master/server.ts";
+import type { Master } from "../../master/server.ts";
 import { decodeCbor, encodeCbor } from "../../master/wire/mod.ts";
 import {
   cluster,
@@ -10,7 +10,8 @@ import {
   report,
   withStore,
 } from "./fixtures.ts";
-import { KvStore } from "../../master/kv_store.ts";
+import type { KvStore } from "../../master/kv_store.ts";
+import { masterOver, storeOver } from "./instances.ts";
 
 const operatorToken = "an-operators-token-of-32-characters";
 const token = "a-nodehosts-token-of-at-least-32-characters";
@@ -51,12 +52,8 @@ async function withMaster(
   ) => Promise<void>,
 ): Promise<void> {
   await withStore(async (store, kv, clock) => {
-    // Every commit a moment later, so that the history has an order.
-    kv.beforeCommit = () => {
-      clock.nowMs++;
-      return Promise.resolve();
-    };
-    const master = createMaster({ store });
+    kv.letCommitsTake(1, clock);
+    const master = masterOver({ store });
     await work({ send: sender(master), store, kv, master, clock });
   });
 }
@@ -353,7 +350,7 @@ Deno.test("Commands are taken in CBOR as well", async () => {
 
 Deno.test("Commands want an operator's token, which NodeHosts do not have; neither costs a store anything (M12)", async () => {
   await withStore(async (store, kv) => {
-    const master = createMaster({
+    const master = masterOver({
       store,
       token: [token, `${token}-new`],
       operatorToken: [operatorToken],
@@ -384,7 +381,7 @@ Deno.test("Commands want an operator's token, which NodeHosts do not have; neith
         200,
       );
     }
-    const alone = sender(createMaster({ store, token }));
+    const alone = sender(masterOver({ store, token }));
     const headers = { authorization: `Bearer ${token}` };
     assert.equal((await alone("POST", "/v1/pause", {}, headers)).status, 403);
   });
@@ -406,8 +403,8 @@ Deno.test("Commands of another origin's page are refused (M13)", async () => {
 
 Deno.test("An empty store that may be a lost one answers 503 until an operator makes a deployment (M11)", async () => {
   await withStore(async (_store, kv, clock) => {
-    const store = new KvStore({ kv, clock, makesDeployment: false });
-    const master = createMaster({ store });
+    const store = storeOver({ kv, clock, makesDeployment: false });
+    const master = masterOver({ store });
     const send = sender(master);
     for (const path of ["/v1/deployment", "/v1/plan"]) {
       const { status, body } = await send("GET", path);
@@ -481,8 +478,8 @@ Deno.test("A store without its sentinel schedules nothing, and gets no other one
       for await (const line of store.exportLines()) copy.push(line);
       await kv.atomic().delete(["meta"]).commit();
       const before = await dump(kv, []);
-      const another = new KvStore({ kv, clock, makesDeployment });
-      const send = sender(createMaster({ store: another }));
+      const another = storeOver({ kv, clock, makesDeployment });
+      const send = sender(masterOver({ store: another }));
       const answers = [
         await send("GET", "/v1/deployment"),
         await send("POST", "/v1/report", report(1, [], { seq: 2 })),
@@ -554,7 +551,7 @@ Deno.test("Whoever listens hears of what was stored: deaths, quarantine, orders;
   await withStore(async (_store, kv, clock) => {
     const heard: HistoryEvent[] = [];
     const onEvent = (event: HistoryEvent) => heard.push(event);
-    const store = new KvStore({ kv, clock, onEvent });
+    const store = storeOver({ kv, clock, onEvent });
     await store.report(report(1, [cluster(1, 1)]));
     await store.report(report(2, [cluster(1, 2, { nodes: { 2: "h2:7001" } })]));
     await store.report(report(3));
@@ -592,7 +589,7 @@ Deno.test("Two processes under one id are an alarm, once; late reports of the ol
   await withStore(async (_store, kv, clock) => {
     const heard: HistoryEvent[] = [];
     const onEvent = (event: HistoryEvent) => void heard.push(event);
-    const store = new KvStore({ kv, clock, onEvent });
+    const store = storeOver({ kv, clock, onEvent });
     const send = (boot: number, seq: number) =>
       store.report(report(1, [], { boot, seq }));
     const rival = async () => (await store.nodeHosts())[0]?.rivalBoot;
@@ -626,7 +623,7 @@ Deno.test("An address changes only by opening a folder anew: a copy of it is ref
   await withStore(async (_store, kv, clock) => {
     const heard: HistoryEvent[] = [];
     const onEvent = (event: HistoryEvent) => void heard.push(event);
-    const store = new KvStore({ kv, clock, onEvent });
+    const store = storeOver({ kv, clock, onEvent });
     const send = (boot: number, seq: number, at: string) =>
       store.report(report(1, [], { boot, seq, nodeHostAddress: at }));
     const where = async () => (await store.nodeHosts())[0]!.nodeHostAddress;
@@ -644,7 +641,7 @@ Deno.test("An address changes only by opening a folder anew: a copy of it is ref
 
 Deno.test("A deleted cluster can be kept while it waits; then its nodes are stopped (M19)", async () => {
   await withMaster(async ({ send, store, kv, clock }) => {
-    kv.beforeCommit = undefined;
+    kv.letCommitsTake(0, clock);
     const tick = async () =>
       ((await kv.get(["clock"])).value as { tick: number }).tick;
     const life = async () => (await store.cluster(1))?.life;

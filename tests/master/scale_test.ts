@@ -96,6 +96,42 @@ Deno.test("A NodeHost with 300 nodes that dies becomes 300 durable plans, of whi
   assert.equal(kv.peekAll(["slot"]).length, 24);
 });
 
+Deno.test("Clusters that are adopted while NodeHosts have nothing new to say are settled, cost no more than others, and are repaired (M7)", async () => {
+  const kv = new MemoryKv();
+  const clock = new ManualClock();
+  const store = new KvStore({ kv, clock, random: new SimRandom(1) });
+  const count = 30;
+  const tell = async (hosts: number[], rest = {}) => {
+    for (const n of hosts) {
+      const carried = n > 3 ? [] : clusters(n, rest).slice(0, count);
+      await store.report(report(n, carried, { apps: ["kv"] }));
+    }
+    clock.advance(20_000);
+  };
+  const known = { incomplete: true, nodes: {} };
+  await tell([1, 2, 3, 4]);
+  await tell([1, 2, 3, 4], known); // From here on they say the same.
+  for (let clusterId = 1; clusterId <= count; clusterId++) {
+    const wish = { app: "kv" };
+    await store.command({ type: "adoptCluster", clusterId, wish });
+  }
+  for (let i = 0; i < 4; i++) await tell([1, 2, 3, 4], known);
+  assert.deepEqual(kv.peekAll(["att"]), []);
+  for (const { value } of kv.peekAll(["c"])) {
+    for (const member of Object.values((value as ClusterRecord).members)) {
+      assert.notEqual(member.since, undefined, "it is known to run");
+    }
+  }
+  const before = kv.usage.mutations;
+  await tell([1, 2, 3, 4], known);
+  assert.equal(kv.usage.mutations - before, 5, "four reports, and the clock");
+  for (let i = 0; i < 8; i++) await tell([1, 2, 4], known);
+  const plans = kv.peekAll(["c"]).filter(({ value }) =>
+    (value as ClusterRecord).plan?.kind === "repair"
+  );
+  assert.equal(plans.length, count);
+});
+
 Deno.test("A round reads no more of 10,000 clusters than of ten, if all are well", async () => {
   const units = [];
   for (const count of [10, 10_000]) {

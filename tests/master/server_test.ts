@@ -1,8 +1,8 @@
 import { assert } from "../deps.ts";
-import { KvStore } from "../../master/kv_store.ts";
-import { createMaster, type Master } from "../../master/server.ts";
+import type { Master } from "../../master/server.ts";
 import { decodeCbor, encodeCbor } from "../../master/wire/mod.ts";
 import { brief, cluster, report, withStore } from "./fixtures.ts";
+import { inThisProcess, masterOver, storeOver } from "./instances.ts";
 
 const token = "a token of at least thirty-two characters".replaceAll(" ", "-");
 
@@ -32,8 +32,8 @@ async function problemOf(response: Response): Promise<[number, string]> {
 
 Deno.test("The master tells one deployment id, from any instance, in JSON and CBOR", async () => {
   await withStore(async (store, kv) => {
-    const apps = [store, new KvStore({ kv }), new KvStore({ kv })].map((each) =>
-      createMaster({ store: each })
+    const apps = [store, storeOver({ kv }), storeOver({ kv })].map((each) =>
+      masterOver({ store: each })
     );
     const answers = await Promise.all(
       Array.from({ length: 60 }, async (_, i) => {
@@ -56,8 +56,8 @@ Deno.test("The master tells one deployment id, from any instance, in JSON and CB
 
 Deno.test("The master shows on one instance what was reported to another", async () => {
   await withStore(async (store, kv, clock) => {
-    const [a, b] = [store, new KvStore({ kv, clock })].map((each) =>
-      createMaster({ store: each })
+    const [a, b] = [store, storeOver({ kv, clock })].map((each) =>
+      masterOver({ store: each })
     );
     const log = {
       logInfoIncluded: true,
@@ -95,7 +95,7 @@ Deno.test("The master shows on one instance what was reported to another", async
 
 Deno.test("The master refuses bad reports with problem details", async () => {
   await withStore(async (store, kv) => {
-    const master = createMaster({ store });
+    const master = masterOver({ store });
     const good = JSON.stringify(report(1));
     const cases: [Promise<Response>, [number, string]][] = [
       [post(master, "{"), [400, "bad-report"]],
@@ -121,7 +121,7 @@ Deno.test("The master refuses bad reports with problem details", async () => {
 
 Deno.test("The master stops reading a report without a length that is too large", async () => {
   await withStore(async (store) => {
-    const master = createMaster({ store });
+    const master = masterOver({ store });
     let sent = 0;
     const body = new ReadableStream<Uint8Array>({
       pull(controller) {
@@ -138,12 +138,12 @@ Deno.test("The master stops reading a report without a length that is too large"
     );
     assert.deepEqual(await problemOf(response), [413, "too-large"]);
     assert.ok(sent < 6 * 1024 * 1024);
-  });
+  }, inThisProcess("the body has no end"));
 });
 
 Deno.test("The master refuses unknown paths and methods on each route", async () => {
   await withStore(async (store, kv) => {
-    const master = createMaster({ store });
+    const master = masterOver({ store });
     for (const path of ["/v1", "/v2/report", "/v1/nodehosts/x"]) {
       assert.deepEqual(await problemOf(await master.request(path)), [
         404,
@@ -177,7 +177,7 @@ Deno.test("The master refuses unknown paths and methods on each route", async ()
 
 Deno.test("The master answers an older report with accepted: false, and another deployment's with 409", async () => {
   await withStore(async (store) => {
-    const master = createMaster({ store });
+    const master = masterOver({ store });
     const send = (rest: Record<string, unknown>) =>
       post(master, JSON.stringify({ ...report(1), ...rest }));
     await send({ boot: 1, seq: 2 });
@@ -190,12 +190,47 @@ Deno.test("The master answers an older report with accepted: false, and another 
   });
 });
 
+Deno.test("A stranger's reports about someone else's cluster change nothing of it, over HTTP (M9)", async () => {
+  await withStore(async (store, _kv, clock) => {
+    const master = masterOver({ store });
+    const send = async (info: ReturnType<typeof report>) => {
+      const response = await post(master, JSON.stringify(info));
+      assert.equal(response.status, 200);
+      return await response.json();
+    };
+    for (const n of [1, 2, 3]) await send(report(n, [cluster(1, n)]));
+    const wish = { app: "kv" };
+    await store.command({ type: "adoptCluster", clusterId: 1, wish });
+    for (const n of [1, 2, 3]) await send(report(n, [cluster(1, n)]));
+    const before = await store.cluster(1);
+    const nodes = { 9: "h9:7001" };
+    const lies = [
+      cluster(1, 9, { nodes, configChangeIndex: 99 }),
+      cluster(1, 9, { nodes }),
+      cluster(1, 9, { pending: true, nodes: {}, configChangeIndex: 0 }),
+      // In the name of a member that is elsewhere.
+      cluster(1, 1, { nodes: { 1: "h9:7001" }, configChangeIndex: 99 }),
+      cluster(1, 1, { nodes: { 1: "h9:7001", 2: "h2:7001" } }),
+      cluster(1, 1, { incomplete: true, nodes: {}, configChangeIndex: 99 }),
+    ];
+    for (const lie of lies) {
+      const { requests = [] } = await send(report(9, [lie]));
+      assert.deepEqual(requests, []);
+      assert.deepEqual(await store.cluster(1), before);
+    }
+    await send(report(9)); // It lists the node no longer.
+    clock.advance(20_000);
+    for (const n of [1, 2, 3]) await send(report(n, [cluster(1, n)]));
+    assert.deepEqual(await store.cluster(1), before);
+  });
+});
+
 Deno.test("The master answers 503 while its store fails, and tells its log", async () => {
   await withStore(async (store, kv) => {
     const warnings: string[] = [];
     const warn = (message: string) => void warnings.push(message);
     const logger = { debug() {}, info() {}, warn, error: warn };
-    const master = createMaster({ store, logger });
+    const master = masterOver({ store, logger });
     kv.faults = ["fails"];
     const response = await master.request("/v1/deployment");
     assert.equal(response.headers.get("retry-after"), "1");
@@ -213,18 +248,18 @@ Deno.test("A fault of the master itself is a 500 that tells nothing", async () =
       void errors.push(fields?.reason);
     const logger = { debug() {}, info() {}, warn() {}, error };
     store.clusters = () => Promise.reject(new Error("secret"));
-    const master = createMaster({ store, logger });
+    const master = masterOver({ store, logger });
     const response = await master.request("/v1/clusters");
     const text = await response.text();
     assert.equal(response.status, 500);
     assert.ok(!text.includes("secret"));
     assert.match(String(errors[0]), /secret/);
-  });
+  }, inThisProcess("a method is replaced"));
 });
 
 Deno.test("The master wants its token on each route, and reads no store without it", async () => {
   await withStore(async (store, kv) => {
-    const master = createMaster({ store, token });
+    const master = masterOver({ store, token });
     const routes = [
       "/v1/deployment",
       "/v1/nodehosts",
@@ -276,7 +311,7 @@ Deno.test("The master refuses a token that is too short to be a secret (M12)", a
   await withStore((store) => {
     for (const bad of ["", "short", "x".repeat(31), `${token} `]) {
       assert.throws(
-        () => createMaster({ store, token: bad }),
+        () => masterOver({ store, token: bad }),
         (error) =>
           error instanceof RangeError &&
           (bad === "" || !error.message.includes(bad)),

@@ -5,6 +5,7 @@ import type {
   HostRecord,
 } from "../../master/schema.ts";
 import { MasterWorld } from "../../testing/master/world.ts";
+import type { HostClock } from "../../testing/sim/clock.ts";
 import {
   assertIdsAreNew,
   chaos,
@@ -142,6 +143,37 @@ Deno.test("Masters that were out for long kill nobody when they return (M5)", as
     [...world.clusters].map(([, one]) => one.history),
   );
   assert.equal(after, before);
+});
+
+Deno.test("Masters whose clocks jump, there and back, take nobody for dead (M5)", async () => {
+  const world = calm(5);
+  await world.run(10_000);
+  const ids = await create(world, 4);
+  await settle(world, ids, 40_000);
+  const histories = () =>
+    JSON.stringify([...world.clusters].map(([, one]) => one.history));
+  const tick = () => (world.kv.peek(["clock"]).value as ClockRecord).tick;
+  const before = { histories: histories(), tick: tick() };
+  const turns = 100;
+  for (let i = 0; i < turns; i++) {
+    // Hours, days, and back to before the masters began.
+    const { store } = world.random.pick(world.masters);
+    (store.clock as HostClock).wallSkewMs = world.random.pick([
+      0,
+      -86_400_000,
+      -3_600_000,
+      3_600_000,
+      30 * 86_400_000,
+    ]);
+    await world.run(2_000);
+  }
+  const states = world.kv.peekAll(["h"]).map(({ value }) =>
+    (value as HostRecord).state
+  );
+  assert.deepEqual(states, ["ok", "ok", "ok", "ok"]);
+  assert.equal(histories(), before.histories);
+  const ticks = tick() - before.tick;
+  assert.ok(ticks > turns / 2 && ticks <= turns * 1.1, `${ticks} ticks`);
 });
 
 Deno.test("Mass silence is not mass death: the brake holds until they return, or an operator releases it (M5)", async () => {

@@ -1,14 +1,14 @@
 /** The command line of `deno task chaos:masters`. */
 // deno-lint-ignore-file no-console -- a command-line program speaks to its user through the console
 import { parseArgs } from "./deps.ts";
-import { runOnDenokv } from "./run.ts";
+import { periodsAllowed, runOnDenokv } from "./run.ts";
 import { beginToBuild, cacheDir, denokvVersion, findDenokv } from "./server.ts";
 
 const usage = `Usage: deno task chaos:masters [options]
 
 Three masters and five NodeHosts as processes on a real denokv server. Masters and NodeHosts are killed at random
-while clients write through sessions; after each round every cluster must be whole within 40 periods, and at the
-end nothing that was acknowledged may be lost.
+while clients write through sessions; after each round every cluster must be whole within 40 periods by the clock, and
+at the end nothing that was acknowledged may be lost, and nothing may run that is member of nothing.
 
   --rounds N      rounds of killing; 10
   --clusters N    clusters of three nodes; 64
@@ -85,7 +85,11 @@ async function main(args: string[]): Promise<void> {
   try {
     const say = (text: string) => console.log(text);
     const summary = await runOnDenokv({ denokv, dir, seed, say, ...counts });
-    console.log(JSON.stringify({ masters: "ok", seed, ...summary }));
+    // The test of two rounds judges by the masters' time, which a busy machine slows down; this is to be measured.
+    const isMet = summary.periodsByClockMax <= periodsAllowed;
+    const masters = isMet ? "ok" : "too slow";
+    console.log(JSON.stringify({ masters, seed, ...summary }));
+    if (!isMet) Deno.exitCode = 1;
   } finally {
     Deno.removeSync(dir, { recursive: true });
   }
@@ -93,7 +97,7 @@ async function main(args: string[]): Promise<void> {
 
 try {
   await main(Deno.args);
-  Deno.exit(0);
+  Deno.exit();
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   Deno.exit(1);

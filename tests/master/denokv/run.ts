@@ -34,16 +34,18 @@ export interface RunOptions {
 export interface RunSummary {
   /** Rounds. */
   readonly rounds: number;
-  /** The longest that a cluster was not whole, from the last kill of a round, in periods of the masters' time. */
+  /** The longest that it took from the first kill of a round until every cluster was whole, in periods of the masters' time. */
   readonly periodsMax: number;
+  /** The same from the last kill on, by the clock. */
+  readonly periodsByClockMax: number;
   /** Commands that were acknowledged. */
   readonly acknowledged: number;
   /** How long all of it took. */
   readonly seconds: number;
 }
 
-/** A round must be mended within so many periods of the masters' own time. */
-const periodsAllowed = 40;
+/** A round must be mended within so many periods of the masters' own time. By the clock it is for the caller to judge. */
+export const periodsAllowed = 40;
 /** On a machine that has much else to do the masters' time runs more slowly; this slow is stuck. */
 const slownessMax = 4;
 const launchPatienceMs = 60_000;
@@ -110,10 +112,12 @@ async function tell(
   try {
     writers.start(writePauseMs);
     let periodsMax = 0;
+    let periodsByClockMax = 0;
     for (let round = 1; round <= options.rounds; round++) {
       const before = writers.acknowledged;
-      const periods = await runRound(stage, round);
+      const { periods, periodsByClock } = await runRound(stage, round);
       periodsMax = Math.max(periodsMax, periods);
+      periodsByClockMax = Math.max(periodsByClockMax, periodsByClock);
       if (writers.failure !== undefined) throw writers.failure;
       const written = writers.acknowledged - before;
       say(`   ${written} commands were acknowledged meanwhile`);
@@ -127,9 +131,10 @@ async function tell(
       );
       throw new Error(`Lost: ${list.join("; ")}`);
     }
-    await untilMended(stage, "the end", []);
+    await untilMended(stage, "the end", [], await operator.tick());
     const { acknowledged } = writers;
-    return { rounds: options.rounds, periodsMax, acknowledged };
+    const { rounds } = options;
+    return { rounds, periodsMax, periodsByClockMax, acknowledged };
   } finally {
     await writers.close();
   }
@@ -165,7 +170,10 @@ async function launch(stage: Stage): Promise<void> {
 }
 
 /** Kills some, and returns how many periods it took until every cluster was whole again. */
-async function runRound(stage: Stage, round: number): Promise<number> {
+async function runRound(
+  stage: Stage,
+  round: number,
+): Promise<{ periods: number; periodsByClock: number }> {
   const { fleet, operator, random, options: { say, periodMs } } = stage;
   const host = fleet.hosts[Math.floor(random() * fleet.hosts.length)]!;
   const staysDead = random() < 0.6;
@@ -190,30 +198,33 @@ async function runRound(stage: Stage, round: number): Promise<number> {
   for (const master of masters) await fleet.restartMaster(master);
   if (!staysDead) await fleet.restartHost(host);
   const dead = staysDead ? [host] : [];
-  await untilMended(stage, `round ${round}`, dead);
-  const periods = await operator.tick() - killedAtTick;
+  await untilMended(stage, `round ${round}`, dead, killedAtTick);
   const seconds = (performance.now() - killedAt) / 1_000;
+  const periods = await operator.tick() - killedAtTick;
+  const periodsByClock = Math.round(seconds * 10_000 / periodMs) / 10;
   say(
     `   mended after ${periods} periods of the masters' time, ${
       seconds.toFixed(1)
-    } s (${(seconds * 1_000 / periodMs).toFixed(1)} periods by the clock)`,
+    } s (${periodsByClock} periods by the clock)`,
   );
   if (staysDead) {
     await fleet.restartHost(host);
-    await untilMended(stage, `the return of ${host.name}`, []);
+    const back = await operator.tick();
+    await untilMended(stage, `the return of ${host.name}`, [], back);
     say(`   ${host.name} is back, and what it ran is stopped`);
   }
-  return periods;
+  return { periods, periodsByClock };
 }
 
-/** Waits until every cluster is whole and nothing else runs. */
+/** Waits until every cluster is whole and nothing else runs, `periodsAllowed` from a tick of the masters' time on. */
 async function untilMended(
   stage: Stage,
   what: string,
   dead: readonly HostMember[],
+  fromTick: number,
 ): Promise<void> {
   const { fleet, operator, clusterIds, options: { periodMs } } = stage;
-  const tickAllowed = await operator.tick() + periodsAllowed;
+  const tickAllowed = fromTick + periodsAllowed;
   const deadline = performance.now() + periodsAllowed * periodMs * slownessMax;
   for (;;) {
     const found = await survey(fleet, operator, clusterIds, dead);

@@ -12,6 +12,8 @@ export interface Survey {
 }
 
 const clusterSize = 3;
+/** How a node says it (`removedError` in `raft/membership_watch.ts`). */
+const wasRemoved = "was removed from it";
 const lanes = 8;
 
 /** Looks at every cluster and every NodeHost; those in `dead` do not run. */
@@ -32,8 +34,8 @@ export async function survey(
   }
   // What is being started or stopped just now is only seen once.
   const zombies = [...before].flatMap(([hostId, nodes]) =>
-    // One that has failed does not run: it may have heard by itself that it was removed.
-    nodes.filter(({ failure }) => failure === undefined)
+    // One that heard by itself that it was removed does not run any more.
+    nodes.filter(({ failure }) => failure?.endsWith(wasRemoved) !== true)
       .filter((node) => isZombie(node, records.get(node.clusterId)))
       .filter(({ clusterId, nodeId }) =>
         after.get(hostId)?.some((one) =>
