@@ -14,7 +14,7 @@ import type { ProposalTable } from "./proposals.ts";
 import { requestError, settleError } from "./requests.ts";
 import type { ProposalGroup, Settle } from "./requests.ts";
 import type { SessionOutcome, SessionTable } from "./sessions.ts";
-import { notAResult } from "./state_machine.ts";
+import { isResultData, notAResult } from "./state_machine.ts";
 import type {
   AnyStateMachine,
   Entry,
@@ -286,7 +286,9 @@ export class Applier {
   #update(index: number, term: number, command: Uint8Array): Result {
     const entry = new AppliedEntry(index, term, command);
     const result = this.#machine.update(entry);
-    if (typeof result?.value !== "number") throw notAResult(index, result);
+    if (typeof result?.value !== "number" || !isResultData(result.data)) {
+      throw notAResult(index, result);
+    }
     return result;
   }
 }

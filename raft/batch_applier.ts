@@ -16,7 +16,7 @@ import type { Clock } from "./ports.ts";
 import type { ProposalTable } from "./proposals.ts";
 import type { Settle } from "./requests.ts";
 import type { SessionOutcome, SessionTable } from "./sessions.ts";
-import { notAResult } from "./state_machine.ts";
+import { isResultData, notAResult } from "./state_machine.ts";
 import type {
   ConcurrentStateMachine,
   Entry,
@@ -403,7 +403,10 @@ function requireResults(entries: readonly Entry[], results: unknown): void {
     );
   }
   for (let i = 0; i < results.length; i++) {
-    if (typeof results[i]?.value === "number") continue;
+    const result = results[i];
+    if (typeof result?.value === "number" && isResultData(result.data)) {
+      continue;
+    }
     throw notAResult(entries[i]!.index, results[i]);
   }
 }

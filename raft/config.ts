@@ -11,6 +11,7 @@ import {
   requireInteger,
   requireKnownFields,
   requireMethods,
+  requireNodeHostId,
   requireText,
   requireType,
   validateAddress,
@@ -379,11 +380,7 @@ function validateNodeHostAddresses(addresses: unknown): void {
   requireEntries("nodeHostAddresses", addresses);
   for (const [id, address] of Object.entries(addresses)) {
     const name = `nodeHostAddresses["${id}"]`;
-    if (!/^[0-9a-f]{32}$/.test(id)) {
-      throw new RangeError(
-        `Cannot use ${name}: a nodeHostId has 32 digits from 0 to f`,
-      );
-    }
+    requireNodeHostId(name, id);
     validateAddress(name, address);
   }
 }

@@ -60,12 +60,16 @@ export class ConnectionWatch {
 
 /** Why a NodeHost cannot listen. */
 export function listenError(address: string, error: unknown): RaftError {
-  const { code } = error as { code?: string };
-  return new RaftError(
-    "rejected",
-    `Cannot listen on ${address}: ${
-      code === "EADDRINUSE" ? "the port is in use" : String(error)
-    }`,
-    { cause: error },
-  );
+  const { code, name } = error as { code?: string; name?: string };
+  const why = code === "EADDRINUSE"
+    ? "the port is in use; end what listens there, or give another listenAddress"
+    : name === "AddrNotAvailable" || /lookup address/.test(String(error))
+    ? `this machine has no such address (${
+      String(error)
+    }); where others reach it under ` +
+      "another one than its own, give its own, or 0.0.0.0 with the port, as listenAddress"
+    : String(error);
+  return new RaftError("rejected", `Cannot listen on ${address}: ${why}`, {
+    cause: error,
+  });
 }

@@ -3,6 +3,7 @@
  * bound: when it is full the oldest event goes, and the subscriber is told how many did. So nobody who listens can hold
  * up the engine, whatever he does with an event, and nothing is made while nobody listens.
  */
+import { requireKnownFields } from "./validation.ts";
 import type { Membership } from "./core/types.ts";
 
 /** One node of one cluster. */
@@ -291,6 +292,12 @@ export interface EventStream
   return(): Promise<IteratorResult<HostEvent, undefined>>;
 }
 
+const optionNames: ReadonlySet<string> = new Set<keyof EventsOptions>([
+  "signal",
+  "maxBuffered",
+  "types",
+]);
+
 const defaultMaxBuffered = 1_024;
 const mostBuffered = 1_000_000;
 
@@ -316,6 +323,7 @@ export class EventHub {
    * @throws {RangeError} if `maxBuffered` is out of range.
    */
   subscribe(options: EventsOptions = {}): EventStream {
+    requireKnownFields("the options of events", { ...options }, optionNames);
     const { signal, types } = options;
     const maxBuffered = options.maxBuffered ?? defaultMaxBuffered;
     validate(signal, maxBuffered, types);

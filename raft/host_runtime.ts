@@ -365,6 +365,7 @@ export class HostRuntime {
       peers: this.config.peers,
       links,
       findNode: (clusterId) => this.#nodes.get(clusterId),
+      troubleWith: (address) => this.troubleWith(address),
       call: (...call) => this.#owner.call(...call),
       learnAddresses: (link, hosts) => neighbours.receive(link, hosts),
       requestTurn: () => engine.requestTurn(),

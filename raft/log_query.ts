@@ -1,4 +1,5 @@
 /** Reads committed entries back from one node's log, for audits, change feeds and the like. */
+import { requireKnownFields } from "./validation.ts";
 import { entryKind } from "./core/entry_batch.ts";
 import { EntryCursor } from "./entries.ts";
 import { commandOf } from "./packed_commands.ts";
@@ -33,7 +34,7 @@ export interface LogEntry {
 
 /** What a query found. */
 export interface LogQueryResult {
-  /** The entries, without a gap, from the first that was asked for. */
+  /** The entries, without a gap, from the first that was asked for; none if that is not applied here yet. */
   readonly entries: readonly LogEntry[];
   /** The first entry that this node's log still holds; those before it are only in snapshots. */
   readonly availableFrom: number;
@@ -43,11 +44,18 @@ export interface LogQueryResult {
 
 const noBytes = new Uint8Array(0);
 
+const queryNames: ReadonlySet<string> = new Set<keyof LogQuery>([
+  "firstIndex",
+  "lastIndex",
+  "maxBytes",
+]);
+
 /** Checks what callers give. @throws {TypeError | RangeError} */
 export function validateQuery(query: LogQuery): void {
   if (typeof query !== "object" || query === null) {
     throw new TypeError("Cannot read the log: the query must be an object");
   }
+  requireKnownFields("a query of the log", { ...query }, queryNames);
   validateIndex("firstIndex", query.firstIndex);
   if (query.lastIndex !== undefined) {
     validateIndex("lastIndex", query.lastIndex);
@@ -91,8 +99,11 @@ export function queryLog(
     const range = availableFrom > applied
       ? "none"
       : `${availableFrom} to ${applied}`;
+    const reason = firstIndex < availableFrom
+      ? "; what is before that is in snapshots only"
+      : "; the rest is not applied here yet";
     throw new RangeError(
-      `Cannot read entries ${firstIndex} to ${lastIndex}: this node's log holds ${range}`,
+      `Cannot read entries ${firstIndex} to ${lastIndex}: this node's log holds ${range}${reason}`,
     );
   }
   const entries: LogEntry[] = [];

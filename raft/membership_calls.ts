@@ -4,7 +4,11 @@
  * (rule I1).
  */
 import type { ConfigChange, Membership } from "./core/types.ts";
-import { validateAddress, validateId } from "./validation.ts";
+import {
+  requireNodeHostId,
+  validateAddress,
+  validateId,
+} from "./validation.ts";
 import type { WaitOptions } from "./config.ts";
 import { RaftError } from "./errors.ts";
 import type { HostRuntime } from "./host_runtime.ts";
@@ -81,9 +85,7 @@ export function validateTarget(
       `Cannot use nodeHostId: it must be a string, got ${typeof id}`,
     );
   }
-  if (id === "" || id.length > 255) {
-    throw new RangeError(`Cannot use nodeHostId: "${id}" is no NodeHost's id`);
-  }
+  requireNodeHostId("nodeHostId", id);
 }
 
 /** Adds a member, or promotes an observer, and resolves with the membership that has it. */

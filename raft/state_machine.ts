@@ -183,15 +183,24 @@ export function notAResult(index: number, returned: unknown): TypeError {
   const what = returned instanceof Promise
     ? "a Promise: it must not be async"
     : typeof returned === "object" && returned !== null
-    ? `an object whose value is ${
-      describe((returned as { value?: unknown }).value)
-    }`
+    ? wrongPart(returned as { value?: unknown; data?: unknown })
     : describe(returned);
   if (returned instanceof Promise) returned.catch(() => {}); // It is of no use, whatever becomes of it.
   return new TypeError(
     `Cannot apply entry ${index}: update() returned ${what}; ` +
       "it must return { value: number, data?: Uint8Array }",
   );
+}
+
+/** Whether `data` may be that of a {@link Result}. */
+export function isResultData(data: unknown): boolean {
+  return data === undefined || data instanceof Uint8Array;
+}
+
+function wrongPart({ value, data }: { value?: unknown; data?: unknown }) {
+  return typeof value === "number"
+    ? `an object whose data is ${describe(data)}`
+    : `an object whose value is ${describe(value)}`;
 }
 
 function describe(value: unknown): string {

@@ -153,7 +153,17 @@ export function jsonCodec<Command>(): Codec<Command> {
   const decoder = new TextDecoder();
   return {
     encodeCommand: (command) => {
-      const text = JSON.stringify(command);
+      let text: string | undefined;
+      try {
+        text = JSON.stringify(command);
+      } catch (error) {
+        throw new TypeError(
+          `Cannot encode the command: ${
+            messageOf(error)
+          }; write such values as texts, or use another codec`,
+          { cause: error },
+        );
+      }
       if (text === undefined) {
         throw new TypeError(
           `Cannot encode the command: there is no JSON for ${typeof command}`,
@@ -169,8 +179,14 @@ export function jsonCodec<Command>(): Codec<Command> {
 export function typedCluster<Command, Query, Answer>(
   host: ClusterHost,
   clusterId: number,
-  { codec }: TypedFactory<Command, Query, Answer>,
+  factory: TypedFactory<Command, Query, Answer>,
 ): TypedCluster<Command, Query, Answer> {
+  const { codec } = factory ?? {};
+  if (typeof codec?.encodeCommand !== "function") {
+    throw new TypeError(
+      "Cannot use the factory of a cluster: it has no codec; give what typed() returned",
+    );
+  }
   return {
     clusterId,
     propose: (command, options = {}) => {
@@ -189,6 +205,10 @@ export function typedCluster<Command, Query, Answer>(
     read: (query, options) => host.read(clusterId, query, options),
     staleRead: (query) => host.staleRead(clusterId, query),
   };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** An entry that decodes its command when it is asked for it, once. */
@@ -213,7 +233,16 @@ class DecodedEntry<Command> implements TypedEntry<Command> {
 
   get command(): Command {
     if (!this.#isDecoded) {
-      this.#command = this.#codec.decodeCommand(this.#entry.command);
+      try {
+        this.#command = this.#codec.decodeCommand(this.#entry.command);
+      } catch (error) {
+        throw new TypeError(
+          `Cannot decode the command of entry ${this.#entry.index}: ${
+            messageOf(error)
+          }; the codec must read all that was ever proposed`,
+          { cause: error },
+        );
+      }
       this.#isDecoded = true;
     }
     return this.#command as Command;

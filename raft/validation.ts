@@ -34,7 +34,8 @@ export function requireInteger(
   }
   if (!Number.isSafeInteger(value) || value < min || value > max) {
     throw new RangeError(
-      `Cannot use ${name}: ${value} is not an integer from ${min} to ${max}`,
+      `Cannot use ${name}: ${value} is not an integer from ${min} ` +
+        (max === Number.MAX_SAFE_INTEGER ? "on" : `to ${max}`),
     );
   }
 }
@@ -127,6 +128,14 @@ export function validateAddress(name: string, value: unknown): void {
       `Cannot use ${name}: "${text}" is not host:port; an IPv6 address stands in brackets, as in [::1]:7001`,
     );
   }
+}
+
+/** Checks the id of a NodeHost. @throws {RangeError} if it is none. */
+export function requireNodeHostId(name: string, id: string): void {
+  if (/^[0-9a-f]{32}$/.test(id)) return;
+  throw new RangeError(
+    `Cannot use ${name}: a nodeHostId has 32 digits from 0 to f; host.info() tells it`,
+  );
 }
 
 /** Checks an id of a cluster or a node. */

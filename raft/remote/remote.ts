@@ -53,6 +53,8 @@ export interface RemoteHost {
     links(): readonly Link[];
   };
   findNode(clusterId: number): LocatedNode | undefined;
+  /** Why an address cannot be reached; `""` if it can, or was not tried. */
+  troubleWith(address: string): string;
   call(
     method: CallableMethod,
     clusterId: number,
@@ -96,6 +98,7 @@ export class Remote {
       tickMs: host.tickMs,
       directory: this.#directory,
       linkTo,
+      troubleWith: (address) => host.troubleWith(address),
       tell,
     });
     this.#service = new Service({

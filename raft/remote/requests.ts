@@ -30,6 +30,8 @@ export interface RequestsHost {
   readonly tickMs: number;
   readonly directory: Directory;
   linkTo(address: string): Link;
+  /** Why an address cannot be reached; `""` if it can, or was not tried. */
+  troubleWith(address: string): string;
   /** Sends over a link; makes it dial if it is down. False: it did not leave. */
   tell(link: Link, clusterId: number, body: RemoteBody): boolean;
 }
@@ -350,7 +352,9 @@ export class Requests {
     const { clock, tickMs } = this.#host;
     const now = clock.now();
     for (const pending of [...this.#pending.values()]) {
-      if (pending.deadline <= now) this.#fail(pending, timedOut(pending));
+      if (pending.deadline <= now) {
+        this.#fail(pending, timedOut(pending, this.#host));
+      }
     }
     for (const route of [...this.#waiting.keys()]) {
       const isTried = route.triedSince >= 0 &&
@@ -383,14 +387,23 @@ function unknownToAll({ clusterId, questions }: Route): RaftError {
   );
 }
 
-function timedOut({ order, route, sent, refusal }: Pending): RaftError {
+function timedOut(
+  { order, route, sent, refusal }: Pending,
+  host: RequestsHost,
+): RaftError {
+  const because = (address: string) => {
+    const trouble = host.troubleWith(address);
+    return trouble === "" ? address : `${address} (${trouble})`;
+  };
   const why = sent !== undefined
     ? `the NodeHost at ${sent.link.address} has not answered`
     : refusal !== undefined
     ? refusal.message
     : route.place !== undefined
-    ? `cannot reach its member at ${route.place.address}`
-    : `no NodeHost that answers knows where it is`;
+    ? `cannot reach its member at ${because(route.place.address)}`
+    : `no NodeHost that answers knows where it is; asked: ${
+      [...route.questions.keys()].slice(0, 5).map(because).join(", ")
+    }`;
   const isUnknown = sent !== undefined && !order.isHarmless;
   return requestError(
     "timeout",

@@ -79,6 +79,7 @@ function check({ ca, cert, key }: Certificates, host: string): void {
   for (const authority of authorities) requireValid("ca", authority, now);
   requireValid("cert", own!, now);
   requireKey(own!, key);
+  requirePurposes(own!);
   const issuers = [...intermediate, ...authorities];
   if (!issuers.some((issuer) => isIssuedBy(own!, issuer))) {
     throw refusal(
@@ -125,6 +126,44 @@ function requireValid(
   if (now < Date.parse(validFrom)) {
     throw refusal(part, `${subject} is valid only from ${validFrom} on`);
   }
+}
+
+/** The extension "extended key usage" (RFC 5280, 4.2.1.12), and the purposes in it, as object identifiers in DER. */
+const extendedKeyUsage = [0x06, 0x03, 0x55, 0x1d, 0x25];
+const keyPurposes = [0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03];
+const anyPurpose = [0x06, 0x04, 0x55, 0x1d, 0x25, 0x00];
+
+/** A NodeHost dials and listens; authorities for web sites issue for servers only. Without the extension all is allowed. */
+function requirePurposes(own: X509Certificate): void {
+  const bytes = new Uint8Array(own.raw);
+  const at = indexOf(bytes, extendedKeyUsage);
+  if (at < 0) return;
+  // An optional `critical`, then a short octet string: nobody has many purposes.
+  const start = at + extendedKeyUsage.length;
+  const value = bytes[start] === 0x01 ? start + 3 : start;
+  const end = value + 2 + (bytes[value + 1] ?? 0);
+  const part = bytes.subarray(value, end);
+  const allows = (oid: readonly number[]) => indexOf(part, oid) >= 0;
+  if (allows(anyPurpose)) return;
+  const missing = [[1, "serverAuth"], [2, "clientAuth"]] as const;
+  for (const [last, name] of missing) {
+    if (allows([...keyPurposes, last])) continue;
+    throw refusal(
+      "cert",
+      `${own.subject} is not issued for ${name} (extended key usage); a NodeHost is server and client, and the ` +
+        "others would turn it away",
+    );
+  }
+}
+
+function indexOf(
+  bytes: Uint8Array,
+  wanted: readonly number[],
+): number {
+  for (let at = 0; at <= bytes.length - wanted.length; at++) {
+    if (wanted.every((byte, i) => bytes[at + i] === byte)) return at;
+  }
+  return -1;
 }
 
 function requireKey(own: X509Certificate, pem: string): void {

@@ -107,6 +107,8 @@ Deno.test("EventHub.subscribe() filters by type, and refuses options that are no
   assert.throws(() => hub.subscribe({ types: ["nope" as never] }), TypeError);
   assert.throws(() => hub.subscribe({ types: "hostClosing" as never }));
   assert.throws(() => hub.subscribe({ signal: 1 as never }), TypeError);
+  const misspelt = { type: ["hostClosing"] } as object;
+  assert.throws(() => hub.subscribe(misspelt), /there is no field type/);
 });
 
 Deno.test("A listener that throws or never comes back does not hold up the NodeHost", async () => {

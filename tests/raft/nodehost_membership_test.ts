@@ -63,7 +63,7 @@ Deno.test("An observer follows, proposes and reads, has no vote, and is promoted
 Deno.test("A cluster does not wait for an observer that is down, and removes it", async () => {
   await using hosts = await Hosts.started(1);
   const host = hosts.host(1);
-  const nodeHostId = "3f0c7b9a";
+  const nodeHostId = "3f0c7b9a".repeat(4);
   await host.addObserver(1, {
     nodeId: 2,
     address: hosts.address(2),
@@ -143,7 +143,7 @@ Deno.test("The leader refuses a change that could stop the cluster, unless an op
   const target = {
     nodeId: 4,
     address: hosts.address(4),
-    nodeHostId: "3f0c7b9a",
+    nodeHostId: "3f0c7b9a".repeat(4),
   };
   await assert.rejects(
     host.addNode(1, target),
@@ -165,6 +165,7 @@ Deno.test("Arguments of membership changes are checked at once", async () => {
     [host.addObserver(1, { ...target, nodeId: 0 }), /nodeId/],
     [host.addObserver(1, { ...target, address: "host" }), /address/],
     [host.addNode(1, { ...target, nodeHostId: "" }), /nodeHostId/],
+    [host.addNode(1, { ...target, nodeHostId: "h4" }), /has 32 digits/],
     [host.addNode(1, target, { force: 1 as never }), /force/],
     [host.removeNode(1, null as never), /object/],
   ];

@@ -11,6 +11,8 @@ const wrongResults: [what: string, returned: unknown][] = [
   ["a Promise: it must not be async", Promise.resolve({ value: 1 })],
   ["an object whose value is of type string", { value: "7" }],
   ["an object whose value is undefined", { data: Uint8Array.of(1) }],
+  ["an object whose data is of type string", { value: 1, data: "text" }],
+  ["an object whose data is null", { value: 1, data: null }],
 ];
 
 for (const [what, returned] of wrongResults) {

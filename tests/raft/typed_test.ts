@@ -103,6 +103,10 @@ Deno.test("typed() tells mistakes: a codec that is none, a machine that is none,
     () => jsonCodec<unknown>().encodeCommand(undefined),
     /no JSON for undefined/,
   );
+  assert.throws(
+    () => jsonCodec<unknown>().encodeCommand({ add: 1n }),
+    /Cannot encode the command: .*BigInt.*another codec/,
+  );
   const nothing = typed(jsonCodec<Command>(), () => ({}) as Total);
   await using hosts = new Hosts();
   const host = await hosts.open(1);
@@ -117,9 +121,17 @@ Deno.test("typed() tells mistakes: a codec that is none, a machine that is none,
     );
     await host.waitReady(clusterId);
   }
+  assert.throws(
+    () => host.cluster(2, (() => new Total()) as unknown as typeof factory),
+    /it has no codec; give what typed\(\) returned/,
+  );
   const session = await host.openSession(2);
   assert.throws(
     () => host.cluster(3, factory).propose({ add: 1 }, { session }),
     /session is one of cluster 2/,
+  );
+  await assert.rejects(
+    host.propose(3, Uint8Array.of(1)), // No JSON.
+    /Cannot decode the command of entry \d+: .*JSON/,
   );
 });

@@ -17,6 +17,8 @@ export interface Claims {
   readonly fromDays?: number;
   /** Days from now; ten by default. */
   readonly toDays?: number;
+  /** What it may be used as: the last number of each id; a server (1) and a client (2) by default. */
+  readonly purposes?: readonly number[];
 }
 
 const dayMs = 86_400_000;
@@ -67,10 +69,14 @@ function alternativeName(host: string): Uint8Array {
   return der(0x82, text(host));
 }
 
-function extensionsOf(isAuthority: boolean, hosts: readonly string[]) {
-  const serverAndClient = sequence(
-    oid(0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01),
-    oid(0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02),
+function extensionsOf(
+  isAuthority: boolean,
+  { hosts = [], purposes = [1, 2] }: Claims,
+) {
+  const usages = sequence(
+    ...purposes.map((last) =>
+      oid(0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, last)
+    ),
   );
   const usage = Uint8Array.from(isAuthority ? [1, 0x06] : [7, 0x80]);
   const list = [
@@ -82,7 +88,7 @@ function extensionsOf(isAuthority: boolean, hosts: readonly string[]) {
     extension([0x55, 0x1d, 0x0f], true, der(0x03, usage)),
   ];
   if (!isAuthority) {
-    list.push(extension([0x55, 0x1d, 0x25], false, serverAndClient));
+    list.push(extension([0x55, 0x1d, 0x25], false, usages));
   }
   if (hosts.length > 0) {
     const names = sequence(...hosts.map(alternativeName));
@@ -129,7 +135,7 @@ export class Authority {
   }
 
   #sign(claims: Claims, spki: Uint8Array, isAuthority: boolean): string {
-    const { name, hosts = [], fromDays = -1, toDays = 10 } = claims;
+    const { name, fromDays = -1, toDays = 10 } = claims;
     const body = sequence(
       der(0xa0, der(0x02, Uint8Array.from([2]))),
       der(0x02, Uint8Array.from([this.#serial++])),
@@ -138,7 +144,7 @@ export class Authority {
       sequence(timeOf(fromDays), timeOf(toDays)),
       nameOf(name),
       spki,
-      extensionsOf(isAuthority, hosts),
+      extensionsOf(isAuthority, claims),
     );
     const signature = sign("sha256", body, this.#keys.privateKey);
     const bits = der(0x03, Uint8Array.from([0]), signature);

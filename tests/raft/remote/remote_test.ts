@@ -83,6 +83,7 @@ class World {
         links: () => [...this.links.values()],
       },
       findNode: () => this.node as undefined,
+      troubleWith: () => "",
       call: () => Promise.resolve(),
       learnAddresses: () => {},
       requestTurn: () => {},

@@ -35,6 +35,9 @@ const elsewhere = ours.issue({
   hosts: ["10.1.1.1", "node.test"],
 });
 
+const site = ours.issue({ name: "site", hosts: ["127.0.0.1"], purposes: [1] });
+const user = ours.issue({ name: "user", hosts: ["127.0.0.1"], purposes: [2] });
+
 async function secured(pair: Pair = good): Promise<SecureNetwork> {
   const network = new TcpNetwork().secure({ ca: ours.cert, ...pair });
   await network.open("127.0.0.1:1");
@@ -239,6 +242,8 @@ tlsTest(
         /CN=alien was issued by CN=their authority, who is not in tls\.ca/,
       ],
       [elsewhere, /names .*node\.test.*, and not 127\.0\.0\.1/],
+      [site, /tls\.cert: CN=site is not issued for clientAuth/],
+      [user, /tls\.cert: CN=user is not issued for serverAuth/],
     ];
     for (const [settings, message] of cases) {
       await assert.rejects(open(settings), { code: "rejected", message });
@@ -355,10 +360,12 @@ tlsTest(
     await using world = new SecureHosts();
     const host = await world.open(0, good);
     await knock(host.raftAddress, { ...alien });
-    await until("the word about it", () => world.logs[0]!.lines.length > 0);
+    const aboutIt = () =>
+      world.logs[0]!.lines.find((line) => /Cannot accept/.test(line));
+    await until("the word about it", () => aboutIt() !== undefined);
     assert.match(
-      world.logs[0]!.lines.find((line) => line.startsWith("warn")) ?? "",
-      /Cannot accept a connection from 127\.0\.0\.1:\d+: its certificate \(alien, issued by their authority\)/,
+      aboutIt()!,
+      /^warn.*Cannot accept a connection from 127\.0\.0\.1:\d+: its certificate \(alien, issued by their authority\)/,
     );
     assert.ok(
       world.events[0]!.some((event) =>
