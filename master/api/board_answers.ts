@@ -109,6 +109,12 @@ const member: Shape<BoardMember> = answerOf({
   standing: memberStanding,
 });
 
+const wish: Shape<BoardCluster["regions"][number]> = answerOf({
+  region: anyText,
+  count,
+  isRequired: optional(boolean),
+});
+
 const plan: Shape<BoardPlan> = answerOf({
   kind: anyText,
   why: anyText,
@@ -125,9 +131,11 @@ const cluster: Shape<BoardCluster> = answerOf({
   why: anyText,
   app: anyText,
   size: count,
+  regions: list(wish),
   cci: count,
   gen: count,
   isPaused: boolean,
+  deletesInMs: optional(milliseconds),
   members: list(member),
   plan: optional(plan),
 });

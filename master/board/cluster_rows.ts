@@ -42,12 +42,23 @@ export function rowOfCluster(parts: RowParts): BoardCluster {
     why: whyOf(parts, members),
     app: image.def?.app ?? "",
     size: image.def?.size ?? 0,
+    regions: image.def?.regions ?? [],
     cci: image.cci,
     gen: image.def?.gen ?? 0,
     isPaused: image.isPaused === true,
     members,
+    ...deletionOf(parts),
     ...(plan === undefined ? {} : { plan }),
   };
+}
+
+/** While it can still be kept. */
+function deletionOf(
+  { image, view, periodMs }: RowParts,
+): { deletesInMs?: number } {
+  const { deleteAt, life } = image;
+  if (deleteAt === undefined || life === "deleting") return {};
+  return { deletesInMs: Math.max(0, deleteAt - view.tick) * periodMs };
 }
 
 function memberOf(
@@ -90,7 +101,7 @@ function whyOf(parts: RowParts, members: readonly BoardMember[]): string {
         .filter((part) => part !== "").join("; ");
     case "lagging":
       return members.filter(({ standing }) => standing === "lagging")
-        .map(({ node }) => `node ${node} is far behind`).join(", ");
+        .map(({ address }) => `${address} is far behind`).join(", ");
     case "launching":
       return image.life === "launching" && image.step !== undefined
         ? "its nodes are told to start"
@@ -112,10 +123,10 @@ function whyOf(parts: RowParts, members: readonly BoardMember[]): string {
   }
 }
 
-function downText({ node, standing, address }: BoardMember): string {
+function downText({ standing, address }: BoardMember): string {
   return standing === "dead" || standing === "silent"
-    ? `node ${node}: ${address} is ${standing}`
-    : `node ${node} on ${address} is ${standing}`;
+    ? `${address} is ${standing}`
+    : `the node on ${address} is ${standing}`;
 }
 
 /** What a round would say that it waits for; nothing is written. */

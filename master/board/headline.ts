@@ -16,6 +16,10 @@ export function counted(count: number, one: string): string {
   return `${count.toLocaleString("en-US")} ${one}${count === 1 ? "" : "s"}`;
 }
 
+function sentence(text: string): string {
+  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}.`;
+}
+
 function isOrAre(count: number): string {
   return count === 1 ? "is" : "are";
 }
@@ -37,7 +41,11 @@ export function headlineOf(parts: HeadlineParts): Headline {
     standing === "silent" || standing === "conflict"
   );
   if (brake !== null && !brake.isReleased) {
-    return { tone: "warning", text: "The brake is on", detail: brake.why };
+    return {
+      tone: "warning",
+      text: "The brake is on",
+      detail: sentence(brake.why),
+    };
   }
   const short = (states.degraded ?? 0) + (states.recovering ?? 0);
   if (short > 0) {

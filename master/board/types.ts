@@ -1,4 +1,5 @@
 /** What the page shows: bounded, so that it is small however much there is. For people, never to decide by. */
+import type { RegionWish } from "../schema.ts";
 
 /** What people call the state of a NodeHost. */
 export type HostStanding =
@@ -136,12 +137,16 @@ export interface BoardCluster {
   app: string;
   /** Voters that it should have; 0 if it is unmanaged. */
   size: number;
+  /** Where its voters should be. */
+  regions: RegionWish[];
   /** Index of its last known membership change. */
   cci: number;
   /** `expectedGen` of a command about it that rests on this: the number of its definition, 0 without one. */
   gen: number;
   /** An operator wants nothing done about it. */
   isPaused: boolean;
+  /** Milliseconds until it is deleted, as ticks tell them; absent if nobody wants that. */
+  deletesInMs?: number;
   /** Its members by ascending id. */
   members: BoardMember[];
   /** What is being done. */

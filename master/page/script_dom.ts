@@ -56,7 +56,7 @@ function update(node, one) {
     if (!(name in one.props)) setProp(node, name, null);
   }
   for (const [name, value] of Object.entries(one.props)) {
-    if (name === "key" || (old[name] === value && name !== "value")) continue;
+    if (name === "key" || (old[name] === value && name !== "value" && name !== "checked")) continue;
     setProp(node, name, value);
   }
   node.drakkar.props = one.props;
@@ -68,6 +68,8 @@ function setProp(node, name, value) {
     node[name] = value;
   } else if (name === "value") {
     if (value !== null && node.value !== value && document.activeElement !== node) node.value = value;
+  } else if (name === "checked" || name === "selected") {
+    node[name] = value === true;
   } else if (name === "grow") {
     node.style.setProperty("flex-grow", value);
   } else if (name === "opaque") {

@@ -20,16 +20,19 @@ function workItem(cluster) {
       h("li", { class: i + 1 < plan.stage ? "done" : i + 1 === plan.stage ? "now" : "", "aria-current": i + 1 === plan.stage ? "step" : null }, name)));
   return h("li", { key: "w" + id },
     h("div", { class: "line" },
-      h("span", { class: "name" }, "Cluster " + id),
-      h("span", { class: "doing" }, plan ? (word === "waiting" ? "repair" : stateWords[word][0].toLowerCase()) + ": " + plan.doing : stateWords[word][0].toLowerCase()),
+      h("button", { class: "about", type: "button", onclick: () => showCluster(id) }, "Cluster " + id),
+      h("span", { class: "doing" }, plan ? (word === "waiting" ? "repair" : stateWords[word][0].toLowerCase()) + ": " + brief(plan.doing) : stateWords[word][0].toLowerCase()),
       plan && plan.forMs > 0 && h("span", { class: "since" }, "for " + spanText(plan.forMs))),
-    h("div", { class: "why" }, why),
+    why !== "" && h("div", { class: "why", title: why }, brief(why)),
     steps);
 }
 
 // ---- NodeHosts ----
 
+/** So many NodeHosts of a region are listed if all is well, and in a big fleet. */
 const quietHosts = 8;
+const quietHostsOfMany = 4;
+const manyHosts = 24;
 
 function hostsCard({ regions, list, more }) {
   const here = list.filter((host) => host.standing !== "gone");
@@ -48,16 +51,17 @@ function hostSnippet() {
 
 function regionView({ name, hosts, healthy, nodes, leaders }, listed) {
   const isOpen = state.openRegions.has(name);
-  const isShort = !isOpen && listed.length > quietHosts + 2;
-  const shown = isShort ? listed.slice(0, Math.max(quietHosts, listed.filter((host) => host.standing !== "ok").length)) : listed;
+  const quiet = state.board.status.hosts > manyHosts ? quietHostsOfMany : quietHosts;
+  const isShort = !isOpen && listed.length > quiet + 2;
+  const shown = isShort ? listed.slice(0, Math.max(quiet, listed.filter((host) => host.standing !== "ok").length)) : listed;
   return h("section", { class: "region", key: "r" + name, "aria-label": name === "" ? "No region" : "Region " + name },
     h("div", { class: "head" },
       h("h3", {}, name === "" ? "No region" : name),
-      h("span", {}, healthy === hosts ? counted(hosts, "NodeHost") : healthy + " of " + counted(hosts, "NodeHost") + " heard"),
+      h("span", { class: "of" }, healthy === hosts ? counted(hosts, "NodeHost") : healthy + " of " + hosts + " heard"),
       h("span", { class: "space" }),
       h("span", {}, counted(nodes, "node"))),
     h("ul", {}, shown.map(hostItem)),
-    listed.length > quietHosts + 2 && h("button", { class: "button plain", type: "button", onclick: () => toggle(state.openRegions, name) },
+    listed.length > quiet + 2 && h("button", { class: "button plain", type: "button", onclick: () => toggle(state.openRegions, name) },
       isShort ? "Show " + (listed.length - shown.length) + " more" : "Show fewer"),
   );
 }
@@ -74,7 +78,7 @@ function hostItem(host) {
   return h("li", { class: "host", key: "h" + id },
     h("button", { type: "button", "aria-expanded": isOpen ? "true" : "false", onclick: () => toggle(state.openHosts, id) },
       h("span", { class: "dot tone-" + tone }, icon(name)),
-      h("span", { class: "address", title: address }, address),
+      h("span", { class: "address", title: address }, short(address)),
       h("span", { class: "heard" }, standing === "ok" ? "" : h("span", { class: "tone-" + tone }, word + ", "), agoText(ageOf(heardMs))),
       h("span", { class: "sub" },
         standing === "dead" ? "carried " + counted(nodes, "node") : counted(nodes, "node") + ", leads " + leaders.toLocaleString("en-US"),
@@ -84,20 +88,36 @@ function hostItem(host) {
     isOpen && hostDetail(host));
 }
 
+/** A button that asks about something, if it can be asked. */
+function act(word, ask, about, isShown, kind) {
+  return isShown && h("button", { class: "button " + (kind || ""), type: "button", key: word, onclick: () => ask(about) }, word);
+}
+
 function hostDetail(host) {
-  const { id, apps, domain, placed, isDraining, isCordoned, standing } = host;
+  const { id, address, apps, domain, placed, isDraining, isCordoned, standing } = host;
   const isThere = standing !== "gone" && standing !== "revoked";
   return h("div", { class: "more" },
+    standingReasons[standing] && h("p", {}, standingReasons[standing]),
     h("dl", {},
+      h("dt", {}, "Address"), h("dd", {}, h("code", {}, address)),
       h("dt", {}, "Id"), h("dd", {}, h("code", {}, id)),
       domain !== "" && [h("dt", {}, "Domain"), h("dd", {}, domain)],
-      h("dt", {}, "Runs"), h("dd", {}, apps.length === 0 ? "does not say" : apps.join(", ")),
+      h("dt", {}, "Runs"), h("dd", { title: apps.join(", ") }, apps.length === 0 ? "does not say" : listText(apps, 6)),
       h("dt", {}, "Carries"), h("dd", {}, counted(placed, "node") + " of managed clusters")),
     isOperator() && isThere && h("div", { class: "buttons" },
-      !isDraining && h("button", { class: "button", type: "button", onclick: () => askDrain(host) }, "Drain…"),
-      !isDraining && !isCordoned && h("button", { class: "button", type: "button", onclick: () => askCordon(host) }, "Cordon…"),
-      (isDraining || isCordoned) && h("button", { class: "button", type: "button", onclick: () => askUncordon(host) }, "Put back to use…"),
-      h("button", { class: "button", type: "button", onclick: () => showClustersOf(id) }, "Its clusters")));
+      act("Drain…", askDrain, host, !isDraining && standing !== "dead"),
+      act("Cordon…", askCordon, host, !isDraining && !isCordoned && standing !== "dead"),
+      act("Put back to use…", askUncordon, host, isDraining || isCordoned),
+      act("Give up…", askDead, host, standing === "dead" || standing === "silent" || standing === "unreported")),
+    h("div", { class: "buttons rare" },
+      h("button", { class: "button plain", type: "button", onclick: () => showClustersOf(id) }, "Its clusters"),
+      isOperator() && isThere && [act("Revoke…", askRevoke, host, true, "plain"), act("Forget secret…", askForgetSecret, host, standing === "ok" || standing === "conflict", "plain")]));
+}
+
+/** Finds a cluster in the list, and opens it. */
+function showCluster(id) {
+  state.openClusters.add(id);
+  showClustersOf(String(id));
 }
 
 function showClustersOf(text) {
@@ -111,13 +131,17 @@ const filters = [["", "All"], ["trouble", "Trouble"], ["working", "Changing"], [
 
 function clustersCard(status) {
   const { clusters, query } = state;
+  const { unmanaged = 0 } = status.states;
   const counts = { "": status.clusters, ...status.groups };
   const isNone = status.clusters === 0;
+  const mayCreate = isOperator() && status.hosts > 0;
+  const create = h("button", { class: "button " + (isNone ? "primary" : ""), type: "button", onclick: askCreate }, "New cluster…");
   return h("section", { class: "card", key: "clusters", "aria-labelledby": "clusters" },
-    h("header", {}, h("h2", { id: "clusters" }, "Clusters"), h("span", { class: "count" }, status.clusters.toLocaleString("en-US"))),
+    h("header", {}, h("h2", { id: "clusters" }, "Clusters"), h("span", { class: "count" }, status.clusters.toLocaleString("en-US")),
+      mayCreate && !isNone && [h("span", { class: "space" }), create]),
     isNone && h("div", { class: "empty" },
-      h("p", {}, status.hosts === 0 ? "There is none yet. A NodeHost comes first." : "There is none yet. Create the first one:"),
-      status.hosts > 0 && h("code", { class: "snippet" }, "deno task drakkar create 1 --app NAME --size 3")),
+      h("p", {}, status.hosts === 0 ? "There is none yet. A NodeHost comes first." : "There is none yet. The master decides where its nodes run."),
+      mayCreate ? h("div", {}, create) : status.hosts > 0 && h("code", { class: "snippet" }, "deno task drakkar create 1 --app NAME --size 3")),
     !isNone && h("div", { class: "tools" },
       h("div", { class: "filter", role: "group", "aria-label": "Show clusters" }, filters.map(([name, word]) =>
         h("button", { type: "button", key: name || "all", "aria-pressed": query.state === name ? "true" : "false", onclick: () => search({ state: name }) },
@@ -125,11 +149,23 @@ function clustersCard(status) {
       h("div", { class: "search" },
         icon("search"),
         h("input", { class: "input", type: "search", value: query.text, placeholder: "Id, app, NodeHost or region", "aria-label": "Search clusters", oninput: (event) => search({ text: event.target.value }, 200) }))),
+    unmanagedNote(unmanaged),
     !isNone && (clusters === null
       ? h("div", { class: "empty" }, "Reading…")
       : clusters.total === 0
       ? h("div", { class: "empty" }, "No cluster matches.")
       : [clusterTable(clusters.clusters), pager(clusters)]));
+}
+
+/** Clusters that are nobody's: nothing goes wrong with them, so nothing else points at them. */
+function unmanagedNote(count) {
+  const areShown = state.query.state === "unmanaged";
+  if (count === 0 && !areShown) return null;
+  return h("p", { class: "note" },
+    areShown
+      ? "NodeHosts report these, and nobody gave them to the master: it never touches them. Adopt one, and it is repaired like the others. "
+      : counted(count, "cluster") + " " + (count === 1 ? "is" : "are") + " not managed: the master only shows " + (count === 1 ? "it. " : "them. "),
+    h("button", { class: "about", type: "button", onclick: () => search({ state: areShown ? "" : "unmanaged", text: "" }) }, areShown ? "Show all clusters" : count === 1 ? "Show it" : "Show them"));
 }
 
 function clusterTable(list) {
@@ -143,7 +179,8 @@ function clusterRow(cluster) {
   const isOpen = state.openClusters.has(id);
   return h("tr", { key: "c" + id },
     h("td", { class: "id" }, h("button", { type: "button", "aria-expanded": isOpen ? "true" : "false", "aria-label": "Cluster " + id, onclick: () => toggle(state.openClusters, id) }, icon("right"), String(id))),
-    h("td", { class: "state" }, marked(stateWords[word]), (plan || why !== "") && h("span", { class: "why" }, plan ? plan.doing : why)),
+    h("td", { class: "state" }, marked(stateWords[word]), (plan || why !== "") && h("span", { class: "why", title: plan ? plan.doing : why }, brief(plan ? plan.doing : why)),
+      cluster.deletesInMs !== undefined && h("span", { class: "tag bad" }, "deleted in " + spanText(cluster.deletesInMs))),
     h("td", { class: "members" }, members.length === 0 ? h("span", { class: "quiet" }, "none yet") : h("span", { class: "chips" }, members.map(chip))));
 }
 
@@ -151,27 +188,49 @@ function chip(member) {
   const [word, tone, name] = memberWords[member.standing];
   const kind = member.standing === "leader" ? " leads" : member.standing === "dead" || member.standing === "silent" || member.standing === "stopped" ? " down" : "";
   const role = member.role === "voter" ? "" : member.role + ", ";
-  const title = "node " + member.node + ": " + role + word + (member.region === "" ? "" : ", in " + member.region);
+  const title = member.address + ", node " + member.node + ": " + role + word + (member.region === "" ? "" : ", in " + member.region);
   return h("span", { class: "chip" + kind, key: "n" + member.node, title },
-    h("span", { class: "tone-" + tone }, icon(name)), h("span", { class: "at" }, member.address), h("span", { class: "sr" }, role + word));
+    h("span", { class: "tone-" + tone }, icon(name)), h("span", { class: "at" }, short(member.address)), h("span", { class: "sr" }, role + word));
 }
 
-function clusterDetail({ id, app, size, cci, why, plan, members }) {
+function clusterDetail(cluster) {
+  const { id, app, size, regions, cci, why, plan, members, deletesInMs, state: word } = cluster;
   const fact = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
   return h("tr", { class: "detail", key: "d" + id }, h("td", { colspan: "3" }, h("div", { class: "box" },
     h("dl", {},
       fact("App", app === "" ? "not managed" : app),
       size > 0 && fact("Size", String(size)),
+      regions.length > 0 && fact("Where", wishText(regions)),
       fact("Membership changed at", String(cci)),
       plan && fact("Since", spanText(plan.forMs))),
-    why !== "" && h("p", {}, why),
+    why !== "" && word !== "recovering" && h("p", {}, why),
+    deletesInMs !== undefined && h("p", {}, "Deleted in " + spanText(deletesInMs) + ", unless it is kept."),
+    word === "recovering" && h("p", {}, "Import a snapshot on the survivor that is furthest: ", h("code", {}, "deno task import-snapshot --help"), ". The master goes on when a majority of its new members runs."),
     members.length > 0 && h("table", {},
       h("thead", {}, h("tr", {}, ["Node", "NodeHost", "Region", "Health"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, members.map((member) => h("tr", { key: "n" + member.node },
-        h("td", {}, h("code", {}, String(member.node)), member.role === "voter" ? "" : " " + member.role),
-        h("td", {}, h("code", {}, member.address)),
-        h("td", {}, member.region || "–"),
-        h("td", {}, marked(memberWords[member.standing])))))))));
+        h("td", { class: "node" }, h("code", {}, String(member.node)), member.role === "voter" ? "" : " " + member.role),
+        h("td", { class: "at" }, h("code", {}, member.address)),
+        h("td", { class: "in" }, member.region || "–"),
+        h("td", { class: "is" }, marked(memberWords[member.standing])))))),
+    isOperator() && clusterButtons(cluster))));
+}
+
+function clusterButtons(cluster) {
+  const { app, plan, isPaused, deletesInMs, state: word } = cluster;
+  // Quarantine leaves the definition where it is: an operator who looked adopts it again.
+  const isManaged = app !== "" && word !== "quarantine" && word !== "unmanaged";
+  const isLost = word === "lost" || word === "leaderless" || word === "recovering";
+  const isGoing = word === "deleting";
+  return h("div", { class: "buttons" },
+    act("Adopt…", askAdopt, cluster, !isManaged),
+    act("Recover…", askRecover, cluster, isManaged && isLost),
+    act("Change…", askChange, cluster, isManaged && !isGoing),
+    act("Give up its plan…", askCancelPlan, cluster, isManaged && plan !== undefined && plan.kind !== "shrink"),
+    act("Resume…", askResumeCluster, cluster, isManaged && isPaused),
+    act("Pause…", askPauseCluster, cluster, isManaged && !isPaused && !isGoing),
+    act("Keep…", askKeep, cluster, deletesInMs !== undefined),
+    act("Delete…", askDelete, cluster, isManaged && !isGoing && deletesInMs === undefined));
 }
 
 function pager({ clusters, total }) {
@@ -216,13 +275,13 @@ function eventItem({ key, atMs, what, why, tone, cluster, host }) {
     h("span", { class: "what" }, what),
     h("time", { datetime: new Date(atMs).toISOString(), title: new Date(atMs).toLocaleString() }, timeText(atMs)),
     h("span", { class: "why" },
-      cluster !== undefined && h("button", { class: "about", type: "button", onclick: () => showClustersOf(String(cluster)) }, "Cluster " + cluster),
+      cluster !== undefined && h("button", { class: "about", type: "button", onclick: () => showCluster(cluster) }, "Cluster " + cluster),
       about !== "" && h("button", { class: "about", type: "button", onclick: () => showClustersOf(host) }, about),
-      (cluster !== undefined || about !== "") && why !== "" ? ": " : "", why));
+      (cluster !== undefined || about !== "") && why !== "" ? ": " : "", h("span", { title: why }, brief(why))));
 }
 
 function addressOf(id) {
   const host = state.board.hosts.list.find((one) => one.id === id);
-  return host === undefined ? id : host.address;
+  return host === undefined ? id : short(host.address);
 }
 `;

@@ -13,6 +13,8 @@ const state = {
   wasHeardAt: 0,
   trouble: null,
   board: null,
+  /** What the addresses of all NodeHosts end with. */
+  commonEnd: "",
   clusters: null,
   query: { state: "", text: "", offset: 0 },
   isAsking: false,
@@ -179,12 +181,13 @@ async function poll(isOver) {
 function take(event, data, link) {
   state.link = link;
   state.failures = 0;
-  state.heardAtMs = performance.now();
-  state.wasHeardAt = Date.now();
   if (event === "trouble") state.trouble = data;
   if (event === "board") {
     state.trouble = null;
+    state.heardAtMs = performance.now();
+    state.wasHeardAt = Date.now();
     state.board = { ...state.board, ...data };
+    if (data.hosts) state.commonEnd = commonEnd(data.hosts.list.map(({ address }) => address));
     const { rev } = state.board.status;
     if (state.clusters === null || state.clusters.rev !== rev) askClusters();
   }
@@ -238,49 +241,5 @@ function search(change, delayMs) {
 
 function randomKey() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (one) => one.toString(16).padStart(2, "0")).join("");
-}
-
-/** Asks what a command would do; nothing is done before it is confirmed. */
-async function prepare(command) {
-  const dialog = { ...command, key: randomKey(), isReady: false, isDoing: false, error: "", result: null };
-  state.dialog = dialog;
-  show();
-  try {
-    const { isOk, body } = await send("POST", command.path + "?dryRun=true", command.body || {});
-    if (isOk) { dialog.isReady = true; dialog.result = body; }
-    else dialog.error = body.detail || "The master refused.";
-  } catch {
-    dialog.error = "No master answers. Nothing was done.";
-  }
-  show();
-}
-
-/** Does it. The key makes it safe to repeat when the answer was lost. */
-async function confirmCommand(dialog, who) {
-  if (!dialog.isReady || dialog.isDoing) return;
-  dialog.isDoing = true;
-  dialog.error = "";
-  show();
-  try {
-    const headers = { "idempotency-key": dialog.key };
-    if (/^[\x20-\x7e]{1,100}$/.test(who)) headers["x-operator"] = who;
-    const { isOk, body } = await send("POST", dialog.path, dialog.body || {}, headers);
-    if (isOk) {
-      if (state.dialog === dialog) state.dialog = null;
-      tell(dialog.done);
-    } else dialog.error = body.detail || "The master refused.";
-  } catch {
-    dialog.error = "The answer was lost. Press again: it is done once.";
-  }
-  dialog.isDoing = false;
-  show();
-}
-
-let toastTimer;
-
-function tell(text) {
-  state.toast = text;
-  clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => { state.toast = ""; show(); }, 4000);
 }
 `;

@@ -22,6 +22,35 @@ function counted(count, one) {
   return count.toLocaleString("en-US") + " " + one + (count === 1 ? "" : "s");
 }
 
+/** What a master says has no full stop. */
+function sentence(text) {
+  return /[.!?]$/.test(text) ? text : text + ".";
+}
+
+/**
+ * What all addresses end with, from a dot or a colon on: it tells nothing, so it is left out wherever there is little
+ * room. Of numbers only the port.
+ */
+function commonEnd(addresses) {
+  const [first = "", ...others] = addresses;
+  const areNames = addresses.every((one) => /^[a-z]/i.test(one));
+  for (let at = 1; others.length > 0 && at < first.length; at++) {
+    const end = first.slice(at);
+    if ((areNames ? /^[.:]/ : /^:[0-9]+$/).test(end) && others.every((one) => one.length > end.length && one.endsWith(end))) return end;
+  }
+  return "";
+}
+
+/** Random ids of nodes have sixteen digits, of which the last four tell one from another. */
+function withShortIds(text) {
+  return text.replace(/\bnode (\d{9,})\b/g, (_, id) => "node …" + id.slice(-4));
+}
+
+/** The first of a list, and how many more there are. */
+function listText(all, max) {
+  return all.length <= max ? all.join(", ") : all.slice(0, max).join(", ") + " and " + (all.length - max) + " more";
+}
+
 function timeText(ms) {
   const at = new Date(ms);
   const two = (n) => String(n).padStart(2, "0");
@@ -61,11 +90,18 @@ const stateWords = {
 const standingWords = {
   ok: ["heard", "good", "check"],
   silent: ["silent", "warning", "slow"],
-  unreported: ["unreported: others hear it", "warning", "slow"],
+  unreported: ["unreported", "warning", "slow"],
   dead: ["dead", "bad", "cross"],
   gone: ["gone for good", "idle", "cross"],
   revoked: ["revoked", "bad", "cross"],
-  conflict: ["at another's address", "bad", "alert"],
+  conflict: ["conflict", "bad", "alert"],
+};
+
+/** What is behind a word that does not say it all. */
+const standingReasons = {
+  unreported: "Silent to masters, but others hear it: it is left alone for ten times as long as another.",
+  conflict: "Another NodeHost, which is alive, is at its address: what it reports is not believed.",
+  revoked: "An operator revoked it: its reports are refused for good.",
 };
 
 const memberWords = {

@@ -28,6 +28,16 @@ function marked([word, tone, name]) {
   return h("span", { class: "state-word tone-" + tone }, icon(name), h("span", {}, word));
 }
 
+/** Without what all addresses have in common. */
+function short(text) {
+  return state.commonEnd === "" ? text : text.replaceAll(state.commonEnd, "");
+}
+
+/** For where there is little room. */
+function brief(text) {
+  return withShortIds(short(text));
+}
+
 function ageOf(ms) {
   return state.board.atMs + (performance.now() - state.heardAtMs) - ms;
 }
@@ -82,12 +92,19 @@ function bar() {
 
 const toneIcons = { good: "check", working: "work", warning: "alert", bad: "alert", idle: "dot" };
 
-function hero(headline, isLost) {
-  const { tone, text, detail } = isLost
-    ? { tone: "bad", text: "No master reachable", detail: "NodeHosts and clusters go on without one. What is below is from " + timeText(state.wasHeardAt) + "." }
-    : headline;
+/** What to read first: what the masters say, unless nothing of it may be true any more. */
+function headlineNow() {
+  const { board, link, trouble } = state;
+  const from = "What is below is from " + timeText(state.wasHeardAt) + ".";
+  if (link === "lost") return { tone: "bad", name: "cut", text: "No master reachable", detail: "NodeHosts and clusters go on without one. " + from };
+  if (trouble !== null) return { tone: "bad", name: "cut", text: "The store does not answer", detail: "NodeHosts and clusters go on without it. " + from };
+  const { tone, text, detail } = board.status.headline;
+  return { tone, name: toneIcons[tone], text, detail: brief(detail) };
+}
+
+function hero({ tone, name, text, detail }) {
   return h("section", { class: "hero", "aria-labelledby": "headline" },
-    h("span", { class: "mark tone-" + tone }, icon(isLost ? "cut" : toneIcons[tone], tone === "working" && !isLost ? "spin" : "")),
+    h("span", { class: "mark tone-" + tone }, icon(name, tone === "working" ? "spin" : "")),
     h("div", { role: "status" }, h("h1", { id: "headline" }, text), h("p", {}, detail)),
   );
 }
@@ -113,15 +130,16 @@ function isOperator() {
 
 function notices() {
   const { board, link, trouble } = state;
-  const { brake, isPaused } = board.status;
+  const { brake, isPaused, headline } = board.status;
   const seconds = Math.max(0, Math.ceil((state.retryAtMs - performance.now()) / 1000));
   return [
     link === "lost" && notice("bad", "cut", "No master answers.", seconds > 0 ? "The next try is in " + seconds + " s." : "Trying now.",
       h("button", { class: "button", type: "button", onclick: () => wake() }, "Try now")),
-    trouble && link !== "lost" && notice("bad", "alert", "The master answers, but its store does not.", trouble.detail + ". What is below is what was last read."),
-    brake && !brake.isReleased && notice("", "alert", "The brake is on: " + brake.why + ".", "Nothing is added, removed or stopped until they return, or an operator says that they are gone.",
+    trouble && link !== "lost" && notice("bad", "alert", "The master answers, but its store does not.", sentence(trouble.detail) + " It tries again by itself."),
+    brake && !brake.isReleased && notice("", "alert", headline.text === "The brake is on" ? "Nothing is added, removed or stopped" : "The brake is on: " + brief(brake.why) + ". Nothing is added, removed or stopped",
+      "until they return, or an operator says that they are gone.",
       isOperator() && h("button", { class: "button", type: "button", onclick: askReleaseBrake }, "Release the brake…")),
-    isPaused && notice("", "pause", "Decisions are paused.", "An operator stopped them. What runs goes on running.",
+    isPaused && notice("", "pause", headline.text === "Decisions are paused" ? "Nothing is launched, repaired or moved" : "Decisions are paused: nothing is launched, repaired or moved", "until an operator resumes them.",
       isOperator() && h("button", { class: "button", type: "button", onclick: askResume }, "Resume…")),
   ];
 }
@@ -156,7 +174,9 @@ function troubleView({ code, detail }) {
   if (code === "store-not-initialised") {
     return panel(
       h("div", {}, h("h1", {}, "This store is empty"), h("p", { class: "quiet" }, "If it is new, make a deployment in it. If it should not be empty, it is not the store you know: import the copy of that one instead.")),
-      h("code", { class: "snippet" }, "deno task drakkar init"),
+      isOperator()
+        ? h("button", { class: "button primary", type: "button", onclick: askInit }, "Make a deployment…")
+        : h("code", { class: "snippet" }, "deno task drakkar init"),
     );
   }
   return panel(

@@ -50,6 +50,8 @@ button { cursor: pointer; }
 .button:hover { border-color: var(--soft); }
 .button.primary { background: var(--sea); border-color: var(--sea); color: var(--paper); }
 .button.primary:hover { filter: brightness(1.08); }
+.button.danger { background: var(--bad); border-color: var(--bad); color: var(--paper); }
+.button.danger:hover { filter: brightness(1.08); }
 .button.plain { border-color: transparent; background: transparent; }
 .button.plain:hover { background: var(--line); }
 .button[disabled] { opacity: .55; cursor: default; }
@@ -104,7 +106,7 @@ const frame = `
 .shares li i { display: inline-block; width: .55rem; height: .55rem; border-radius: .18rem; margin-right: .45rem; }
 .shares ul { display: flex; flex-wrap: wrap; gap: .2rem 1.4rem; margin-top: .55rem; font-size: .92rem; color: var(--soft); }
 .shares b { color: var(--ink); font-weight: 620; }
-.stale { filter: grayscale(.9); }
+.old { filter: grayscale(.9); }
 .notice { display: flex; flex-wrap: wrap; align-items: center; gap: .4rem 1rem; padding: .8rem 1rem; border-radius: .75rem; margin-bottom: 1rem; background: var(--warn-wash); }
 .notice .icon { color: var(--warn); font-size: 1.2rem; }
 .notice.bad { background: var(--bad-wash); }
@@ -117,18 +119,19 @@ const frame = `
 .stack { display: grid; gap: 1.25rem; min-width: 0; }
 .card { background: var(--paper); border: 1px solid var(--line); border-radius: .9rem; box-shadow: var(--shadow); min-width: 0; }
 .card > header { display: flex; flex-wrap: wrap; align-items: baseline; gap: .3rem .6rem; padding: 1rem 1.2rem .55rem; }
+.card > header .space { flex: 1; }
 .card h2 { font-size: 1rem; font-weight: 640; letter-spacing: -.005em; }
 .card .count { color: var(--soft); font-size: .92rem; }
 .card > .empty { padding: .35rem 1.2rem 1.3rem; color: var(--soft); display: grid; gap: .7rem; }
 .snippet { display: block; padding: .7rem .85rem; border-radius: .6rem; background: var(--raised); border: 1px solid var(--line); color: var(--ink); font-size: .84rem; line-height: 1.6; white-space: pre-wrap; overflow-wrap: anywhere; }
-.footer { padding: 0 0 2rem; font-size: .85rem; color: var(--soft); display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; }
+.footer { padding: 0 0 2rem; font-size: .85rem; color: var(--soft); display: flex; flex-wrap: wrap; align-items: baseline; gap: .2rem 1.2rem; }
+.footer .about { margin-left: auto; }
 `;
 
 const parts = `
 .work li { padding: .8rem 1.2rem; border-top: 1px solid var(--line); }
 .work li:first-child { border-top: 0; padding-top: .35rem; }
 .work .line { display: flex; flex-wrap: wrap; gap: .1rem .7rem; align-items: baseline; }
-.work .line .name { font-weight: 600; }
 .work .line .doing { color: var(--work); }
 .work .line .since { margin-left: auto; color: var(--soft); font-size: .88rem; }
 .work .why { color: var(--soft); font-size: .92rem; }
@@ -137,11 +140,11 @@ const parts = `
 .steps li.done, .work .steps li.done { border-color: color-mix(in srgb, var(--work) 55%, var(--paper)); }
 .steps li.now, .work .steps li.now { border-color: var(--work); color: var(--ink); font-weight: 550; }
 
-.regions { display: grid; grid-template-columns: repeat(auto-fill, minmax(17.5rem, 1fr)); gap: .2rem 1.6rem; padding: .1rem 1.2rem 1rem; }
+.regions { display: grid; grid-template-columns: repeat(auto-fill, minmax(15.5rem, 1fr)); gap: .2rem 1.6rem; padding: .1rem 1.2rem 1rem; }
 .region { min-width: 0; padding-top: .5rem; }
-.region > .head { display: flex; align-items: baseline; gap: .5rem; padding-bottom: .3rem; border-bottom: 1px solid var(--line); }
+.region > .head { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 .5rem; padding-bottom: .3rem; border-bottom: 1px solid var(--line); }
 .region h3 { font-size: .92rem; font-weight: 620; }
-.region .head span { color: var(--soft); font-size: .86rem; }
+.region .head span { color: var(--soft); font-size: .86rem; white-space: nowrap; }
 .region .head .space { flex: 1; }
 .host { border-bottom: 1px solid var(--line); }
 .host:last-child { border-bottom: 0; }
@@ -150,10 +153,15 @@ const parts = `
 .host .address { font-family: var(--mono); font-size: .87rem; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .host .heard { color: var(--soft); font-size: .86rem; white-space: nowrap; text-align: right; }
 .host .sub { grid-column: 2 / -1; display: flex; flex-wrap: wrap; gap: 0 .8rem; color: var(--soft); font-size: .84rem; }
+.host .more p { color: var(--warn); }
 .host .more { padding: .1rem 0 .8rem 1.6rem; display: grid; gap: .7rem; font-size: .9rem; }
 .host .more dl { display: grid; grid-template-columns: auto minmax(0, 1fr); gap: .1rem .9rem; }
 .host .more dt { color: var(--soft); }
-.host .buttons { display: flex; flex-wrap: wrap; gap: .5rem; }
+.buttons { display: flex; flex-wrap: wrap; gap: .5rem; }
+.buttons:empty { display: none; }
+.buttons.rare { margin: -.3rem 0 0 -.8rem; gap: 0; }
+.buttons.rare .button { color: var(--soft); font-weight: 500; }
+.buttons.rare .button:hover { color: var(--ink); }
 .tag { display: inline-block; padding: 0 .45rem; border-radius: 1rem; font-size: .78rem; font-weight: 570; line-height: 1.5; white-space: nowrap; background: var(--line); color: var(--ink); }
 .tag.bad { background: var(--bad-wash); color: var(--bad); }
 .tag.warn { background: var(--warn-wash); color: var(--warn); }
@@ -161,6 +169,7 @@ const parts = `
 .tag.good { background: var(--good-wash); color: var(--good); }
 .dot { display: inline-grid; place-items: center; width: 1.1rem; height: 1.1rem; font-size: .95rem; }
 
+.note { padding: 0 1.2rem .9rem; color: var(--soft); font-size: .92rem; max-width: 46rem; }
 .tools { display: flex; flex-wrap: wrap; gap: .6rem; padding: .1rem 1.2rem .8rem; }
 .filter { display: inline-flex; padding: .2rem; gap: .1rem; border-radius: .65rem; background: var(--raised); border: 1px solid var(--line); max-width: 100%; overflow-x: auto; }
 .filter button { border: 0; background: transparent; padding: .25rem .7rem; border-radius: .45rem; font-size: .9rem; color: var(--soft); white-space: nowrap; }
@@ -179,7 +188,8 @@ table { width: 100%; border-collapse: collapse; }
 .clusters .id button { border: 0; background: transparent; padding: 0; font-weight: 620; text-align: left; display: inline-flex; gap: .35rem; align-items: center; }
 .clusters .id button .icon { color: var(--soft); font-size: .8rem; transition: rotate .15s; }
 .clusters .id button[aria-expanded="true"] .icon { rotate: 90deg; }
-.clusters .state { width: 27%; }
+.clusters .state { width: 40%; }
+.clusters .state .tag { display: table; margin-top: .25rem; }
 .clusters .why { color: var(--soft); font-size: .87rem; display: block; }
 .state-word { display: inline-flex; align-items: center; gap: .4rem; font-weight: 560; white-space: nowrap; }
 .state-word.tone-good span, .state-word.tone-idle span { color: var(--ink); font-weight: 450; }
@@ -188,7 +198,7 @@ table { width: 100%; border-collapse: collapse; }
 .chip { display: inline-flex; align-items: center; gap: .3rem; padding: .05rem .45rem .05rem .35rem; border: 1px solid var(--line); border-radius: .45rem; font-family: var(--mono); font-size: .78rem; line-height: 1.65; max-width: 100%; min-height: 1.45rem; }
 .chip .icon { font-size: .8rem; }
 .chip.leads { border-color: color-mix(in srgb, var(--sea) 55%, var(--line)); background: color-mix(in srgb, var(--sea) 8%, var(--paper)); }
-.chip.down { border-style: dashed; color: var(--soft); }
+.chip.down { border-style: dashed; border-color: color-mix(in srgb, var(--bad) 45%, var(--line)); color: var(--soft); }
 .detail td { border-top: 0; padding-top: 0; }
 .detail .box { background: var(--raised); border: 1px solid var(--line); border-radius: .7rem; padding: .8rem 1rem; display: grid; gap: .7rem; }
 .detail dl { display: flex; flex-wrap: wrap; gap: .2rem 1.8rem; }
@@ -207,8 +217,8 @@ table { width: 100%; border-collapse: collapse; }
 .history .event .what { font-weight: 560; font-size: .93rem; }
 .history .event time { color: var(--soft); font-size: .84rem; white-space: nowrap; }
 .history .event .why { grid-column: 2 / -1; color: var(--soft); font-size: .87rem; }
-.history .event .about { border: 0; padding: 0; background: transparent; color: var(--sea); font-weight: 560; font-size: .87rem; text-decoration: underline; text-decoration-color: transparent; text-underline-offset: .2em; }
-.history .event .about:hover { text-decoration-color: currentColor; }
+.about { border: 0; padding: 0; background: transparent; color: var(--sea); font-weight: 560; text-align: left; text-decoration: underline; text-decoration-color: transparent; text-underline-offset: .2em; }
+.about:hover { text-decoration-color: currentColor; }
 .history .rest { padding: 0 1.2rem 1rem; }
 .history .rest .button, .region > .button { margin-left: -.8rem; }
 
@@ -225,7 +235,30 @@ dialog form { display: grid; gap: 1rem; padding: 1.5rem; }
 dialog h2 { font-size: 1.15rem; letter-spacing: -.01em; }
 dialog .facts { display: grid; gap: .45rem; padding: .85rem 1rem; border-radius: .7rem; background: var(--raised); border: 1px solid var(--line); }
 dialog .facts li { display: flex; gap: .55rem; align-items: baseline; }
-dialog .buttons { display: flex; justify-content: flex-end; gap: .6rem; }
+dialog h2:focus { outline: none; }
+dialog .buttons { display: flex; flex-wrap: wrap; justify-content: flex-end; gap: .6rem; }
+dialog .buttons .back { margin-right: auto; margin-left: -.8rem; }
+dialog p:empty { display: none; }
+dialog .dry { display: flex; gap: .55rem; align-items: baseline; color: var(--good); }
+dialog .dry span { color: var(--ink); }
+dialog details { font-size: .9rem; color: var(--soft); }
+dialog details[open] { display: grid; gap: .5rem; }
+dialog summary { cursor: pointer; border-radius: .3rem; }
+dialog details .snippet { margin-top: .5rem; }
+fieldset { border: 0; margin: 0; padding: 0; min-width: 0; }
+legend { padding: 0; font-weight: 550; font-size: .93rem; }
+.hint { color: var(--soft); font-size: .87rem; }
+.wishes { border: 1px solid var(--line); border-radius: .6rem; max-height: 15rem; overflow-y: auto; }
+.wishes li { display: flex; align-items: center; gap: .8rem; padding: .4rem .75rem; border-top: 1px solid var(--line); }
+.wishes li:first-child { border-top: 0; }
+.wishes .name { flex: 1; min-width: 0; }
+.wishes .input { width: 4.2rem; padding: .3rem .5rem; }
+.wishes.nodes li { justify-content: space-between; }
+.wishes.nodes .quiet { display: block; font-size: .87rem; }
+.wishes b { font-family: var(--mono); font-size: .87rem; font-weight: 500; }
+.field .tick, .tick { font-weight: 450; font-size: .9rem; }
+.tick { display: inline-flex; align-items: baseline; gap: .5rem; font-weight: 450; }
+.tick input { accent-color: var(--sea); width: 1rem; height: 1rem; translate: 0 .12rem; flex: none; }
 .toast { position: fixed; left: 50%; bottom: 1.5rem; translate: -50% 0; padding: .65rem 1.1rem; border-radius: .7rem; background: var(--ink); color: var(--paper); font-weight: 550; box-shadow: 0 .6rem 2rem #0005; max-width: calc(100vw - 2rem); }
 `;
 
@@ -239,20 +272,27 @@ const adaptations = `
   .hero { padding: 1.3rem 0 1.2rem; gap: .85rem; }
   .hero .mark { width: 2.5rem; height: 2.5rem; font-size: 1.25rem; }
   .card > header { padding: .9rem 1rem .45rem; }
-  .regions, .tools, .history ol, .card > .empty, .history .rest { padding-left: 1rem; padding-right: 1rem; }
+  .card > header .button { padding: .38rem .55rem; }
+  .notice div { flex-basis: 12rem; }
+  .regions, .tools, .note, .history ol, .card > .empty, .history .rest { padding-left: 1rem; padding-right: 1rem; }
   .work li { padding-left: 1rem; padding-right: 1rem; }
   .steps { font-size: .72rem; }
   .filter { width: 100%; }
-  .filter button { flex: 1; padding: .4rem .4rem; }
+  .filter button { flex: 1; padding: .35rem .2rem; line-height: 1.25; }
+  .filter .n { display: block; margin: 0; }
   .clusters thead { display: none; }
   .clusters, .clusters tbody { display: block; }
-  .clusters > tbody > tr { display: grid; grid-template-columns: auto 1fr; gap: .3rem .8rem; padding: .75rem 1rem; border-top: 1px solid var(--line); }
+  .clusters > tbody > tr { display: flex; flex-wrap: wrap; gap: .3rem .8rem; padding: .75rem 1rem; border-top: 1px solid var(--line); }
   .clusters > tbody > tr > td:nth-child(n) { display: block; padding: 0; border: 0; width: auto; }
-  .clusters > tbody > tr > td.state { text-align: right; }
-  .clusters > tbody > tr > td.members { grid-column: 1 / -1; }
-  .chip:not(.leads):not(.down) .at { display: none; }
+  .clusters > tbody > tr > td.state { text-align: right; margin-left: auto; min-width: 0; }
+  .clusters .state .tag { margin-left: auto; }
+  .clusters > tbody > tr > td.members { flex: 1 0 100%; min-width: 0; max-width: 100%; }
   .detail .box { padding: .7rem .85rem; }
-  .detail .box tr { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 .8rem; padding: .4rem 0; border-top: 1px solid var(--line); }
+  .detail .box tr { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 0 .8rem; padding: .45rem 0; border-top: 1px solid var(--line); }
+  .detail .box td.at { order: -2; }
+  .detail .box td.is { order: -1; }
+  .detail .box td.node, .detail .box td.in { color: var(--soft); font-size: .87rem; }
+  .detail .box td.in { text-align: right; }
   .detail .box td { padding: 0; border: 0; }
   .clusters > tbody > tr.detail { padding-top: 0; border: 0; display: block; }
   .pager { padding-left: 1rem; padding-right: 1rem; }

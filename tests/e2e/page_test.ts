@@ -4,36 +4,44 @@
  * skipped: `CHROMIUM` names one that is elsewhere.
  */
 import { assert } from "../deps.ts";
-import { axe, type Browser, chromium, type Page } from "./deps.ts";
+import type { Browser, Page } from "./deps.ts";
+import {
+  answered,
+  ask,
+  drawGivenUp,
+  drawUnmanaged,
+  fleetOf,
+  openCluster,
+  openHost,
+  press,
+  scenes,
+  tokenOf,
+} from "./page_scenes.ts";
+import { type DrawnFleet, idOf, nodeIdOf } from "./page_fleet.ts";
+import {
+  chromiumPath,
+  excessOf,
+  type Look,
+  objectionsTo,
+  openPage,
+  operatorToken,
+  readerToken,
+  type Stage,
+  stageOf,
+  startBrowser,
+} from "./page_stage.ts";
 import { createMaster, type Master } from "../../master/server.ts";
 import { LiveWorld } from "../master/live_world.ts";
 
-const token = "a-token-of-nodehosts-and-those-who-look";
-const operatorToken = "a-token-of-operators-and-nobody-else-at-all";
 const periodMs = 250;
-const waitMs = 60_000;
 
-const executablePath = [
-  Deno.env.get("CHROMIUM"),
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-].find((path) => path !== undefined && isFile(path));
-if (executablePath === undefined) {
+if (chromiumPath === undefined) {
   // deno-lint-ignore no-console -- whoever runs the tests should know
   console.log("no Chromium found: the tests of the page are skipped");
 }
-const ignore = executablePath === undefined;
+const ignore = chromiumPath === undefined;
 
-function isFile(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-}
-
-interface Scene {
+interface Play {
   readonly world: LiveWorld;
   readonly master: Master;
   readonly url: string;
@@ -47,13 +55,13 @@ interface Scene {
 /** A master, NodeHosts in these regions, and a browser. */
 async function play(
   regions: readonly string[],
-  act: (scene: Scene) => Promise<void>,
+  act: (play: Play) => Promise<void>,
 ): Promise<void> {
   const world = new LiveWorld(regions, periodMs);
   const logger = { debug() {}, info() {}, warn() {}, error() {} };
   const master = createMaster({
     store: world.store,
-    token,
+    token: readerToken,
     operatorToken,
     boardIntervalMs: periodMs,
     logger,
@@ -62,10 +70,7 @@ async function play(
     { port: 0, hostname: "127.0.0.1", onListen: () => {} },
     (request) => master.fetch(request),
   );
-  const browser = await chromium.launch({
-    executablePath: executablePath!,
-    args: ["--no-sandbox"],
-  });
+  const browser = await startBrowser();
   let isUp = true;
   const stop = async () => {
     if (!isUp) return;
@@ -83,31 +88,12 @@ async function play(
   }
 }
 
-interface Look {
-  readonly colorScheme?: "light" | "dark";
-  readonly width?: number;
-}
-
 /** A new browser at the page; nobody is signed in. */
-async function open(
-  { browser, url, complaints }: Scene,
-  { colorScheme = "light", width = 1_280 }: Look = {},
+function open(
+  { browser, url, complaints }: Play,
+  look?: Look,
 ): Promise<Page> {
-  const context = await browser.newContext({
-    viewport: { width, height: 900 },
-    colorScheme,
-    reducedMotion: "reduce",
-  });
-  context.setDefaultTimeout(waitMs);
-  const page = await context.newPage();
-  page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) {
-      complaints.push(message.text());
-    }
-  });
-  page.on("pageerror", (error) => complaints.push(error.message));
-  await page.goto(url);
-  return page;
+  return openPage(browser, url, complaints, look);
 }
 
 async function signIn(page: Page, given = operatorToken): Promise<void> {
@@ -122,35 +108,10 @@ async function headline(page: Page, text: string): Promise<void> {
 
 /** Fails with what axe finds. */
 async function judge(page: Page, what: string): Promise<void> {
-  // Not as a script of the page: its policy allows none but its own.
-  await page.evaluate(axe.source);
-  const found = await page.evaluate(async () => {
-    const { axe } = globalThis as unknown as {
-      axe: {
-        run(): Promise<
-          {
-            violations: {
-              id: string;
-              help: string;
-              nodes: { target: unknown; failureSummary?: string }[];
-            }[];
-          }
-        >;
-      };
-    };
-    const { violations } = await axe.run();
-    return violations.map(({ id, help, nodes }) =>
-      `${id}: ${help}: ${
-        nodes.slice(0, 3).map((node) =>
-          `${JSON.stringify(node.target)} ${node.failureSummary}`
-        ).join("; ")
-      }`
-    );
-  });
-  assert.deepEqual(found, [], what);
+  assert.deepEqual(await objectionsTo(page), [], what);
 }
 
-async function create({ world }: Scene, count: number): Promise<void> {
+async function create({ world }: Play, count: number): Promise<void> {
   for (let clusterId = 1; clusterId <= count; clusterId++) {
     await world.store.command({
       type: "createCluster",
@@ -193,7 +154,9 @@ Deno.test({
         ),
       );
       dead!.restart();
-      const item = page.locator(".host", { hasText: drained!.address });
+      const item = page.locator(
+        `.host:has([title="${drained!.address}"])`,
+      );
       await item.getByRole("button").first().click();
       await item.getByRole("button", { name: "Drain…" }).click();
       await page.getByText("The master would do it").waitFor();
@@ -214,43 +177,215 @@ Deno.test({
     }),
 });
 
+/** An operator at the page of a drawn store. */
+async function withStage(
+  draw: (fleet: DrawnFleet) => void,
+  act: (page: Page, stage: Stage, complaints: string[]) => Promise<void>,
+): Promise<void> {
+  const browser = await startBrowser();
+  const stage = await stageOf(draw);
+  const complaints: string[] = [];
+  try {
+    const look = { token: operatorToken };
+    const page = await openPage(browser, stage.url, complaints, look);
+    await page.locator("#headline").waitFor();
+    await act(page, stage, complaints);
+  } finally {
+    await browser.close();
+    await stage.stop();
+  }
+}
+
+function dialogButton(page: Page, name: string) {
+  return page.locator("dialog").getByRole("button", { name, exact: true });
+}
+
 Deno.test({
   name:
-    "In a browser: axe finds nothing in both themes and at the width of a phone, and nothing is wider than that",
+    "In a browser: a cluster is created, changed and paused, each only after its dry run was shown",
   ignore,
   fn: () =>
-    play(["north", "north", "south", "west"], async (scene) => {
-      const { world, complaints } = scene;
-      await create(scene, 3);
-      const first = await open(scene);
-      await signIn(first);
-      await headline(first, "All is well");
-      await first.context().close();
-      for (const host of world.hosts) host.catchUpMs = 600_000;
-      world.hosts[0]!.crash();
-      for (const colorScheme of ["light", "dark"] as const) {
-        for (const width of [1_280, 390]) {
-          const page = await open(scene, { colorScheme, width });
-          await signIn(page);
-          await page.getByText("Repair begins").first().waitFor();
-          await page.locator(".clusters .id button").first().click();
-          await page.locator(".host button").first().click();
-          await page.locator(".clusters .detail").waitFor();
-          await judge(page, `${colorScheme}, ${width} wide`);
-          const excess = await page.evaluate(() => {
-            const { documentElement } =
-              (globalThis as unknown as { document: unknown })
-                .document as {
-                  documentElement: { scrollWidth: number; clientWidth: number };
-                };
-            return documentElement.scrollWidth - documentElement.clientWidth;
-          });
-          assert.ok(excess <= 0, `${excess} pixels too wide at ${width}`);
-          await page.context().close();
-        }
-      }
+    withStage(fleetOf, async (page, { store }, complaints) => {
+      await press(page, "New cluster…");
+      await page.getByLabel("Id", { exact: true }).fill("13");
+      await page.getByLabel("State machine").fill("ledger");
+      await page.getByLabel("Voters in oslo").fill("2");
+      await ask(page);
+      await answered(page);
+      await page.getByText("Where: 2 in oslo.").waitFor();
+      assert.equal(await store.cluster(13), undefined);
+      await page.getByLabel("Your name").fill("ingrid");
+      await dialogButton(page, "Create it").click();
+      await page.getByText("ingrid created the cluster").first().waitFor();
+      const created = await store.cluster(13);
+      assert.deepEqual(created?.def, {
+        gen: 1,
+        app: "ledger",
+        size: 3,
+        regions: [{ region: "oslo", count: 2 }],
+        config: {},
+      });
+      await page.locator(".clusters .id", { hasText: "13" }).waitFor();
+      await openCluster(page, 13);
+      await press(page, "Change…");
+      await page.getByLabel("Size").fill("1");
+      await ask(page);
+      await page.getByText("The regions want 2 voters of 1").waitFor();
+      await page.getByLabel("Size").fill("5");
+      await ask(page);
+      await answered(page);
+      await dialogButton(page, "Change it").click();
+      await page.getByText("ingrid changed what the cluster should be")
+        .waitFor();
+      assert.equal((await store.cluster(13))?.def?.size, 5);
+      await press(page, "Pause…");
+      await answered(page);
+      assert.equal((await store.cluster(13))?.isPaused, undefined);
+      await dialogButton(page, "Pause it").click();
+      await page.getByText("ingrid paused the cluster").waitFor();
+      assert.equal((await store.cluster(13))?.isPaused, true);
       assert.deepEqual(complaints, []);
     }),
+});
+
+Deno.test({
+  name:
+    "In a browser: a cluster is adopted as it is, and another one recovered when its id was typed",
+  ignore,
+  fn: async () => {
+    await withStage(drawUnmanaged, async (page, { store }) => {
+      await page.getByRole("button", { name: "Show them" }).click();
+      await openCluster(page, 71);
+      await press(page, "Adopt…");
+      await page.getByLabel("State machine").fill("kv");
+      await ask(page);
+      await answered(page);
+      assert.equal((await store.cluster(71))?.life, "unmanaged");
+      await dialogButton(page, "Adopt it").click();
+      await page.getByText("operator adopted the cluster").waitFor();
+      const { life, def } = (await store.cluster(71))!;
+      assert.deepEqual([life, def?.app, def?.size], ["ok", "kv", 3]);
+    });
+    await withStage(drawGivenUp, async (page, { store }) => {
+      await openCluster(page, 1);
+      await press(page, "Recover…");
+      await ask(page);
+      await answered(page);
+      const confirm = dialogButton(page, "Give them up");
+      assert.equal(await confirm.isEnabled(), false);
+      await page.getByLabel("It cannot be undone").fill("2");
+      assert.equal(await confirm.isEnabled(), false);
+      await page.getByLabel("It cannot be undone").fill("1");
+      await confirm.click();
+      await page.getByText("operator gave up nodes of the cluster").waitFor();
+      const { life, condemned } = (await store.cluster(1))!;
+      assert.equal(life, "recovering");
+      const lost = [nodeIdOf(1, 1), nodeIdOf(1, 2)].sort((a, b) => a - b);
+      assert.deepEqual(condemned, lost);
+    });
+  },
+});
+
+Deno.test({
+  name:
+    "In a browser: a command rests on what was shown, and is refused when that is no longer so (M19)",
+  ignore,
+  fn: () =>
+    withStage(fleetOf, async (page, { store }, complaints) => {
+      const address = "oslo-1.example.net:7001";
+      await openHost(page, address);
+      await press(page, "Drain…");
+      await answered(page);
+      const hostId = idOf(address);
+      await store.command({ type: "cordonHost", hostId }, { who: "bob" });
+      await dialogButton(page, "Drain it").click();
+      await page.getByText("by now, not 0: look again").waitFor();
+      const host = (await store.nodeHosts())
+        .find(({ nodeHostId }) => nodeHostId === hostId);
+      assert.deepEqual([host?.cordon, host?.drain], [true, undefined]);
+      assert.ok(complaints.every((text) => /409/.test(text)), `${complaints}`);
+    }),
+});
+
+Deno.test({
+  name:
+    "In a browser: everything can be reached with the keyboard, and a dialog gives the focus back",
+  ignore,
+  fn: () =>
+    withStage(fleetOf, async (page) => {
+      const focused = () =>
+        page.evaluate(() => {
+          const { document } = globalThis as unknown as {
+            document: { activeElement: { id: string; textContent: string } };
+          };
+          const { id, textContent } = document.activeElement;
+          return id || textContent;
+        });
+      const button = page.getByRole("button", { name: "New cluster…" });
+      await button.focus();
+      await page.keyboard.press("Enter");
+      await page.locator("dialog").waitFor();
+      assert.equal(await focused(), "field-id");
+      await page.keyboard.type("77");
+      await page.keyboard.press("Tab");
+      await page.keyboard.type("kv");
+      await page.keyboard.press("Enter");
+      await answered(page);
+      assert.equal(await focused(), "question");
+      await page.keyboard.press("Escape");
+      await page.locator("dialog").waitFor({ state: "detached" });
+      assert.equal(await focused(), "New cluster…");
+      // From the first thing on the page to a cluster's details, by Tab alone.
+      await page.locator("body").focus();
+      const isThere = async () => await focused() === "1";
+      for (let i = 0; i < 60 && !await isThere(); i++) {
+        await page.keyboard.press("Tab");
+      }
+      await page.keyboard.press("Enter");
+      await page.locator(".clusters .detail").waitFor();
+    }),
+});
+
+Deno.test({
+  name:
+    "In a browser: axe finds nothing in any state, in both themes, and nothing is wider than a desk or a phone",
+  ignore,
+  fn: async (test) => {
+    const browser = await startBrowser();
+    try {
+      for (const scene of scenes) {
+        await test.step(scene.name, async () => {
+          const stage = await stageOf(scene.draw);
+          const complaints: string[] = [];
+          try {
+            const token = tokenOf(scene);
+            const page = await openPage(browser, stage.url, complaints, {
+              token,
+            });
+            if (token !== undefined && scene.draw !== undefined) {
+              await page.locator("#headline").waitFor();
+            }
+            await scene.act?.(page, stage);
+            await judge(page, "light, at a desk");
+            assert.ok(await excessOf(page) <= 0, "at a desk");
+            await page.emulateMedia({ colorScheme: "dark" });
+            await page.setViewportSize({ width: 360, height: 720 });
+            await judge(page, "dark, on a phone");
+            assert.ok(await excessOf(page) <= 0, "on a phone");
+            await page.context().close();
+          } finally {
+            await stage.stop();
+          }
+          const unexpected = complaints.filter((text) =>
+            scene.complains?.test(text) !== true
+          );
+          assert.deepEqual(unexpected, []);
+        });
+      }
+    } finally {
+      await browser.close();
+    }
+  },
 });
 
 Deno.test({
@@ -264,7 +399,7 @@ Deno.test({
       await page.getByLabel("Token").fill("wrong");
       await page.getByRole("button", { name: "Sign in" }).click();
       await page.getByText("This is none of the master's tokens").waitFor();
-      await signIn(page, token);
+      await signIn(page, readerToken);
       await headline(page, "Ready for the first cluster");
       await page.locator(".host button").first().click();
       await page.getByText("of managed clusters").waitFor();
