@@ -497,7 +497,8 @@ export class HostRuntime {
       running.removed();
       this.#leave(running);
     }
-    if (running?.failure !== undefined) this.#leave(running);
+    const failed = running?.failure?.code;
+    if (failed !== undefined && failed !== "nodeRemoved") this.#leave(running!);
     if (this.#nodes.has(clusterId) || this.#starting.has(clusterId)) {
       throw running?.refusal ??
         clusterExists(clusterId, nodeId, running?.nodeId);

@@ -6,6 +6,7 @@
  * acknowledgement is never started.
  */
 import type { AddressBook } from "./address_book.ts";
+import { hasPayloads } from "./core/entry_batch.ts";
 import { decodeConfigChange } from "./core/membership_format.ts";
 import { allMembers, memberOf } from "./core/members.ts";
 import type { EntryBatch } from "./core/types.ts";
@@ -121,7 +122,7 @@ export class Mending {
     const last = Math.min(lastIndex, node.peer.commit);
     for (let index = firstIndex; index <= last;) {
       const batch = node.log.batchAt(index);
-      if (batch?.firstIndex !== index) break;
+      if (batch?.firstIndex !== index || !hasPayloads(batch)) break;
       bytes += batch.bytes.length;
       if (batches.length > 0 && bytes > this.#host.maxBytes) break;
       batches.push(batch);
@@ -138,6 +139,7 @@ export class Mending {
     const members = membersIn(log, this.#host.addresses).filter(([id]) =>
       id !== node.nodeId
     );
+    const isWitness = log.bootstrap()?.witness === true;
     let silent = 0;
     for (let turn = 0;; turn++) {
       const damage = log.damage();
@@ -145,7 +147,7 @@ export class Mending {
       const member = members[turn % members.length];
       const batches = member === undefined
         ? []
-        : await this.#ask(node, member, damage);
+        : await this.#ask(node, member, damage, isWitness);
       if (batches.length > 0) {
         await this.#save(node, batches);
         silent = 0;
@@ -169,6 +171,7 @@ export class Mending {
     node: { clusterId: number; nodeId: number },
     [to, address]: readonly [nodeId: number, address: string],
     { firstIndex, lastIndex }: LogDamage,
+    isWitness: boolean,
   ): Promise<EntryBatch[]> {
     const { links, engine, tickMs } = this.#host;
     const { clusterId, nodeId } = node;
@@ -200,6 +203,8 @@ export class Mending {
     const usable: EntryBatch[] = [];
     for (const batch of answered?.batches ?? []) {
       if (batch.lastIndex > lastIndex) break; // Another history than ours.
+      // A witness, of a version that still answers, has headers alone: taken for entries they would be lost here.
+      if (!isWitness && !hasPayloads(batch)) break;
       usable.push(batch);
     }
     return usable;

@@ -115,6 +115,41 @@ Deno.test("A node is mended without a leader, by any member that knows the entri
   assert.equal(await total(hosts, 3), 30);
 });
 
+Deno.test("A witness mends nobody: it does not have what is in the entries (rules L7, C9)", async () => {
+  const config = { snapshotEntries: 0 };
+  await using hosts = await Hosts.started(2, config);
+  const third = await hosts.open(3);
+  const address = hosts.address(3);
+  await hosts.host(1).addWitness(1, { nodeId: 3, address });
+  const witness = { clusterId: 1, nodeId: 3, join: true, witness: true };
+  await third.startCluster(witness);
+  await third.waitReady(1);
+  const leader = hosts.host(hosts.leader(1));
+  for (let i = 0; i < 20; i++) await leader.propose(1, command);
+  assert.equal(await total(hosts, 2), 20);
+  const isHeld = () => third.info().clusters[0]!.applied >= 20;
+  await until("the witness has them", isHeld);
+  for (const n of [1, 2]) await hosts.close(n);
+  flip(hosts, 1, firstSegment, 300_000);
+  const mended = await hosts.open(1, { onDamage: "mend" });
+  let isStarted = false;
+  const started = mended.startCluster(hosts.cluster(1, 2, config)).then(() => {
+    isStarted = true;
+  });
+  await until(
+    "the witness is asked, and answers",
+    () =>
+      hosts.logs.get(1)!.lines.some((line) => /no other member/.test(line)) ||
+      isStarted,
+  );
+  assert.equal(isStarted, false);
+  const other = await hosts.open(2);
+  await other.startCluster(hosts.cluster(2, 2, config));
+  await started;
+  await other.waitReady(1);
+  assert.equal(await total(hosts, 1), 20);
+});
+
 Deno.test("A node that may have lost an acknowledgement never starts again, and is replaced under a new id (rule L7)", async () => {
   await using hosts = await filled(3);
   // A leader that closes hands over, and then a later entry stands behind the last command.
