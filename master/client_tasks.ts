@@ -5,8 +5,16 @@
 import type { NodeHost } from "../raft/nodehost.ts";
 import { KnownMemberships } from "./known_memberships.ts";
 import { NodeHostTarget } from "./nodehost_target.ts";
-import type { Acknowledgement, NodeHostInfo, ReportReply } from "./protocol.ts";
+import type {
+  Acknowledgement,
+  NodeHostInfo,
+  NodeInfo,
+  ReportReply,
+} from "./protocol.ts";
 import { RequestRunner } from "./request_runner.ts";
+
+/** A master looks at so many leftovers of a report. */
+const leftoversMax = 50;
 
 /** A report as it is sent. */
 export interface PreparedReport {
@@ -24,6 +32,10 @@ export class ClientTasks {
   readonly #target: NodeHostTarget | undefined;
   readonly #runner: RequestRunner | undefined;
   #silent: readonly string[] = [];
+  /** Nodes that are no members any more, as masters said, and that nothing was done about yet. */
+  #forget: readonly NodeInfo[] = [];
+  /** Reports that told of leftovers: each begins with others. */
+  #leftoverReports = 0;
 
   /** Without a NodeHost it only reports. */
   constructor(
@@ -39,13 +51,15 @@ export class ClientTasks {
 
   /** The report as it is to be sent. */
   prepare(info: NodeHostInfo): PreparedReport {
-    const stripped = this.known.strip(info);
+    const { leftovers: all, ...stripped } = this.known.strip(info);
+    const leftovers = this.#some(all ?? []);
     const acknowledgements = this.#runner?.acknowledgements() ?? [];
     const epoch = this.#runner?.epoch;
     const hears = this.#hears();
     return {
       info: {
         ...stripped,
+        ...(leftovers.length === 0 ? {} : { leftovers }),
         ...(acknowledgements.length === 0 ? {} : { acknowledgements }),
         ...(epoch === undefined ? {} : { epoch }),
         ...(hears.length === 0 ? {} : { hears }),
@@ -60,12 +74,27 @@ export class ClientTasks {
     this.#runner?.told(report.acknowledgements);
     this.#runner?.receive(reply);
     this.#silent = Array.isArray(reply.silent) ? reply.silent : [];
+    if (Array.isArray(reply.forget)) this.#forget = reply.forget;
   }
 
   /** Does what masters asked for. */
   async handleRequests(): Promise<void> {
     if (this.#runner?.hasWork === true) await this.#runner.run();
+    const forget = this.#forget;
+    this.#forget = [];
+    if (forget.length > 0) await this.#target?.forget(forget);
     await this.#target?.removeOld();
+  }
+
+  /** Those that nothing was decided about yet, as many as a master looks at. */
+  #some(leftovers: readonly NodeInfo[]): NodeInfo[] {
+    const open = leftovers.filter((one) =>
+      this.#target?.isWaiting(one) !== true
+    );
+    if (open.length <= leftoversMax) return open;
+    const from = this.#leftoverReports++ * leftoversMax % open.length;
+    return [...open.slice(from), ...open.slice(0, from)]
+      .slice(0, leftoversMax);
   }
 
   /** Those of the NodeHosts that are silent to masters whom this one is connected with. */

@@ -323,9 +323,14 @@ function withZombie(
   for (const [key, host] of Object.entries(image.zombies)) {
     if (host !== hostId || Number(key) === id) zombies[Number(key)] = host;
   }
+  const isNoMember = id !== 0 && image.members[id] === undefined;
   const isFormer = image.gone.includes(id) && isConfirmed(image) &&
-    image.members[id] === undefined && image.plan?.in !== id;
-  if (isFormer || image.condemned?.includes(id) === true) zombies[id] = hostId;
+    isNoMember && image.plan?.in !== id;
+  // It was stopped, and its NodeHost was opened anew before its data went: the record must not go while it runs.
+  const isDeleted = isNoMember && image.life === "deleting";
+  if (
+    isFormer || isDeleted || image.condemned?.includes(id) === true
+  ) zombies[id] = hostId;
   return hasSame(zombies, image.zombies) ? image : { ...image, zombies };
 }
 

@@ -1,6 +1,7 @@
 /** How a NodeHost does what masters ask for. Every call is idempotent by its effect. */
 import { RaftError } from "../raft/errors.ts";
 import type { NodeHost } from "../raft/nodehost.ts";
+import type { NodeInfo } from "./protocol.ts";
 import { clusterConfigFields } from "./cluster_config.ts";
 import type {
   AdditionRequest,
@@ -63,6 +64,36 @@ export class NodeHostTarget implements RequestTarget {
     if (this.#runningNode(clusterId) !== nodeId) return;
     await this.#host.stopCluster(clusterId);
     this.#stopped.push({ clusterId, nodeId, atMs: this.#now() });
+  }
+
+  /** Whether the data of a node waits to be removed. */
+  isWaiting({ clusterId, nodeId }: NodeInfo): boolean {
+    return this.#stopped.some((one) =>
+      one.clusterId === clusterId && one.nodeId === nodeId
+    );
+  }
+
+  /** Nodes that masters say are no members any more, for good: their data goes as that of a node that was killed. */
+  async forget(nodes: readonly NodeInfo[]): Promise<void> {
+    const { clusters } = this.#host.info();
+    for (const { clusterId, nodeId } of nodes) {
+      const here = clusters.find((one) =>
+        one.clusterId === clusterId && one.nodeId === nodeId
+      );
+      // It runs: then it is no leftover, and masters will ask to stop it if they know better.
+      if (here !== undefined && here.failure === undefined) continue;
+      if (this.isWaiting({ clusterId, nodeId })) continue;
+      this.#stopped.push({ clusterId, nodeId, atMs: this.#now() });
+      if (here !== undefined) await this.#stop(clusterId);
+    }
+  }
+
+  async #stop(clusterId: number): Promise<void> {
+    try {
+      await this.#host.stopCluster(clusterId);
+    } catch (error) {
+      if (!isCode(error, "clusterNotFound")) throw error;
+    }
   }
 
   /** Removes the data of nodes that were stopped long ago. */

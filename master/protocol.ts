@@ -56,6 +56,8 @@ export interface NodeHostInfo {
   logInfoIncluded: boolean;
   /** The nodes its log holds data of. */
   logInfo: NodeInfo[];
+  /** With `logInfo`: those of them that do not run, as one that was removed while it was away; absent if there are none. */
+  leftovers?: NodeInfo[];
   /** How often the NodeHost's directory was opened: its incarnation. With `seq` it orders the reports. */
   boot?: number;
   /** Number of this report within `boot`. A master changes nothing for an older pair of `boot` and `seq`. */
@@ -159,6 +161,8 @@ export interface ReportReply {
   silent?: string[];
   /** Where those are that the report seeks, as far as the master knows. */
   addresses?: HostAddress[];
+  /** Those of `leftovers` that are no members any more, for good: their data should go, after the client's retention. */
+  forget?: NodeInfo[];
   /** Milliseconds after which to report again. */
   nextReportMs?: number;
   /** Stands for a token from now on, together with the NodeHost's own secret. */

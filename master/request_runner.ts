@@ -119,7 +119,10 @@ export class RequestRunner {
     const { clusterId, n } = request;
     const memory = this.#memories.get(clusterId);
     if (memory !== undefined && n < memory.n) return;
-    if (memory?.n === n) {
+    // A node that was still starting when it was to be stopped runs now: that is done once more.
+    const isAgain = request.kind === "kill" &&
+      memory?.acknowledgement?.isDone === true;
+    if (memory?.n === n && !isAgain) {
       // Done already: the answer may have been lost.
       const { acknowledgement } = memory;
       if (acknowledgement !== undefined) {

@@ -8,6 +8,7 @@ import type {
   HostAddress,
   MasterRequest,
   NodeHostInfo,
+  NodeInfo,
   ReportReply,
 } from "./protocol.ts";
 import { runRound } from "./round.ts";
@@ -23,6 +24,7 @@ import {
 import { claimAddress } from "./store_address.ts";
 import { takeAcknowledgements } from "./store_acknowledgements.ts";
 import type { StoreContext } from "./store_context.ts";
+import { leftoversToForget } from "./store_leftovers.ts";
 import { refuseCopy, watchRival } from "./store_rival.ts";
 import {
   changedClusters,
@@ -128,13 +130,18 @@ export async function takeReport(
     });
     if (written === undefined) continue;
     const after = await act(context, { epoch, ...written, progress });
+    const isConflict = written.isConflict === true;
+    const forget = isConflict
+      ? []
+      : await leftoversToForget(context.access, info, after);
     return await replyTo(context, {
       epoch,
       info,
       clock: after,
-      accepted: written.isConflict !== true,
+      accepted: !isConflict,
       want: progress.news?.want ?? [],
       kills: progress.news?.kills ?? [],
+      forget,
     });
   }
   throw new RaftError(
@@ -202,7 +209,8 @@ async function write(
   const nodes = await changeOfNodes(access, rows, hostId, host);
   const log = await changeOfLog(access, info, host);
   if (!isConflict) {
-    await takeClusters(news, { info, rows, host, nodes, progress });
+    const ttl = limits.ttl;
+    await takeClusters(news, { info, rows, host, nodes, progress, ttl });
   }
   const isLacking = (progress.news?.want.length ?? 0) > 0 ||
     (progress.news?.kills.length ?? 0) > 0;
@@ -247,13 +255,16 @@ async function takeClusters(
     host: HostRecord | undefined;
     nodes: Awaited<ReturnType<typeof changeOfNodes>>;
     progress: Progress;
+    ttl: number;
   },
 ): Promise<void> {
-  const { info, rows, host, nodes, progress } = parts;
+  const { info, rows, host, nodes, progress, ttl } = parts;
   const { changed, left } = changedClusters(rows, nodes);
-  // What was lacking leaves the digest empty, and whoever was given up tells everything anew: all rows count as changed.
-  const isAll = host?.digest === "" ||
-    (host !== undefined && host.state !== "ok");
+  // What was lacking leaves the digest empty. Whoever was given up tells everything anew, and whoever was silent for so
+  // long that it could have been: what was decided without it does not show in its rows.
+  const isAll = host !== undefined &&
+    (host.digest === "" || host.state !== "ok" ||
+      context.tick - host.tick >= ttl);
   const news: ClusterNews[] = info.clusterInfoList
     .filter((one) => isAll || isFull(one) || changed.has(one.clusterId))
     .map((one) => ({ clusterId: one.clusterId, info: one }));
@@ -292,9 +303,10 @@ async function replyTo(
     accepted: boolean;
     want: number[];
     kills: MasterRequest[];
+    forget?: NodeInfo[];
   },
 ): Promise<ReportReply> {
-  const { epoch, info, clock, accepted, want, kills } = parts;
+  const { epoch, info, clock, accepted, want, kills, forget = [] } = parts;
   const { busy, silent, tick } = clock;
   const requests = busy ? await requestsFor(context, info.nodeHostId) : [];
   const others = silent.filter((id) => id !== info.nodeHostId);
@@ -310,6 +322,7 @@ async function replyTo(
       : {}),
     ...(others.length > 0 ? { silent: others } : {}),
     ...(addresses.length > 0 ? { addresses } : {}),
+    ...(forget.length > 0 ? { forget } : {}),
   };
 }
 

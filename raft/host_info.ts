@@ -5,7 +5,11 @@ import type { ResolvedNodeHostConfig } from "./config.ts";
 import type { DamagedNode } from "./mending.ts";
 import type { Node } from "./node.ts";
 import type { NodeHost } from "./nodehost.ts";
-import type { ClusterInfo, NodeHostInfo } from "../master/protocol.ts";
+import type {
+  ClusterInfo,
+  NodeHostInfo,
+  NodeInfo,
+} from "../master/protocol.ts";
 import type { LogStore } from "../storage/log_store.ts";
 import type { Link } from "./transport/link_pool.ts";
 
@@ -210,6 +214,11 @@ export function reportOf(
 ): NodeHostInfo {
   const { stateMachines, failureDomain, capacity } = parts.config;
   const running = parts.nodes.filter((node) => node.refusal === undefined);
+  const kept = parts.includeLog ? nodesWithData(parts.log) : [];
+  const runs = new Map(running.map((node) => [node.clusterId, node.nodeId]));
+  const leftovers = kept.filter(({ clusterId, nodeId }) =>
+    runs.get(clusterId) !== nodeId
+  );
   return {
     nodeHostId: host.nodeHostId,
     boot: host.incarnation,
@@ -224,15 +233,15 @@ export function reportOf(
     clusterInfoList: running.map(clusterInfo),
     clusterIdList: running.map((node) => node.clusterId),
     logInfoIncluded: parts.includeLog,
-    logInfo: parts.includeLog
-      ? parts.log.nodes().filter(({ clusterId, nodeId }) =>
-        parts.log.node(clusterId, nodeId).bootstrap()?.isRemoved !== true
-      ).map(({ clusterId, nodeId }) => ({
-        clusterId,
-        nodeId,
-      }))
-      : [],
+    logInfo: kept,
+    ...(leftovers.length === 0 ? {} : { leftovers }),
   };
+}
+
+function nodesWithData(log: LogStore): NodeInfo[] {
+  return log.nodes().filter(({ clusterId, nodeId }) =>
+    log.node(clusterId, nodeId).bootstrap()?.isRemoved !== true
+  ).map(({ clusterId, nodeId }) => ({ clusterId, nodeId }));
 }
 
 function clusterInfo(node: Node): ClusterInfo {

@@ -267,9 +267,11 @@ export const nodeHostsAnswer: Shape<{ nodeHosts: NodeHostSummary[] }> =
     nodeHosts: list(reference<NodeHostSummary>("NodeHost")),
   });
 
+const nodeInfo: Shape<NodeInfo> = answerOf({ clusterId: id, nodeId: id });
+
 /** `GET /v1/nodehosts/{nodeHostId}/log` */
 export const logAnswer: Shape<{ logInfo: NodeInfo[] }> = answerOf({
-  logInfo: list(answerOf({ clusterId: id, nodeId: id })),
+  logInfo: list(nodeInfo),
 });
 
 /** `GET /v1/clusters` */
@@ -296,6 +298,7 @@ export const reportAnswer: Shape<ReportReply> = answerOf({
       answerOf({ nodeHostId: anyText, nodeHostAddress: anyText, boot: count }),
     ),
   ),
+  forget: optional(list(nodeInfo)),
   nextReportMs: optional(milliseconds),
   ticket: optional(anyText),
 });

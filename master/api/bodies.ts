@@ -284,6 +284,7 @@ export const reportSchema: JsonSchema = {
     clusterIdList: listOf(integerSchema(1), reportLimits.clusters),
     logInfoIncluded: flag,
     logInfo: listOf(nodeInfoSchema, reportLimits.logNodes),
+    leftovers: listOf(nodeInfoSchema, reportLimits.logNodes),
     boot: integerSchema(0),
     seq: integerSchema(0),
     deploymentId: { type: "string", pattern: "^[1-9][0-9]{0,19}$" },

@@ -257,18 +257,27 @@ function killZombie(view: View, image: ClusterImage): Decision | undefined {
   );
 }
 
-/** Everything that may run goes. The record goes last, when no NodeHost that lives carries a node. */
+/**
+ * Everything that may run goes. The record goes last, when no NodeHost that lives carries a node; one that is silent may
+ * live.
+ */
 function killAll(view: View, image: ClusterImage): Decision {
   if (view.isBraked) return nothing("the brake is on");
   const hosts: Record<string, number> = {};
+  let silent: string | undefined;
+  const kill = (id: string, host: string) => {
+    if (isAlive(view, host)) hosts[host] = Number(id);
+    else if (view.hosts.has(host) && !isDead(view, host)) silent = host;
+  };
   for (const [id, { host, missingSince }] of Object.entries(image.members)) {
-    if (host === undefined || missingSince !== undefined) continue;
-    if (isAlive(view, host)) hosts[host] = Number(id);
+    if (host !== undefined && missingSince === undefined) kill(id, host);
   }
-  for (const [id, host] of Object.entries(image.zombies)) {
-    if (isAlive(view, host)) hosts[host] = Number(id);
+  for (const [id, host] of Object.entries(image.zombies)) kill(id, host);
+  if (Object.keys(hosts).length === 0) {
+    return silent === undefined ? { do: "settle" } : nothing(
+      `it is being deleted, and waits for ${silent}, which is silent`,
+    );
   }
-  if (Object.keys(hosts).length === 0) return { do: "settle" };
   return change(withStep(view, image, { kind: "kill", node: 0, hosts }), {
     hosts: [],
     what: "kill",

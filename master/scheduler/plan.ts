@@ -39,8 +39,7 @@ export function beginPlan(view: View, image: ClusterImage): Decision {
       why: `node ${dead} is dead: ${host} is lost`,
     });
   }
-  const stray = Object.keys(image.members).map(Number)
-    .find((id) => image.members[id]?.role === "observer");
+  const stray = strayOf(image);
   if (stray !== undefined) return removeStray(view, image, stray);
   if (voters.length > size) return shrink(view, image);
   if (voters.length < size) {
@@ -98,7 +97,8 @@ export function begin(
     })
     : { hosts: [chosen] };
   if ("waitsFor" in placement) {
-    return waiting(view, image, wish, `waits for ${placement.waitsFor}`);
+    return makeRoom(view, image, wish) ??
+      waiting(view, image, wish, `waits for ${placement.waitsFor}`);
   }
   const host = placement.hosts[0]!;
   const slots = slotsFor(view, image, wish, host);
@@ -121,6 +121,37 @@ export function begin(
     hosts: [host, ...(dead === undefined ? [] : [dead])],
     what: wish.kind,
     why: `${wish.why}; node ${plan.in} comes to ${host}`,
+  });
+}
+
+/**
+ * Where no other NodeHost is left, the one that came to the address of a dead node can take its place, once that is no
+ * member any more: two at one address would be one machine with two votes (M17). It counted as dead already, so those
+ * that run are as good a majority without it.
+ */
+function makeRoom(
+  view: View,
+  image: ClusterImage,
+  { kind, out, why }: Omit<Wish, "host">,
+): Decision | undefined {
+  if (kind !== "repair" || out === undefined) return undefined;
+  const { host, address } = image.members[out]!;
+  if (view.hosts.get(host ?? "")?.state !== "gone") return undefined;
+  const app = image.def?.app ?? "";
+  const replacement = [...view.hosts].find(([, one]) =>
+    one.addr === address && obstacle(view, one, app) === undefined
+  )?.[0];
+  if (replacement === undefined) return undefined;
+  const after = votersOf(image).filter((id) => id !== out);
+  if (!keepsQuorum(view, image, after)) return undefined;
+  const plan = image.plan ??
+    { kind, out, why, at: view.tick, slots: [], failures: 0 };
+  return memberStep(view, { ...image, plan }, {
+    kind: "remove",
+    node: out,
+    hosts: [host!, replacement],
+    what: "remove",
+    why: `${why}; node ${out} goes, and makes room for ${replacement}`,
   });
 }
 
@@ -228,6 +259,11 @@ function countIn(view: View, image: ClusterImage, region: string): number {
 }
 
 /** An observer that no plan knows: of a plan that was given up, or of a step that happened late. */
+function strayOf({ members, plan }: ClusterImage): number | undefined {
+  return Object.keys(members).map(Number)
+    .find((id) => members[id]?.role === "observer" && plan?.in !== id);
+}
+
 function removeStray(view: View, image: ClusterImage, node: number): Decision {
   return memberStep(view, image, {
     kind: "remove",
@@ -244,6 +280,9 @@ function removeStray(view: View, image: ClusterImage, node: number): Decision {
 export function continuePlan(view: View, image: ClusterImage): Decision {
   const plan = image.plan!;
   const { plan: _, ...without } = image;
+  // Leaders tell when all observers have caught up: one that never does would hold up the one that is needed.
+  const stray = strayOf(image);
+  if (stray !== undefined) return removeStray(view, image, stray);
   if (plan.in === undefined) {
     if (plan.kind === "shrink") return removeOut(view, image);
     return stillNeeded(view, image, plan)

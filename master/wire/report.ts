@@ -177,12 +177,13 @@ function readClusters(value: unknown): ClusterInfo[] {
   return clusters;
 }
 
-function readLog(value: unknown): NodeInfo[] {
-  return readList("logInfo", value, maxLogNodes).map((item, i) => {
-    const fields = readFields(`logInfo[${i}]`, item);
+function readNodes(list: string, value: unknown): NodeInfo[] {
+  return readList(list, value, maxLogNodes).map((item, i) => {
+    const name = `${list}[${i}]`;
+    const fields = readFields(name, item);
     return {
-      clusterId: readInteger(`logInfo[${i}].clusterId`, fields.clusterId, 1),
-      nodeId: readInteger(`logInfo[${i}].nodeId`, fields.nodeId, 1),
+      clusterId: readInteger(`${name}.clusterId`, fields.clusterId, 1),
+      nodeId: readInteger(`${name}.nodeId`, fields.nodeId, 1),
     };
   });
 }
@@ -215,7 +216,7 @@ export function readReport(value: unknown): NodeHostInfo {
     clusterIdList: readList("clusterIdList", fields.clusterIdList, maxClusters)
       .map((id, i) => readInteger(`clusterIdList[${i}]`, id, 1)),
     logInfoIncluded: readBoolean("logInfoIncluded", fields.logInfoIncluded),
-    logInfo: readLog(fields.logInfo),
+    logInfo: readNodes("logInfo", fields.logInfo),
   };
   if (info.logInfo.length > 0 && !info.logInfoIncluded) {
     contradict("logInfo", "is not empty although logInfoIncluded is false");
@@ -233,7 +234,10 @@ export function readReport(value: unknown): NodeHostInfo {
 /** What reports of the first version did not have. */
 function readExtras(fields: Fields): Partial<NodeHostInfo> {
   const extras: Partial<NodeHostInfo> = {};
-  const { apps, hears, seeks, acknowledgements } = fields;
+  const { apps, hears, seeks, acknowledgements, leftovers } = fields;
+  if (leftovers !== undefined) {
+    extras.leftovers = readNodes("leftovers", leftovers);
+  }
   if (apps !== undefined) {
     extras.apps = readList("apps", apps, maxApps)
       .map((app, i) => readText(`apps[${i}]`, app));

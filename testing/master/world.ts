@@ -13,6 +13,7 @@ import type { FakeCluster } from "./fake_cluster.ts";
 import { FakeHost, type FakeWorld } from "./fake_host.ts";
 import { type KvFaults, MemoryKv } from "./memory_kv.ts";
 import { checkIndexes } from "./index_check.ts";
+import { ScopedKv } from "./scoped_kv.ts";
 
 /** What a world is made of. */
 export interface WorldOptions {
@@ -177,7 +178,7 @@ export class MasterWorld implements FakeWorld {
     });
     clock.wallSkewMs = random.between(-5_000, 5_000);
     const store = new KvStore({
-      kv: this.kv,
+      kv: new ScopedKv(this.kv, scope),
       clock,
       random,
       timeoutMs: 1_000,

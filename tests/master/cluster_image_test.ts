@@ -176,6 +176,17 @@ Deno.test("An observer is ready when the leader says so; others do not know", ()
   assert.equal(seen(5, true, "h5"), observer);
 });
 
+Deno.test("A node of a cluster that is being deleted, which was stopped and runs again, is a zombie (M9)", () => {
+  const { 1: only } = managed.members;
+  const deleting = {
+    ...managed,
+    life: "deleting" as const,
+    members: { 1: only! },
+  };
+  const next = reconcile(deleting, cluster(1, 2), by("host-2"))!;
+  assert.deepEqual(next.zombies, { 2: "host-2" });
+});
+
 Deno.test("A cluster that is being deleted is not put into quarantine by what its last nodes tell", () => {
   const { 1: only } = managed.members;
   const deleting = {

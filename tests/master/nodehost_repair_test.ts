@@ -279,3 +279,37 @@ function methodsOf(kv: Kv): Kv {
     close: () => kv.close(),
   };
 }
+
+Deno.test(
+  "A node that was removed while its NodeHost was away leaves nothing behind when that returns (M9)",
+  lastWords,
+  async () => {
+    await withManaged((store) => {
+      const master = masterOver({ store });
+      return httpMasterClient({
+        fetch: (request) => master.fetch(request),
+        retentionMs: 0,
+      });
+    }, async (hosts) => {
+      for (const n of [1, 2, 3, 4]) await hosts.openManaged(n, `r${n}`);
+      const wish = { app: "counter", size: 3 };
+      await hosts.store.command({ type: "createCluster", clusterId: 1, wish });
+      await hosts.untilRecord("a launch", isWhole);
+      const [victim] = carriers(hosts, 4);
+      const hostId = hosts.host(victim!).nodeHostId;
+      await hosts.close(victim!);
+      await hosts.untilRecord("a repair", (record) =>
+        isWhole(record) &&
+        Object.values(record.members).every(({ host }) => host !== hostId));
+      const host = await hosts.openManaged(victim!, "away");
+      let log: unknown[] = [];
+      for (let turn = 0; turn < 5_000; turn++) {
+        log = await hosts.store.logInfo(hostId) ?? [];
+        if (log.length === 0 && host.info().clusters.length === 0) break;
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      assert.deepEqual(log, []);
+      assert.deepEqual(host.info().clusters, []);
+    });
+  },
+);

@@ -62,8 +62,9 @@ function runner(): {
 
 Deno.test("A request that is repeated in replies is done once, and its answer is repeated until it arrived (M10)", async () => {
   const { target, runner: one } = runner();
-  one.receive(reply(kill(1)));
-  one.receive(reply(kill(1)));
+  const request = kill(1, { kind: "remove" });
+  one.receive(reply(request));
+  one.receive(reply(request));
   assert.equal(one.hasWork, true);
   await one.run();
   assert.equal(one.hasWork, false);
@@ -72,7 +73,7 @@ Deno.test("A request that is repeated in replies is done once, and its answer is
   assert.deepEqual(one.acknowledgements(), told, "the report was lost");
   one.told(told);
   assert.deepEqual(one.acknowledgements(), []);
-  one.receive(reply(kill(1)));
+  one.receive(reply(request));
   await one.run();
   assert.deepEqual(
     one.acknowledgements(),
@@ -80,6 +81,15 @@ Deno.test("A request that is repeated in replies is done once, and its answer is
     "the master does not know it yet",
   );
   assert.equal(target.calls.length, 1);
+});
+
+Deno.test("A node that was still starting when it was to be stopped is stopped when masters ask once more (M9)", async () => {
+  const { target, runner: one } = runner();
+  for (let i = 0; i < 2; i++) {
+    one.receive(reply(kill(1)));
+    await one.run();
+  }
+  assert.equal(target.calls.length, 2);
 });
 
 Deno.test("A request of a lower step is refused, one of a higher step replaces it (M10)", async () => {

@@ -54,6 +54,12 @@ function anyImage(prng: Prng): ClusterImage {
   const members = Object.fromEntries(
     places.map((n) => [n, anyMember(prng, n)]),
   );
+  // Observers that no plan knows are removed first: not always are there some.
+  if (prng.chance(1, 2)) {
+    for (const member of Object.values(members)) {
+      if (member.role === "observer") member.role = "voter";
+    }
+  }
   const life = prng.pick(
     [
       "ok",

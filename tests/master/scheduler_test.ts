@@ -67,6 +67,38 @@ Deno.test("Scheduler launches a cluster in three regions, and leaves the fourth 
   assert.deepEqual(next.step!.hosts, { h1: 1001, h2: 1002, h3: 1003 });
 });
 
+Deno.test("A new NodeHost at the address of a dead node takes its place where there is no other: that node goes first (M17)", () => {
+  const gone = { ...deadHost(3), state: "gone" as const };
+  const at3 = (...hosts: HostRecord[]) => {
+    const seen = view([host(1), host(2), ...hosts]);
+    const all = new Map([["h3", gone], ["h9", host(3)], ...seen.hosts]);
+    return { ...seen, hosts: all };
+  };
+  const decision = decide(at3(), image());
+  const [kind, node] = brief(decision);
+  assert.deepEqual([kind, node], ["remove", 3]);
+  assert.deepEqual(changeOf(decision).hosts, ["h3", "h9"]);
+  // When it was done, the cluster grows onto it.
+  const { members: { 3: _, ...members }, ...rest } = without(
+    changeOf(decision).next,
+  );
+  const ended = changeOf(decide(at3(), { ...rest, members }));
+  const grown = changeOf(decide(at3(), ended.next));
+  assert.equal(grown.next.plan?.host, "h9");
+  // With another one to go to, the new node comes first.
+  assert.equal(brief(decide(at3(host(4)), image()))[0], "addObserver");
+  // A dead one whose address nobody has may still return.
+  const silent = view([host(1), host(2), deadHost(3)]);
+  assert.match(whyOf(decide(silent, image())), /waits for another NodeHost/);
+  // Without it those that run would be no majority.
+  const two = { ...image(), members: { 1: member(1), 3: member(3) } };
+  assert.match(whyNot(decide(at3(), two)), /lost its majority/);
+});
+
+function whyOf(decision: Decision): string {
+  return "why" in decision ? decision.why : "";
+}
+
 Deno.test("Scheduler adds a node for a dead one on the spare NodeHost, as an observer, by a member that runs (master-reference 12)", () => {
   const decision = decide(view(oneDead()), image());
   const [kind, node, hosts] = brief(decision);
@@ -479,6 +511,31 @@ Deno.test("A cluster that is deleted is killed everywhere, and then is no more",
   );
   const members = { 3: member(3) };
   assert.equal(decide(view(oneDead()), { ...deleting, members }).do, "settle");
+  // One that is silent is not dead: it may run its node, and nobody would stop it.
+  const silent = view([host(1), host(2), host(3, { tick: now - 9 })]);
+  const waits = decide(silent, { ...deleting, members });
+  assert.match(whyNot(waits), /waits for h3, which is silent/);
+});
+
+Deno.test("An observer of a step that happened late holds up no other one: it goes (M1)", () => {
+  const plan = {
+    kind: "repair" as const,
+    out: 3,
+    in: 4,
+    host: "h4",
+    address: "a4",
+    at: now - 2,
+    slots: [],
+    failures: 0,
+    why: "",
+  };
+  const observer = member(4, { role: "observer" });
+  const late = member(5, { role: "observer", isLost: true });
+  const members = { ...image().members, 4: observer, 5: late };
+  const seen = view([...oneDead(), host(5)]);
+  const decision = decide(seen, image({ plan, members }));
+  assert.deepEqual(brief(decision).slice(0, 2), ["remove", 5]);
+  assert.equal(changeOf(decision).next.plan, plan);
 });
 
 Deno.test("A cluster being recovered is touched by nobody, but condemned nodes are stopped (M15)", () => {

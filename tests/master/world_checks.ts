@@ -29,7 +29,7 @@ export function unsettled(
 
 /** An operator repeats a command until it is known to be done; its key makes that harmless. */
 export async function told<T>(
-  world: MasterWorld,
+  world: Pick<MasterWorld, "during">,
   command: () => Promise<T>,
 ): Promise<T> {
   for (let attempt = 0;; attempt++) {

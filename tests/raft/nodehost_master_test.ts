@@ -249,6 +249,9 @@ Deno.test("Reports tell who the NodeHost is, and its log in the first and in eve
         logInfoIncluded: isWithLog,
         // Of the second life: what the first one left in the log, though it does not run.
         logInfo: boot === 2 && isWithLog ? [{ clusterId: 1, nodeId: 1 }] : [],
+        ...(boot === 2 && isWithLog
+          ? { leftovers: [{ clusterId: 1, nodeId: 1 }] }
+          : {}),
       });
     }
     await host.startCluster(hosts.cluster(1, 1, { clusterId: boot }));
