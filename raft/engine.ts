@@ -117,8 +117,10 @@ export class Engine {
   readonly #nodes = new Map<number, EngineNode>();
   /** Those of them that are not quiet: idle clusters cost nothing, not even a look (rule C10). */
   readonly #ticking = new Set<EngineNode>();
-  #dirty: EngineNode[] = [];
-  #spareDirty: EngineNode[] = [];
+  /** Nodes with something to do, `#dirtyCount` of them; the arrays are kept, since to fill them anew takes memory. */
+  #dirty: (EngineNode | undefined)[] = [];
+  #dirtyCount = 0;
+  #spareDirty: (EngineNode | undefined)[] = [];
   #applying: EngineNode[] = [];
   #isTurnDue = false;
   #isWriting = false;
@@ -204,7 +206,7 @@ export class Engine {
   schedule(node: EngineNode): void {
     if (!node.isDirty) {
       node.isDirty = true;
-      this.#dirty.push(node);
+      this.#dirty[this.#dirtyCount++] = node;
     }
     this.requestTurn();
   }
@@ -343,32 +345,33 @@ export class Engine {
    */
   #turnNodes(): void {
     const nodes = this.#dirty;
+    const count = this.#dirtyCount;
+    if (count === 0) return;
     this.#dirty = this.#spareDirty;
+    this.#dirtyCount = 0;
+    this.#spareDirty = nodes;
     const deadline = this.#clock.now() + turnMs;
     let done = 0;
-    while (done < nodes.length) {
+    while (done < count) {
       const node = nodes[done++]!;
       node.isDirty = false;
       try {
         node.turn();
         if (!node.isTicking && !node.isQuiet) this.#wake(node);
-        this.#applying.push(node);
+        if (node.hasToApply) this.#applying.push(node);
       } catch (error) {
         node.fail(error);
       }
-      if (done < nodes.length && this.#clock.now() >= deadline) break;
+      if (done < count && this.#clock.now() >= deadline) break;
     }
-    if (done < nodes.length) {
-      nodes.splice(0, done);
-      nodes.push(...this.#dirty);
-      this.#dirty.length = 0;
-      this.#spareDirty = this.#dirty;
-      this.#dirty = nodes;
+    if (done < count) {
+      const left = nodes.slice(done, count);
+      for (let i = 0; i < this.#dirtyCount; i++) left.push(this.#dirty[i]);
+      this.#dirty = left;
+      this.#dirtyCount = left.length;
       this.requestTurn();
-      return;
     }
-    nodes.length = 0;
-    this.#spareDirty = nodes;
+    nodes.fill(undefined, 0, count); // They may be stopped, and must not be held.
   }
 
   /** Applies for a few milliseconds; who had no turn is first in the next one, before who was not done (C6). */

@@ -64,6 +64,11 @@ export interface NodeParts {
   readonly opened: number;
 }
 
+const noMessage: Message = { type: "timeoutNow", from: 0, to: 0, term: 0 };
+/** Every message leaves in this one: a record is encoded, or dropped, before `send` returns. */
+const messageRecord: { kind: "message"; clusterId: number; message: Message } =
+  { kind: "message", clusterId: 0, message: noMessage };
+
 /** One node. */
 export class Node implements EngineNode {
   /** Whether the engine knows that there is something to do. */
@@ -740,11 +745,10 @@ export class Node implements EngineNode {
   }
 
   #sendMessage(message: Message): void {
-    const isSent = this.routes.send(message.to, {
-      kind: "message",
-      clusterId: this.clusterId,
-      message,
-    });
+    messageRecord.clusterId = this.clusterId;
+    messageRecord.message = message;
+    const isSent = this.routes.send(message.to, messageRecord);
+    messageRecord.message = noMessage;
     if (!isSent && message.type === "append") {
       this.peer.reportUnreachable(message.to);
     }

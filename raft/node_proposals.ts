@@ -54,6 +54,9 @@ export interface ProposalsOwner {
   schedule(): void;
 }
 
+/** What the limit looks at in a tick of any node; each in turn writes it anew. */
+const looked = { ownBytes: 0, term: 0, now: 0 };
+
 /** The way in for proposals. */
 export class NodeProposals {
   /** Those that have not ended. */
@@ -79,9 +82,12 @@ export class NodeProposals {
     const { peer, clusterId, nodeId } = this.#node;
     const { term, leaderId } = peer;
     const ownBytes = peer.unappliedBytes;
-    this.#limit.look({ ownBytes, term, now });
+    looked.ownBytes = ownBytes;
+    looked.term = term;
+    looked.now = now;
+    this.#limit.look(looked);
     if (peer.isLeader() || leaderId === 0) return;
-    if (!this.#limit.isReportDue({ ownBytes, now })) return;
+    if (!this.#limit.isReportDue(looked)) return;
     this.#node.send(leaderId, {
       kind: "logHeld",
       clusterId,

@@ -323,6 +323,8 @@ function encodeRecordBody(
 export class RecordReader {
   readonly #reader: ByteReader;
   readonly #tools: DecodeTools;
+  /** Of the record being read. */
+  readonly #head = { kind: 0, from: 0, to: 0 };
 
   /** Reads `bytes`: whole records to the end. */
   constructor(bytes: Uint8Array, tools: DecodeTools) {
@@ -340,7 +342,10 @@ export class RecordReader {
     const from = reader.id();
     const to = reader.id();
     if (kind < recordKind.hello) {
-      const head = { kind, from, to };
+      const head = this.#head;
+      head.kind = kind;
+      head.from = from;
+      head.to = to;
       const message = decodeMessageBody(reader, head, this.#tools);
       if (message === undefined) return reader.defect;
       return { kind: "message", clusterId, message };

@@ -53,7 +53,10 @@ export class Outbox {
 
   /** Queues a message that must not leave before the state behind it is durable. */
   send(message: Message): void {
-    if (this.#promises === noMessages) this.#promises = [];
+    if (this.#promises === noMessages) {
+      this.#promises = [message]; // An empty array would make room for seventeen, for each cluster in each tick.
+      return;
+    }
     const promises = this.#promises;
     const last = promises[promises.length - 1];
     // One turn may accept many appends; the last acknowledgement speaks for those before it.
@@ -63,8 +66,10 @@ export class Outbox {
 
   /** Queues a message that promises nothing, and may leave before the disk is done. */
   sendEarly(message: Message): void {
-    if (this.#appends === noMessages) this.#appends = [];
-    this.#appends.push(message);
+    const appends = this.#appends;
+    if (appends.length === 0) this.#appends = [message];
+    else if (appends.length === 1) this.#appends = [appends[0]!, message];
+    else appends.push(message);
   }
 
   /** A read is confirmed. */
