@@ -297,6 +297,12 @@ export function resolveNodeHostConfig(
     throw new RangeError("Cannot use dir: it has a NUL character");
   }
   validateAddress("raftAddress", resolved.raftAddress);
+  if (/^(0\.0\.0\.0|\[[0:]+\]):\d+$/.test(resolved.raftAddress)) {
+    throw new RangeError(
+      `Cannot use raftAddress: ${resolved.raftAddress} stands for every address of a machine, and others cannot reach ` +
+        "this one by it; give it as listenAddress, and as raftAddress where others find this NodeHost",
+    );
+  }
   validateAddress("listenAddress", resolved.listenAddress);
   requireType("raftAddressChanged", resolved.raftAddressChanged, "boolean");
   requireType("adoptCopiedDir", resolved.adoptCopiedDir, "boolean");

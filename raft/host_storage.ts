@@ -1,5 +1,6 @@
 /** Opens what a NodeHost keeps on disk: the log of all nodes, and their snapshots. */
 import { crc32 } from "./deps.ts";
+import { RaftError } from "./errors.ts";
 import type { Logger, Ports } from "./ports.ts";
 import { zlibCompression } from "./compression.ts";
 import type { DamagedNode } from "./mending.ts";
@@ -43,6 +44,8 @@ export async function openStorage(
     logger,
     onDamage,
     yield: giveTurn,
+  }).catch((error) => {
+    throw withAdvice(error, onDamage);
   });
   onWal(wal);
   for (const found of wal.recovery.damage) {
@@ -80,6 +83,19 @@ export async function openStorage(
   );
   snapshots.cleanUp((clusterId, nodeId) => kept.get(`${clusterId}-${nodeId}`));
   return { wal, snapshots };
+}
+
+/** Whoever meets damage for the first time need not know what can be done about it. */
+function withAdvice(error: unknown, onDamage: "refuse" | "mend"): unknown {
+  const isDamage = error instanceof RaftError && error.code === "corruption" &&
+    /^Cannot open the log: .* is damaged at offset \d+/.test(error.message);
+  if (!isDamage || onDamage === "mend") return error;
+  return new RaftError(
+    "corruption",
+    `${error.message}; if the disk cannot be made to read it, onDamage: "mend" opens the log, and fetches from other ` +
+      "members what they have",
+    { cause: error },
+  );
 }
 
 /** The nodes that damage took something from, by cluster id. */

@@ -708,7 +708,7 @@ export class Node implements EngineNode {
         () =>
           requestError(
             "notReady",
-            `Cannot read: cluster ${this.clusterId} has no leader now`,
+            `Cannot read: cluster ${this.clusterId} has no leader now; waitReady waits for one`,
           ),
       );
     }

@@ -201,7 +201,7 @@ export class NodeProposals {
     if (this.#node.peer.leaderId === 0) {
       return requestError(
         "notReady",
-        `Cannot propose: cluster ${this.#node.clusterId} has no leader now`,
+        `Cannot propose: cluster ${this.#node.clusterId} has no leader now; waitReady waits for one`,
       );
     }
     return this.overload(bytes);

@@ -10,6 +10,8 @@ const programs: Readonly<Record<string, string>> = {
   demo: "examples/demo/main.ts",
   master: "master/main.ts",
   drakkar: "master/cli/main.ts",
+  inspect: "raft/cli/inspect.ts",
+  "import-snapshot": "raft/cli/import_snapshot.ts",
 };
 
 const wrongValues: readonly [task: string, args: string[], text: string][] = [
@@ -79,4 +81,18 @@ Deno.test("A command line that cannot be used is refused with status 2, and says
     assert.ok(first.startsWith(`Cannot use ${args[0]}: `), first);
     assert.ok(first.includes(text), first);
   }
+});
+
+Deno.test("deno task inspect and import-snapshot say what they lack", async () => {
+  const [folder, image] = await Promise.all([
+    run(programs["inspect"]!, "docs"),
+    run(programs["import-snapshot"]!, "--dir", "x"),
+  ]);
+  assert.equal(folder.code, 2);
+  assert.match(
+    folder.err,
+    /^Cannot inspect docs: no NodeHost was opened in it/,
+  );
+  assert.equal(image.code, 1);
+  assert.match(image.err, /^Cannot import a snapshot: --image is missing/);
 });

@@ -5,15 +5,15 @@ import { type ImportReport, importSnapshot } from "../import_snapshot.ts";
 import { parseArgs } from "./deps.ts";
 
 const usage =
-  `Rebuilds a cluster that lost its quorum from an exported snapshot.
+  `Usage: deno task import-snapshot --image FILE --dir DIR --address HOST:PORT --node ID
+    --member ID=HOST:PORT [--member ...] [--generation N] [--deployment N]
+    [--state-machine NAME] [--dry-run]
+
+Rebuilds a cluster that lost its quorum from an exported snapshot.
 
 Run it once on each NodeHost that is to carry a member, while it is closed, with
 the same image, the same members and, if you give one, the same generation.
 What the cluster decided after the image is lost. --dry-run says what that is.
-
-  deno task import-snapshot --image FILE --dir DIR --address HOST:PORT --node ID
-      --member ID=HOST:PORT [--member ...] [--generation N] [--deployment N]
-      [--state-machine NAME] [--dry-run]
 
   --image          what exportSnapshot wrote
   --dir            the NodeHost's folder
@@ -24,6 +24,7 @@ What the cluster decided after the image is lost. --dry-run says what that is.
   --deployment     deployment id, 1 by default
   --state-machine  the name under which the NodeHost starts the node by itself
   --dry-run        check and tell, and change nothing
+  --help           this text
 `;
 
 /** Runs the command line, and returns the exit code. */
@@ -69,8 +70,18 @@ export async function main(args: readonly string[]): Promise<number> {
       error instanceof TypeError || error instanceof RangeError ||
       error instanceof SyntaxError;
     console.error(isExpected ? error.message : error);
+    if (isUsage(error)) {
+      console.error(`\n${usage}`);
+      return 2;
+    }
     return 1;
   }
+}
+
+/** Whether it is about the command line itself. */
+function isUsage(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return typeof code === "string" && code.startsWith("ERR_PARSE_ARGS");
 }
 
 function required(name: string, value: string | undefined): string {

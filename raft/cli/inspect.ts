@@ -7,14 +7,14 @@ import {
 } from "../inspect.ts";
 import { parseArgs } from "./deps.ts";
 
-const usage =
-  `Tells what a NodeHost's directory holds, and changes nothing in it: whose it is,
+const usage = `Usage: deno task inspect DIR [--json]
+
+Tells what a NodeHost's directory holds, and changes nothing in it: whose it is,
 the log's segments, each node's term, vote, indexes and snapshots, and the first
 damage. It needs --allow-read for the directory only.
 
-  deno task inspect DIR [--json]
-
   --json   one JSON object instead of text
+  --help   this text
 
 Exit status: 0 everything checks, 1 something is damaged, 2 it cannot be read.
 `;
@@ -50,12 +50,19 @@ export async function main(args: readonly string[]): Promise<number> {
     console.error(`Cannot inspect ${dir}: ${(error as Error).message}`);
     return 2;
   }
+  const { identity, segments, damage } = report;
+  if (identity === undefined && segments.length === 0 && damage.length === 0) {
+    console.error(
+      `Cannot inspect ${dir}: no NodeHost was opened in it; give the folder that is its dir`,
+    );
+    return 2;
+  }
   console.log(
     isJson === true
       ? JSON.stringify(report, numbersAsText, 2)
       : textOf(dir, report),
   );
-  return report.damage.length === 0 ? 0 : 1;
+  return damage.length === 0 ? 0 : 1;
 }
 
 /** A deployment id is a bigint, which JSON does not have. */

@@ -43,7 +43,7 @@ export class Counters {
   proposalsTimedOut = 0;
   /** Linearizable reads asked for. */
   reads = 0;
-  /** Rounds by which they were confirmed. */
+  /** Rounds by which they were confirmed, by heartbeats or a lease. */
   readRounds = 0;
   /** Rounds that were given up because the leader changed or did not answer. */
   readRoundsDropped = 0;

@@ -158,7 +158,7 @@ function requests(counters: Counters): Metric[] {
     ),
     counter(
       "drakkar_read_rounds_total",
-      "Rounds by which reads were confirmed; one serves all reads of a turn.",
+      "Rounds by which reads were confirmed; one serves all reads of a turn, by heartbeats or a lease.",
       counters.readRounds,
     ),
     counter(

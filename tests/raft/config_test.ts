@@ -84,7 +84,11 @@ const wrongHost: WrongValues = {
     null,
     TypeError,
   ]],
-  raftAddress: wrongAddresses,
+  raftAddress: [
+    ...wrongAddresses,
+    ["0.0.0.0:7001", RangeError], // Others cannot reach it there.
+    ["[::]:7001", RangeError],
+  ],
   listenAddress: wrongAddresses,
   raftAddressChanged: wrongFlags,
   adoptCopiedDir: wrongFlags,

@@ -68,7 +68,9 @@ Deno.test("Damage to committed entries is refused, or with onDamage mend fetched
     hosts.open(3),
     (error) =>
       error instanceof RaftError && error.code === "corruption" &&
-      /00000001\.log is damaged at offset \d+/.test(error.message),
+      /00000001\.log is damaged at offset \d+.*onDamage: "mend"/.test(
+        error.message,
+      ),
   );
   const host = await hosts.open(3, { onDamage: "mend" });
   const [damaged] = host.info().damaged;
