@@ -42,6 +42,8 @@ export class ClusterRecord {
   /** The operation of each session that was applied last. */
   readonly #sessions = new Map<number, number>();
   #highestTerm = 0;
+  /** Elections won before the cluster was rebuilt. */
+  #electionsBefore = 0;
 
   /** An empty record. */
   constructor(
@@ -73,7 +75,24 @@ export class ClusterRecord {
 
   /** Elections that were won. */
   get electionCount(): number {
-    return this.#leaders.size;
+    return this.#electionsBefore + this.#leaders.size;
+  }
+
+  /**
+   * The cluster was rebuilt from an image that ends with `index` (rule I3): there is nothing behind it, terms begin anew, and
+   * so do sessions.
+   */
+  rebuilt(index: number): void {
+    while (this.lastIndex > index) this.#commands.pop();
+    this.floorIndex = Math.min(this.floorIndex, this.lastIndex);
+    this.#electionsBefore += this.#leaders.size;
+    this.#leaders.clear();
+    this.#highestTerm = 0;
+    this.#states.clear();
+    this.#sessions.clear();
+    for (const position of [...this.#snapshotStates.keys()]) {
+      if (position > this.position) this.#snapshotStates.delete(position);
+    }
   }
 
   /** The highest term with a leader, and that leader. */
@@ -269,6 +288,7 @@ export class ClusterRecord {
     } else {
       operation.index = entry.index;
       operation.appliedUs = this.#nowUs();
+      if (operation.isLost) this.#appliedAfterLoss(operation);
       this.#inSession(operation);
       if (operation.status === "notApplied") this.writeNotApplied(operation);
       if (operation.isSettled) this.#appliedTooLate(operation);
@@ -289,6 +309,13 @@ export class ClusterRecord {
     this.#failed(
       "not applied means never",
       `operation ${id} is applied at index ${index}, and stood in no log when all processes had ended`,
+    );
+  }
+
+  #appliedAfterLoss({ id, index }: Operation): void {
+    this.#failed(
+      "rebuilt from the image",
+      `operation ${id} is applied at index ${index}, and was lost when the cluster was rebuilt from an image of before`,
     );
   }
 

@@ -22,6 +22,7 @@ export type CheckName =
   | "wiped means silent"
   | "strange folders are refused"
   | "removed leaves nothing"
+  | "rebuilt from the image"
   | "every call ends"
   | "time goes on"
   | "progress resumes"

@@ -35,6 +35,8 @@ export interface Operation {
   appliedUs: number;
   /** All processes have ended since, and all logs agree: what no node has applied by now, none ever will. */
   isSettled: boolean;
+  /** Its cluster was rebuilt from an image of before it took effect: it must never have any again. */
+  isLost: boolean;
   /** No operation that ended before this one began has an index above this. */
   readonly floorIndex: number;
 }
@@ -71,6 +73,7 @@ export class History {
       session: 0,
       appliedUs: 0,
       isSettled: false,
+      isLost: false,
     };
     this.#operations.push(operation);
     return operation;
@@ -80,6 +83,18 @@ export class History {
   settle(): void {
     for (; this.#settledCount < this.#operations.length; this.#settledCount++) {
       this.#operations[this.#settledCount]!.isSettled = true;
+    }
+  }
+
+  /**
+   * A cluster was rebuilt from an image that ends with `index`: what took effect behind that is lost, and so is what might
+   * have done so; answers that told of it are about another past.
+   */
+  lose(clusterId: number, index: number): void {
+    for (const operation of this.#operations) {
+      if (operation.clusterId !== clusterId) continue;
+      const mayHaveBegun = operation.kind === "write" && operation.index === 0;
+      if (operation.index > index || mayHaveBegun) operation.isLost = true;
     }
   }
 
@@ -106,10 +121,10 @@ export class History {
     return this.#operations[id - 1];
   }
 
-  /** Those of one cluster, in the order of invocation. */
+  /** Those of one cluster that are not lost, in the order of invocation. */
   ofCluster(clusterId: number): Operation[] {
     return this.#operations.filter((operation) =>
-      operation.clusterId === clusterId
+      operation.clusterId === clusterId && !operation.isLost
     );
   }
 

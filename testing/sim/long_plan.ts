@@ -3,7 +3,7 @@
  * minute (`plan.ts`). Three NodeHosts with slow ticks and few faults in between, as a real deployment has them, reach what
  * only comes with time: thousands of restarts, snapshots and segments on one and the same disk.
  */
-import { drawFaults, drawMachines } from "./plan.ts";
+import { drawFaults, drawMachines, drawRebuilding } from "./plan.ts";
 import type {
   ClusterPlan,
   FaultPlan,
@@ -49,6 +49,7 @@ export function longPlanOf(
     },
     faults: faults!,
     laterFaults,
+    rebuilds: drawRebuilding(seed, options),
     harmUs,
     operationCount: Math.ceil(harmUs / secondUs * longRunRate / 2),
     operationsPerSecond: longRunRate,

@@ -284,6 +284,13 @@ export class Machine {
     this.#stateDisks.clear();
   }
 
+  /** A cluster is rebuilt from an image: what its state machines on disk have there is of before. */
+  outdateStates(clusterId: number): void {
+    for (const [key, disk] of this.#stateDisks) {
+      if (key.startsWith(`${clusterId}-`)) disk.isOfBefore = true;
+    }
+  }
+
   /** The process opens another folder on the same disk as well. */
   openAnother(dir: string, raftAddress: string): Promise<NodeHost> {
     return this.#openHost(this.scope, { dir, raftAddress });
@@ -432,7 +439,10 @@ export class Machine {
       return new ObservedConcurrent(machine, whims);
     }
     const key = `${clusterId}-${node.nodeId}`;
-    const disk = this.#stateDisks.get(key) ?? { synced: undefined };
+    const disk = this.#stateDisks.get(key) ?? {
+      synced: undefined,
+      isOfBefore: false,
+    };
     this.#stateDisks.set(key, disk);
     return new ObservedOnDisk(machine, disk, whims);
   }

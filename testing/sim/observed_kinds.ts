@@ -27,6 +27,8 @@ type Pieces = readonly Uint8Array[];
 export interface StateDisk {
   /** What was synced last. */
   synced: { readonly index: number; readonly pieces: Pieces } | undefined;
+  /** The cluster was rebuilt from an image since: what is here may be lost everywhere else, and must be replaced by that. */
+  isOfBefore: boolean;
 }
 
 /** What time and chance do to a state machine. */
@@ -126,6 +128,7 @@ export class ObservedOnDisk implements OnDiskStateMachine<Pieces> {
     const { synced } = this.#disk;
     if (synced === undefined) return 0;
     const { index, pieces } = synced;
+    if (this.#disk.isOfBefore) return index;
     const snapshot = { index, term: 0, files: [] };
     await this.#inner.recoverFromSnapshot(streamOf(pieces), snapshot);
     this.#index = index;
@@ -172,6 +175,9 @@ export class ObservedOnDisk implements OnDiskStateMachine<Pieces> {
   ): Promise<void> {
     await this.#inner.recoverFromSnapshot(reader, snapshot);
     this.#index = snapshot.index;
+    if (!this.#disk.isOfBefore) return;
+    this.#disk.isOfBefore = false;
+    this.#disk.synced = undefined;
   }
 
   /** See `OnDiskStateMachine`. */

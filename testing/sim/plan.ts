@@ -89,6 +89,8 @@ export interface SimPlan {
   readonly faults: FaultPlan;
   /** The faults of further phases: after each phase everything heals, and is compared. */
   readonly laterFaults: readonly FaultPlan[];
+  /** Whether one cluster loses its quorum for good when all phases are over, and is rebuilt from an exported snapshot. */
+  readonly rebuilds: boolean;
   /** Simulated microseconds of harm in each phase, at least: time in which faults are being injected, rests left out. */
   readonly harmUs: number;
   /** Completed operations in each phase, at least. */
@@ -110,6 +112,8 @@ export interface PlanOptions {
    * phases of harm and healing one after the other, and at least 20 operations in each simulated second on average.
    */
   readonly longSeconds?: number;
+  /** Whether a cluster loses its quorum in the end and is rebuilt from an exported snapshot; the seed says by default. */
+  readonly rebuilds?: boolean;
 }
 
 /** Draws the plan of a seed. */
@@ -142,10 +146,19 @@ export function planOf(seed: number, options: PlanOptions = {}): SimPlan {
       folders: new SimRandom(seed, "folders"),
     }, options.faults),
     laterFaults: [],
+    rebuilds: drawRebuilding(seed, options),
     harmUs: (options.harmSeconds ?? 60) * 1_000_000,
     operationCount: options.operationCount ?? 500,
     operationsPerSecond: 0,
   };
+}
+
+/** In one of six worlds a cluster is rebuilt. */
+export function drawRebuilding(
+  seed: number,
+  { rebuilds }: PlanOptions,
+): boolean {
+  return rebuilds ?? new SimRandom(seed, "quorums").chance(1 / 6);
 }
 
 /** What the machines and the network between them are like. */

@@ -53,6 +53,8 @@ export interface SimulationReport {
   readonly membershipChanges: number;
   /** Removed nodes whose data was removed as well. */
   readonly dataRemovals: number;
+  /** Clusters that lost their quorum for good and were rebuilt from an exported snapshot. */
+  readonly rebuilds: number;
   /** Frames sent. */
   readonly frames: number;
   /** Bytes in them. */
@@ -92,9 +94,15 @@ export async function simulate(
   options: SimulationOptions,
 ): Promise<SimulationReport> {
   const { seed, longSeconds } = options;
+  // Another application may hold against the library what an operator's step takes from it.
+  const rebuilds = options.rebuilds ??
+    (options.application === undefined ? undefined : false);
+  const planOptions = rebuilds === undefined
+    ? options
+    : { ...options, rebuilds };
   const plan = longSeconds === undefined
-    ? planOf(seed, options)
-    : longPlanOf(seed, longSeconds, options);
+    ? planOf(seed, planOptions)
+    : longPlanOf(seed, longSeconds, planOptions);
   const { onTrace } = options;
   const trace = new Trace(
     onTrace && ((event) => onTrace(formatTraceEvent(event))),
@@ -174,6 +182,7 @@ function reportOf(
     restarts: world.restartCount,
     membershipChanges: world.membership.changeCount,
     dataRemovals: world.removals.count,
+    rebuilds: world.rebuildCount,
     frames: network.statistics.frames,
     frameBytes: network.statistics.bytes,
     lostFrames: network.statistics.lost,

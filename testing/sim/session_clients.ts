@@ -26,6 +26,10 @@ export class SessionClients {
   readonly #random: SimRandom;
   readonly #sessions = new Map<string, Session>();
   readonly #attempts = new Map<Operation, number>();
+  /** Sessions of clusters that were rebuilt since: they are void (rules R2, I3). */
+  readonly #void = new Set<Session>();
+  /** Called when an operation gets a result in a session that is void. */
+  onRevived: (operation: Operation) => void = () => {};
 
   /** The first so many clients of the plan use sessions. */
   constructor(plan: SimPlan, random: SimRandom) {
@@ -52,9 +56,17 @@ export class SessionClients {
     const session = this.#sessions.get(keyOf(operation));
     if (session !== undefined && !session.isClosed) {
       operation.session = session.clientId;
-      return session.isUnfinished
+      const asked = session.isUnfinished
         ? host.retry(session, options)
         : host.propose(session, command, options);
+      return this.#void.has(session)
+        ? asked.finally(() => this.#sessions.delete(keyOf(operation))).then(
+          (result) => {
+            this.onRevived(operation);
+            return result;
+          },
+        )
+        : asked;
     }
     return host.openSession(operation.clusterId, options).then(
       (opened) => {
@@ -69,6 +81,13 @@ export class SessionClients {
           : error;
       },
     );
+  }
+
+  /** A cluster was rebuilt; its clients try all the same to go on in the sessions that they have. */
+  rebuilt(clusterId: number): void {
+    for (const session of this.#sessions.values()) {
+      if (session.clusterId === clusterId) this.#void.add(session);
+    }
   }
 
   /** Whether the operation is to be proposed again. */

@@ -31,7 +31,9 @@ export function formatTotals(totals: SimulationTotals): string[] {
       `${count(of("elections"))} elections, ${
         count(of("membershipChanges"))
       } changes of members, ` +
-      `data of ${count(of("dataRemovals"))} nodes removed, ` +
+      `data of ${count(of("dataRemovals"))} nodes removed, ${
+        count(of("rebuilds"))
+      } clusters rebuilt, ` +
       `${count(of("restarts"))} restarts, ${
         count(of("snapshotsRestored"))
       } snapshots restored`,

@@ -105,6 +105,11 @@ export class WireWatch implements FrameWatcher {
     node.isSilenced = node.promises.term > 0;
   }
 
+  /** A cluster was rebuilt, in another generation: nothing that was said of it counts any more. */
+  rebuilt(clusterId: number): void {
+    this.#clusters.delete(clusterId);
+  }
+
   /** Whether a node may promise nothing any more. */
   isSilenced(clusterId: number, nodeId: number): boolean {
     return this.#node(clusterId, nodeId).isSilenced;

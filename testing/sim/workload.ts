@@ -76,6 +76,13 @@ export class Workload {
     this.#readerRandom = new SimRandom(world.plan.seed, "reads of new leaders");
     this.#routing = random.fork("routing");
     this.sessions = new SessionClients(world.plan, random.fork("sessions"));
+    this.sessions.onRevived = ({ id, clusterId }) =>
+      world.fail(
+        new SimulationFailure(
+          "rebuilt from the image",
+          `operation ${id} was done in a session of before cluster ${clusterId} was rebuilt`,
+        ),
+      );
   }
 
   /** Lets the clients begin, again after each {@link stop}. */

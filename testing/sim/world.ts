@@ -15,6 +15,7 @@ import { describeError, Machine } from "./machine.ts";
 import { MembershipChurn } from "./membership_churn.ts";
 import { SimNetwork } from "./network.ts";
 import type { ClusterPlan, FaultPlan, SimPlan } from "./plan.ts";
+import { rebuildCluster } from "./rebuild.ts";
 import { Recovery } from "./recovery.ts";
 import { SimRandom } from "./random.ts";
 import { DataRemovals } from "./removals.ts";
@@ -47,6 +48,8 @@ export class World {
   readonly removals: DataRemovals;
   /** Clusters whose history has a linearization, for the report. */
   historiesJudged = 0;
+  /** Clusters that were rebuilt from an image, for the report. */
+  rebuildCount = 0;
   #restartCount = 0;
   /** Operations that had completed before the phase began. */
   #completedBefore = 0;
@@ -112,7 +115,8 @@ export class World {
       if (laterFaults.length > 0) this.history.settle();
     }
     this.#checkRate();
-    this.#checkApplication();
+    if (this.plan.rebuilds && await rebuildCluster(this)) this.rebuildCount++;
+    for (const { clusterId } of this.plan.clusters) this.judge(clusterId);
   }
 
   #scheduleUpgrades(): void {
@@ -230,6 +234,29 @@ export class World {
     });
   }
 
+  /** Whether some order explains what the clients of a cluster saw, and what the application says. @throws {SimulationFailure} */
+  judge(clusterId: number): void {
+    const { model } = this.application;
+    const operations = this.history.ofCluster(clusterId);
+    if (model !== undefined) {
+      const { verdict, message } = judgeHistory(model, operations);
+      if (verdict === "illegal") {
+        throw new SimulationFailure(
+          "linearizable",
+          `cluster ${clusterId}: ${message}`,
+        );
+      }
+      if (verdict === "ok") this.historiesJudged++;
+    }
+    const wrong = this.application.check?.(clusterId, operations);
+    if (wrong !== undefined) {
+      throw new SimulationFailure(
+        "application",
+        `cluster ${clusterId}: ${wrong}`,
+      );
+    }
+  }
+
   /** Rule F1: enough time of harm, and enough that clients got out of it. */
   #isHarmEnough(): boolean {
     const { plan, faults } = this;
@@ -313,30 +340,6 @@ export class World {
       this.workload.check();
       this.#everySecond();
     });
-  }
-
-  #checkApplication(): void {
-    const { model } = this.application;
-    for (const { clusterId } of this.plan.clusters) {
-      const operations = this.history.ofCluster(clusterId);
-      if (model !== undefined) {
-        const { verdict, message } = judgeHistory(model, operations);
-        if (verdict === "illegal") {
-          throw new SimulationFailure(
-            "linearizable",
-            `cluster ${clusterId}: ${message}`,
-          );
-        }
-        if (verdict === "ok") this.historiesJudged++;
-      }
-      const wrong = this.application.check?.(clusterId, operations);
-      if (wrong !== undefined) {
-        throw new SimulationFailure(
-          "application",
-          `cluster ${clusterId}: ${wrong}`,
-        );
-      }
-    }
   }
 
   /** Remembers something for a person to read. */

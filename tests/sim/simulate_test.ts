@@ -228,6 +228,24 @@ Deno.test("simulate() removes the data of removed nodes, and looks whether anyth
   assert.ok(count > 0);
 });
 
+Deno.test("simulate() takes a cluster's quorum for good, and demands that it goes on from an exported snapshot, with nothing from behind it (rule I3)", async () => {
+  // One cluster whose machines lose their folders, and one of several, whose data is removed.
+  for (const seed of [24, 5]) {
+    const options = {
+      seed,
+      rebuilds: true,
+      faults: ["kill", "powerLoss", "snapshot"] as const,
+      harmSeconds: 5,
+      operationCount: 50,
+    };
+    const report = await simulate(options);
+    assert.equal(report.failure, undefined, report.failure?.message);
+    assert.equal(report.rebuilds, 1);
+    const again = await simulate(options);
+    assert.equal(again.traceHash, report.traceHash);
+  }
+});
+
 Deno.test("A machine whose NodeHost tells nothing any more is described all the same, so that a failed run can be reported", () => {
   const world = new World(planOf(5), keyValueApplication(3), new Trace());
   const [machine] = world.machines;
