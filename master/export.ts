@@ -246,7 +246,8 @@ async function importRecord(
 
 /** Not heard yet, and whatever it lists next is news. */
 function importedHost(value: unknown): HostRecord {
-  const { conflict: _, cursor: __, hears: ___, ...host } = readHost(value)!;
+  const { conflict: _, cursor: __, hears: ___, ...all } = readHost(value)!;
+  const { posDigest: _1, posSlices: _2, ...host } = all;
   return {
     ...host,
     tick: longAgo,

@@ -51,6 +51,7 @@ export class KnownMemberships {
 }
 
 function withoutMembership(cluster: ClusterInfo): ClusterInfo {
-  const { observers: _, witnesses: __, nodeHostIds: ___, ...rest } = cluster;
+  const { observers: _, witnesses: __, nodeHostIds: ___, ...more } = cluster;
+  const { app: ____, ...rest } = more;
   return { ...rest, nodes: {}, incomplete: true };
 }

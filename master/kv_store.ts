@@ -54,6 +54,7 @@ import {
   schemaVersion,
   type SliceRecord,
 } from "./schema.ts";
+import { readRecovery, type Recovery } from "./recovery.ts";
 import type { StoreContext } from "./store_context.ts";
 import { noteHeard } from "./store_heard.ts";
 import { type Credentials, takeReport } from "./store_report.ts";
@@ -247,7 +248,7 @@ export class KvStore {
     options?: CommandOptions,
   ): Promise<CommandResult> {
     const meta = await this.#requireWriter();
-    return await carryOutCommand(this.#context, meta.epoch, command, options);
+    return await carryOutCommand(this.#context, meta, command, options);
   }
 
   /** What the next round would do about the clusters that are not as desired, and why; nothing is written. */
@@ -268,6 +269,19 @@ export class KvStore {
     if (record === undefined) return undefined;
     const { v: _, w: __, ...details } = record;
     return { clusterId, ...details };
+  }
+
+  /** What a recovery of a cluster would rest on, and what would be lost (M15); `undefined` if there is no such cluster. */
+  async recovery(clusterId: number): Promise<Recovery | undefined> {
+    const access = this.#access;
+    const [entry, clockEntry] = await access.getMany([
+      clusterKey(clusterId),
+      clockKey,
+    ]);
+    const image = readCluster(entry!.value);
+    if (image === undefined) return undefined;
+    const clock = readClock(clockEntry!.value, access.now());
+    return await readRecovery(this.#context, { clusterId, image, clock });
   }
 
   /** The latest events, newest first. */

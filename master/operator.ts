@@ -18,6 +18,7 @@ import {
   clusterKey,
   hostKey,
   type HostRecord,
+  type MetaRecord,
   operationKey,
   type OperationRecord,
   operationTtlMs,
@@ -28,6 +29,7 @@ import {
   schemaVersion,
   tombKey,
 } from "./schema.ts";
+import { importSteps, readRecovery } from "./recovery.ts";
 import type { StoreContext } from "./store_context.ts";
 import { addCluster } from "./store_index.ts";
 
@@ -74,6 +76,8 @@ export type KnownClusterCommand =
     clusterId: number;
     /** Nodes that are given up. Their NodeHosts must be revoked or gone. */
     condemned: number[];
+    /** Refused if the members changed since their index was this. */
+    expectedConfigChangeIndex?: number;
   };
 
 /** A command about one NodeHost. */
@@ -140,7 +144,7 @@ const maxAttempts = 16;
  */
 export async function carryOutCommand(
   context: StoreContext,
-  epoch: string,
+  { epoch, deploymentId }: Pick<MetaRecord, "epoch" | "deploymentId">,
   command: Command,
   options: CommandOptions = {},
 ): Promise<CommandResult> {
@@ -153,7 +157,15 @@ export async function carryOutCommand(
     const clock = readClock(clockEntry.value, access.now());
     const atomic = access.atomic();
     const w = access.randomHex(8);
-    const parts = { context, epoch, atomic, clock, clockEntry, w };
+    const parts = {
+      context,
+      epoch,
+      deploymentId,
+      atomic,
+      clock,
+      clockEntry,
+      w,
+    };
     const { result, shown } = await prepare(parts, command);
     if (options.isDryRun === true) return { ...result, ...shown };
     const event = record({ ...parts, command, text, result, options });
@@ -182,6 +194,7 @@ interface Prepared {
 interface Parts {
   readonly context: StoreContext;
   readonly epoch: string;
+  readonly deploymentId: bigint;
   readonly atomic: KvAtomic;
   readonly clock: ClockRecord;
   readonly clockEntry: KvEntry;
@@ -264,6 +277,9 @@ async function prepareCluster(
     atomic.check({ key: tomb.key, versionstamp: null });
   }
   const after = await nextImage(parts, before, command);
+  const known = command.type === "recoverCluster"
+    ? await recoveryParts(parts, before!, command)
+    : undefined;
   const { tick } = clock;
   addCluster(atomic, { clusterId, entry, before, after, epoch, tick, w });
   // A change of the definition does not show in the record alone.
@@ -272,10 +288,17 @@ async function prepareCluster(
   const more = deleteAt === undefined ? {} : { deleteAt };
   const expectedGen = before?.def?.gen ?? 0;
   return {
-    result: { clusterId, life, gen: after.def?.gen ?? 0, ...more },
+    result: {
+      clusterId,
+      life,
+      gen: after.def?.gen ?? 0,
+      ...more,
+      ...known?.result,
+    },
     shown: {
       isDryRun: true,
       ...(before === undefined ? {} : { expectedGen }),
+      ...known?.shown,
     },
   };
 }
@@ -338,6 +361,7 @@ async function nextImage(
       return { ...image, plan: { ...image.plan, isAbandoned: true } };
     }
     case "recoverCluster":
+      checkIndex(image, command.expectedConfigChangeIndex);
       return await recovering(parts, image, command.condemned);
   }
 }
@@ -350,6 +374,45 @@ function checkGen({ def }: ClusterImage, expected: number | undefined): void {
     "conflict",
     `Its definition is number ${gen}, not ${expected}`,
   );
+}
+
+/** Other members than those that were shown would be given up (M15). */
+function checkIndex({ cci }: ClusterImage, expected: number | undefined): void {
+  if (expected === undefined || expected === cci) return;
+  throw new CommandError(
+    "conflict",
+    `Its members are those of index ${cci}, not ${expected}: look again`,
+  );
+}
+
+/**
+ * What is lost is said before, and what is left to be done by hand only afterwards (M15).
+ *
+ * @throws {CommandError} if a majority runs, or nobody would be left.
+ */
+async function recoveryParts(
+  { context, clock, deploymentId }: Parts,
+  image: ClusterImage,
+  { clusterId, condemned }: { clusterId: number; condemned: number[] },
+): Promise<Prepared> {
+  const recovery = await readRecovery(context, { clusterId, image, clock });
+  const { members, survivor, lost, voters, running } = recovery;
+  if (recovery.hasMajority) {
+    throw new CommandError(
+      "conflict",
+      `${running} of its ${voters} voters run, and are a majority: the masters replace the others`,
+    );
+  }
+  const app = image.def?.app ?? "";
+  const steps = importSteps(recovery, { condemned, app, deploymentId });
+  if (steps.length === 0) {
+    throw new CommandError("invalid", "No voter would be left to go on from");
+  }
+  return {
+    result: { members, survivor, lost, steps },
+    // Not before it is decided: a machine that returns meanwhile would go on with the old members.
+    shown: { steps: [], expectedConfigChangeIndex: image.cci },
+  };
 }
 
 function adopted(

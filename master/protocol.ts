@@ -28,6 +28,20 @@ export interface ClusterInfo {
   isLagging?: boolean;
   /** Told by the leader while there are observers: all of them have caught up with its log. */
   areObserversReady?: boolean;
+  /** How far its log goes; told while the node knows no leader, when somebody may have to choose between survivors. */
+  position?: LogPosition;
+  /** Name of its state machine in `stateMachines` of its NodeHost; absent if it was started with one that has no name. */
+  app?: string;
+}
+
+/** How far the log of a node goes. */
+export interface LogPosition {
+  /** Term of its last entry. */
+  lastTerm: number;
+  /** Index of its last entry, committed or not. */
+  lastIndex: number;
+  /** Index of the last entry in its state. */
+  appliedIndex: number;
 }
 
 /** Names one node. */

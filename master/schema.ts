@@ -8,6 +8,7 @@
  *     ["h",host]          HostRecord      what a NodeHost last said of itself; written by each of its reports
  *     ["hl",host,i]       SliceRecord     its nodes, packed (wire/rows.ts), written when they changed
  *     ["log",host,i]      SliceRecord     the nodes its log holds data of, packed, written when they changed
+ *     ["pos",host,i]      SliceRecord     how far the logs of its nodes go that know no leader (M15)
  *     ["addr",address]    AddressRecord   which NodeHost last reported from a Raft address
  *     ["c",cluster]       ClusterRecord   a cluster: what it should be, is, and what is being done about it
  *     ["m",host,cluster]  MemberIndex     which node of the cluster the NodeHost carries, or is to carry
@@ -113,6 +114,10 @@ export interface HostRecord extends StoredRecord {
   logDigest: string;
   /** Values at `["log",host]`. */
   logSlices: number;
+  /** Of what is at `["pos",host]`; absent if there never was anything. */
+  posDigest?: string;
+  /** Values at `["pos",host]`. */
+  posSlices?: number;
   /** Tick at which it was last heard. */
   tick: number;
   /** Tick since which it is up: it was opened, or came back, then. */
@@ -407,6 +412,11 @@ export function nodesKey(host: string, slice: number): KvKey {
 /** Key of a {@link SliceRecord} of a log. */
 export function logKey(host: string, slice: number): KvKey {
   return ["log", host, slice];
+}
+
+/** Key of a {@link SliceRecord} of positions. */
+export function positionsKey(host: string, slice: number): KvKey {
+  return ["pos", host, slice];
 }
 
 /** Key of {@link AddressRecord}. */

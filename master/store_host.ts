@@ -11,6 +11,7 @@ import {
   type HostRecord,
   logKey,
   nodesKey,
+  positionsKey,
   readHost,
   schemaVersion,
   type SliceRecord,
@@ -21,6 +22,7 @@ import {
   type NodeRow,
   sliceLog,
   sliceNodes,
+  slicePositions,
   unpackRows,
 } from "./wire/mod.ts";
 
@@ -82,6 +84,23 @@ export async function changeOfLog(
     slices,
     host?.logSlices ?? 0,
     (i) => logKey(info.nodeHostId, i),
+  );
+}
+
+/** What the report changes in `["pos",host]`; `undefined` if nothing, which is so while every node knows a leader. */
+export async function changeOfPositions(
+  access: KvAccess,
+  info: NodeHostInfo,
+  host: HostRecord | undefined,
+): Promise<SliceChange | undefined> {
+  const slices = slicePositions(info);
+  if (slices.length === 0 && (host?.posSlices ?? 0) === 0) return undefined;
+  if (host?.posDigest === digestOf(slices)) return undefined;
+  return await compare(
+    access,
+    slices,
+    host?.posSlices ?? 0,
+    (i) => positionsKey(info.nodeHostId, i),
   );
 }
 
@@ -160,6 +179,8 @@ export interface HostWrite {
   readonly nodes: SliceChange | undefined;
   /** See {@link changeOfLog}. */
   readonly log: SliceChange | undefined;
+  /** See {@link changeOfPositions}. */
+  readonly positions: SliceChange | undefined;
   /** Some memberships are lacking, so the next report has to be examined even if it says the same. */
   readonly isLacking: boolean;
   /** Write id. */
@@ -181,10 +202,11 @@ export async function writeHost(
   access: KvAccess,
   write: HostWrite,
 ): Promise<{ ok: boolean; versionstamp?: string }> {
-  const { info, entry, clock, nodes, log, w } = write;
+  const { info, entry, clock, nodes, log, positions, w } = write;
   const key = hostKey(info.nodeHostId);
-  const isLogLater = sliceBytes(nodes) + sliceBytes(log) >
-    maxSliceBytesPerCommit;
+  const isLogLater =
+    sliceBytes(nodes) + sliceBytes(positions) + sliceBytes(log) >
+      maxSliceBytesPerCommit;
   const record = recordAfter(access, write, isLogLater ? undefined : log);
   const atomic = access.atomic()
     .check({ key, versionstamp: entry.versionstamp })
@@ -195,6 +217,7 @@ export async function writeHost(
       .set(clockKey, { ...clock.record, v: schemaVersion, w });
   }
   addSlices(atomic, nodes, w);
+  addSlices(atomic, positions, w);
   if (!isLogLater) addSlices(atomic, log, w);
   const { nodeHostId: hostId, nodeHostAddress: address } = info;
   addClaim(atomic, write.claim, { hostId, address, w });
@@ -247,9 +270,10 @@ function addSlices(
 /** The record after the report; fields that this version does not know stay. */
 function recordAfter(
   access: KvAccess,
-  { info, rows, entry, clock, claim, nodes, isLacking, w, secret }: HostWrite,
+  { info, rows, entry, clock, claim, nodes, positions, ...rest }: HostWrite,
   log: SliceChange | undefined,
 ): HostRecord {
+  const { isLacking, w, secret } = rest;
   const old = readHost(entry.value);
   const { tick } = clock.record;
   const boot = info.boot ?? old?.boot ?? 0;
@@ -280,6 +304,9 @@ function recordAfter(
     since: isBack ? tick : old.since,
     gen: (old?.gen ?? 0) + (isOther ? 1 : 0),
     state: "ok",
+    ...(positions === undefined
+      ? {}
+      : { posDigest: positions.digest, posSlices: positions.sliceCount }),
     ...selfDescription(info),
     ...heard(info, old, tick),
     ...rivalAfter(old, boot, rival),

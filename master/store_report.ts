@@ -30,6 +30,7 @@ import {
   changedClusters,
   changeOfLog,
   changeOfNodes,
+  changeOfPositions,
   type ClockChange,
   isNewer,
   writeHost,
@@ -208,6 +209,9 @@ async function write(
   const rows = isConflict ? [] : rowsOf(info);
   const nodes = await changeOfNodes(access, rows, hostId, host);
   const log = await changeOfLog(access, info, host);
+  const positions = isConflict
+    ? undefined
+    : await changeOfPositions(access, info, host);
   if (!isConflict) {
     const ttl = limits.ttl;
     await takeClusters(news, { info, rows, host, nodes, progress, ttl });
@@ -222,6 +226,7 @@ async function write(
     claim,
     nodes,
     log,
+    positions,
     isLacking,
     w,
     onEvent,

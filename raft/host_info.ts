@@ -7,6 +7,7 @@ import type { Node } from "./node.ts";
 import type { NodeHost } from "./nodehost.ts";
 import type {
   ClusterInfo,
+  LogPosition,
   NodeHostInfo,
   NodeInfo,
 } from "../master/protocol.ts";
@@ -265,6 +266,20 @@ function clusterInfo(node: Node): ClusterInfo {
     ...(pending ? {} : carriersOf(membership)),
     ...(isLagging(node) ? { isLagging: true } : {}),
     ...(haveObserversCaughtUp(node) ? { areObserversReady: true } : {}),
+    ...(node.peer.leaderId === 0 ? { position: positionOf(node) } : {}),
+    ...(pending || typeof node.config.stateMachine !== "string"
+      ? {}
+      : { app: node.config.stateMachine }),
+  };
+}
+
+/** Without a leader nothing is added to the log, so this stays as it is from one report to the next. */
+function positionOf({ log, applier }: Node): LogPosition {
+  const lastIndex = log.lastIndex();
+  return {
+    lastTerm: log.termOf(lastIndex) ?? 0,
+    lastIndex,
+    appliedIndex: applier.applied,
   };
 }
 

@@ -8,6 +8,7 @@ import type {
   NodeSummary,
 } from "../overview.ts";
 import type { MasterRequest, NodeInfo, ReportReply } from "../protocol.ts";
+import type { Recovery, RecoveryMember } from "../recovery.ts";
 import type { PlannedDecision } from "../round_plan.ts";
 import type {
   BrakeRecord,
@@ -351,6 +352,47 @@ export const clusterResult: Shape<CommandResult> = resultOf({
   life,
   gen: count,
   deleteAt: optional(tick),
+});
+
+const recoveryMember: Shape<RecoveryMember> = answerOf({
+  nodeId: id,
+  role: oneOf("voter", "observer", "witness"),
+  address: anyText,
+  nodeHostId: anyText,
+  standing: oneOf("runs", "stopped", "silent", "dead"),
+  isGivenUp: described(boolean, "It may be condemned."),
+  lastTerm: optional(count),
+  lastIndex: optional(count),
+  appliedIndex: optional(count),
+});
+
+/** `GET /v1/clusters/{clusterId}/recovery` */
+export const recoveryAnswer: Shape<Recovery> = answerOf({
+  clusterId: id,
+  life,
+  gen: described(count, "`expectedGen` of a command that rests on this."),
+  configChangeIndex: described(
+    count,
+    "`expectedConfigChangeIndex` of a command that rests on this.",
+  ),
+  voters: count,
+  running: count,
+  hasMajority: boolean,
+  members: list(recoveryMember),
+  survivor: described(nullable(id), "The node whose log goes furthest."),
+  lost: anyText,
+});
+
+/** What `recover` answers. */
+export const recoverResult: Shape<CommandResult> = resultOf({
+  clusterId: id,
+  life,
+  gen: count,
+  members: list(recoveryMember),
+  survivor: nullable(id),
+  lost: anyText,
+  steps: list(anyText),
+  expectedConfigChangeIndex: optional(count),
 });
 
 /** What commands about a NodeHost answer. */

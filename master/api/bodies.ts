@@ -144,6 +144,12 @@ export const recoverBody = object({
   condemned: list(id, { minItems: 1, maxItems: condemnedMax }),
   confirm,
   expectedGen,
+  expectedConfigChangeIndex: optional(
+    described(
+      integer(0),
+      "Refused with 409 if its members are those of another index by now.",
+    ),
+  ),
 });
 
 /** What cannot be undone. */
@@ -243,6 +249,16 @@ export const clusterInfoSchema: JsonSchema = {
     nodeHostIds: membersSchema,
     isLagging: flag,
     areObserversReady: flag,
+    position: {
+      type: "object",
+      properties: {
+        lastTerm: integerSchema(0),
+        lastIndex: integerSchema(0),
+        appliedIndex: integerSchema(0),
+      },
+      required: ["lastTerm", "lastIndex", "appliedIndex"],
+    },
+    app: textSchema,
   },
   required: [
     "clusterId",

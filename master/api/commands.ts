@@ -10,6 +10,7 @@ import {
   globalResult,
   hostResult,
   initAnswer,
+  recoverResult,
 } from "./answers.ts";
 import {
   adoptBody,
@@ -225,16 +226,22 @@ function clusterCommands(store: KvStore): Route[] {
       path: `${path}/recover`,
       operationId: "recoverCluster",
       summary: "Gives up nodes of a cluster that lost its majority.",
-      description: "Their NodeHosts must be revoked or declared dead.",
+      description:
+        "Their NodeHosts must be revoked or declared dead. A dry run says what would be lost; `steps` is what is then to be done by hand.",
       tag,
     }, {
       params: clusterParams,
       body: recoverBody,
-      answer,
+      answer: recoverResult,
       read: ({ clusterId }, body) => {
         checkConfirmed(body, String(clusterId));
-        const { condemned, expectedGen } = body;
-        const shown = asShown(expectedGen);
+        const { condemned, expectedGen, expectedConfigChangeIndex } = body;
+        const shown = {
+          ...asShown(expectedGen),
+          ...(expectedConfigChangeIndex === undefined
+            ? {}
+            : { expectedConfigChangeIndex }),
+        };
         return { type: "recoverCluster", clusterId, condemned, ...shown };
       },
     }),

@@ -10,6 +10,7 @@ import {
   logAnswer,
   nodeHostsAnswer,
   planAnswer,
+  recoveryAnswer,
   statusAnswer,
   textAnswer,
 } from "./answers.ts";
@@ -87,6 +88,20 @@ function clusterViews(store: KvStore): Route[] {
       answer: clusterAnswer,
       handle: async ({ params }) =>
         await store.cluster(params.clusterId) ??
+          problem(404, "not-found", "There is no such cluster"),
+    }),
+    route({
+      method: "GET",
+      path: "/v1/clusters/{clusterId}/recovery",
+      operationId: "getRecovery",
+      summary: "How far the members' logs go, and what a recovery would lose.",
+      tag,
+      access: "reader",
+      params: { clusterId: described(id, "The cluster.") },
+      problems: { 404: "There is no such cluster." },
+      answer: recoveryAnswer,
+      handle: async ({ params }) =>
+        await store.recovery(params.clusterId) ??
           problem(404, "not-found", "There is no such cluster"),
     }),
     route({

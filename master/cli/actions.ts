@@ -41,6 +41,7 @@ export interface Action {
 }
 
 const genFlag = "expected-gen";
+const indexFlag = "expected-cci";
 const genHelp = `
   --expected-gen N              refused if the definition has another number by now`;
 const stateHelp = `
@@ -132,15 +133,18 @@ export const actions: Readonly<Record<string, Action>> = {
       post(`/v1/clusters/${clusterIdOf(given)}/keep`, shownOf(given)),
   },
   recover: {
-    usage: "ID --condemned NODE[,NODE ...]",
+    usage: "ID [--condemned NODE[,NODE ...]]",
     what: "gives up nodes of a cluster that lost its majority",
     subject: "cluster",
-    flags: ["condemned", genFlag],
+    flags: ["condemned", genFlag, indexFlag],
     isFinal: true,
     help: `
-  --condemned NODE,...          the nodes that are given up; their NodeHosts must be revoked or dead${genHelp}
+  --condemned NODE,...          the nodes that are given up; their NodeHosts must be revoked or
+                                dead. Without it only what is known is shown: how far the log
+                                of each survivor goes, and what would be lost
+  --expected-cci N              refused if the members are those of another index by now${genHelp}
 
-Afterwards import a snapshot on a survivor: deno task import-snapshot --help.`,
+It then says what is to be done by hand: an image of a survivor's state, and imports.`,
     call: (given) => {
       const clusterId = clusterIdOf(given);
       const condemned = required("condemned", given).split(",")
@@ -152,6 +156,7 @@ Afterwards import a snapshot on a survivor: deno task import-snapshot --help.`,
           condemned,
           confirm: String(clusterId),
           ...shownOf(given),
+          ...optionalNumber("expectedConfigChangeIndex", indexFlag, given, 0),
         },
       };
     },

@@ -12,6 +12,7 @@ import {
 import { type Fields, MasterCalls, UnreachableError } from "./calls.ts";
 import { parseArgs } from "./deps.ts";
 import { facts } from "./table.ts";
+import { recoveryTable } from "./recovery.ts";
 import { views } from "./views.ts";
 
 /** The world of a command line. */
@@ -107,6 +108,7 @@ const flags = {
   app: { type: "string" },
   size: { type: "string" },
   "expected-gen": { type: "string" },
+  "expected-cci": { type: "string" },
   condemned: { type: "string" },
   "wait-ticks": { type: "string" },
   limit: { type: "string" },
@@ -160,8 +162,14 @@ async function dispatch(
     (isHelp ? around.out : around.err)(usageText());
     return isHelp ? 0 : 2;
   }
-  const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
-  const view = Object.hasOwn(views, name) ? views[name] : undefined;
+  const named = Object.hasOwn(actions, name) ? actions[name] : undefined;
+  const isLook = !isHelp && name === "recover" && isOnlyALook(values);
+  const action = isLook ? undefined : named;
+  const view = isLook
+    ? views.recovery
+    : Object.hasOwn(views, name)
+    ? views[name]
+    : undefined;
   const one = action ?? view;
   if (one === undefined) {
     throw new UsageError(`Cannot use "${name}": there is no such command`);
@@ -210,6 +218,11 @@ async function dispatch(
   return 0;
 }
 
+/** Whoever does not say what is given up wants to know first. */
+function isOnlyALook(values: Values): boolean {
+  return Object.keys(values).every((flag) => commonFlags.includes(flag));
+}
+
 function checkIds(
   name: string,
   ids: readonly (string | undefined)[],
@@ -241,6 +254,7 @@ function givenOf(name: string, id: string | undefined, values: Values): Given {
       app: values.app,
       size: values.size,
       "expected-gen": values["expected-gen"],
+      "expected-cci": values["expected-cci"],
       condemned: values.condemned,
       "wait-ticks": values["wait-ticks"],
       limit: values.limit,
@@ -328,7 +342,7 @@ interface Asking {
 }
 
 /** What a dry run says that binds the command to what it showed. */
-const bindings = ["expectedGen"];
+const bindings = ["expectedGen", "expectedConfigChangeIndex"];
 
 /**
  * What cannot be undone is said twice: with `--yes`, or at the terminal after a look at what it would do.
@@ -390,12 +404,17 @@ function resultText(
   },
 ): string {
   if (isJson) return JSON.stringify(result, null, 2);
-  const pairs = Object.entries(result)
+  const { steps, members, ...rest } = result;
+  const pairs = Object.entries(rest)
     .filter(([field]) => field !== "isDryRun")
     .map(([field, value]): [string, string] => [
       field,
       typeof value === "string" ? value : JSON.stringify(value),
     ]);
   const head = isDryRun ? `${name} would give` : `${name}: done`;
-  return pairs.length === 0 ? head : `${head}\n${facts(pairs)}`;
+  return [
+    pairs.length === 0 ? head : `${head}\n${facts(pairs)}`,
+    ...(Array.isArray(members) ? [recoveryTable(members)] : []),
+    ...(Array.isArray(steps) && steps.length > 0 ? [steps.join("\n")] : []),
+  ].join("\n\n");
 }

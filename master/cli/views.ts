@@ -5,6 +5,7 @@ import type { ClusterSummary, NodeHostSummary } from "../overview.ts";
 import type { PlannedDecision } from "../round_plan.ts";
 import { clusterIdOf, type Given, wholeNumber } from "./actions.ts";
 import { type Fields, type MasterCalls, RefusedError } from "./calls.ts";
+import { showRecovery } from "./recovery.ts";
 import { ageText, facts, table } from "./table.ts";
 
 /** Something to show. */
@@ -70,6 +71,14 @@ export const views: Readonly<Record<string, View>> = {
     hasId: true,
     flags: [],
     show: showCluster,
+  },
+  recovery: {
+    usage: "ID",
+    what:
+      "how far the logs of a cluster's members go, and what a recovery loses",
+    hasId: true,
+    flags: [],
+    show: showRecovery,
   },
   events: {
     usage: "[--limit N]",

@@ -15,7 +15,9 @@ export {
   rowsOf,
   sliceLog,
   sliceNodes,
+  slicePositions,
   unpackLog,
+  unpackPositions,
   unpackRows,
 } from "./rows.ts";
 export type { NodeRow } from "./rows.ts";

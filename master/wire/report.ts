@@ -8,6 +8,7 @@
 import type {
   Acknowledgement,
   ClusterInfo,
+  LogPosition,
   NodeHostInfo,
   NodeInfo,
 } from "../protocol.ts";
@@ -149,6 +150,12 @@ function readCluster(name: string, value: unknown): ClusterInfo {
     if (fields[flag] === undefined) continue;
     cluster[flag] = readBoolean(`${name}.${flag}`, fields[flag]);
   }
+  if (fields.position !== undefined) {
+    cluster.position = readPosition(`${name}.position`, fields.position);
+  }
+  if (fields.app !== undefined) {
+    cluster.app = readText(`${name}.app`, fields.app);
+  }
   if (cluster.pending || cluster.incomplete) {
     cluster.nodes = {}; // Whatever was sent has no meaning.
     return cluster;
@@ -162,6 +169,17 @@ function readCluster(name: string, value: unknown): ClusterInfo {
     contradict(`${name}.nodes`, "is empty, but neither pending nor incomplete");
   }
   return cluster;
+}
+
+function readPosition(name: string, value: unknown): LogPosition {
+  const fields = readFields(name, value);
+  const integer = (field: keyof LogPosition) =>
+    readInteger(`${name}.${field}`, fields[field], 0);
+  return {
+    lastTerm: integer("lastTerm"),
+    lastIndex: integer("lastIndex"),
+    appliedIndex: integer("appliedIndex"),
+  };
 }
 
 function readClusters(value: unknown): ClusterInfo[] {

@@ -3,13 +3,15 @@
  *
  *     ["hl",host,i]   +-- cluster (8B) --+-- node (8B) --+-- configChangeIndex (8B) --+-- flags (1B) --+  per node
  *     ["log",host,i]  +-- cluster (8B) --+-- node (8B) --+                                                per node
+ *     ["pos",host,i]  +-- cluster (8B) --+-- node (8B) --+-- last term (8B) --+-- last index (8B) --+-- applied (8B) --+
+ *                                                                             per node that knows no leader
  *
  * Numbers are big-endian; flags: 1 leader, 2 pending; since schema 2, 4 lagging, 8 its observers
  * have caught up. Rows are sorted by cluster, then node, so that equal content
  * has equal bytes. Node 0 stands for a cluster that was listed without saying which node of it runs.
  */
 import { createHash } from "./deps.ts";
-import type { NodeHostInfo, NodeInfo } from "../protocol.ts";
+import type { LogPosition, NodeHostInfo, NodeInfo } from "../protocol.ts";
 
 /** One node of a NodeHost, as last reported. */
 export interface NodeRow {
@@ -32,6 +34,9 @@ export interface NodeRow {
 const sliceBytes = 32 * 1024;
 const nodeRowBytes = 25;
 const logRowBytes = 16;
+const positionRowBytes = 40;
+/** More nodes without a leader than this do not fit into the commit of a report. */
+const positionsMax = 4_000;
 const leaderFlag = 1;
 const pendingFlag = 2;
 const laggingFlag = 4;
@@ -150,6 +155,46 @@ export function sliceNodes(rows: readonly NodeRow[]): Uint8Array[] {
 /** Packs the nodes that a log holds data of, in slices; each node counts once. */
 export function sliceLog(nodes: readonly NodeInfo[]): Uint8Array[] {
   return sliceRows(packLog(nodes), logRowBytes);
+}
+
+/** How far the logs of a report's nodes go that know no leader, in slices. */
+export function slicePositions(info: NodeHostInfo): Uint8Array[] {
+  const told = info.clusterInfoList
+    .filter((cluster) => cluster.position !== undefined)
+    .sort(byClusterThenNode).slice(0, positionsMax);
+  const bytes = new Uint8Array(told.length * positionRowBytes);
+  const view = new DataView(bytes.buffer);
+  told.forEach(({ clusterId, nodeId, position }, i) => {
+    const { lastTerm, lastIndex, appliedIndex } = position!;
+    [clusterId, nodeId, lastTerm, lastIndex, appliedIndex].forEach(
+      (value, j) =>
+        view.setBigUint64(i * positionRowBytes + 8 * j, BigInt(value)),
+    );
+  });
+  return sliceRows(bytes, positionRowBytes);
+}
+
+/** Reads back a slice of {@link slicePositions}. */
+export function unpackPositions(
+  bytes: Uint8Array,
+): (NodeInfo & LogPosition)[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const rows: (NodeInfo & LogPosition)[] = [];
+  for (
+    let at = 0;
+    at + positionRowBytes <= bytes.length;
+    at += positionRowBytes
+  ) {
+    const field = (j: number) => Number(view.getBigUint64(at + 8 * j));
+    rows.push({
+      clusterId: field(0),
+      nodeId: field(1),
+      lastTerm: field(2),
+      lastIndex: field(3),
+      appliedIndex: field(4),
+    });
+  }
+  return rows;
 }
 
 /** Tells whether two contents are the same: 128 bits of SHA-256 over the slices, in hexadecimal. */

@@ -322,7 +322,7 @@ Deno.test("drakkar has a help for the whole and for each command", async () => {
     assert.equal(code, 0);
     const names = [...out.matchAll(/^ {2}([a-z][a-z-]+) {2,}/gm)]
       .map(([, name]) => name!);
-    assert.equal(names.length, 24, names.join());
+    assert.equal(names.length, 25, names.join());
     for (const name of names) {
       const help = await run(name, "--help");
       assert.equal(help.code, 0, name);

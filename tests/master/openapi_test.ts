@@ -120,6 +120,7 @@ const calls: [string, Record<string, string>, unknown?][] = [
   ["forgetHostSecret", { nodeHostId: "host-3" }, confirmHost],
   ["revokeHost", { nodeHostId: "host-3" }, confirmHost],
   ["declareHostDead", { nodeHostId: "host-3" }, confirmHost],
+  ["getRecovery", { clusterId: "1" }],
   ["recoverCluster", { clusterId: "1" }, { condemned: [3], confirm: "1" }],
   ["pause", {}, {}],
   ["resume", {}, {}],

@@ -282,6 +282,7 @@ Deno.test("Reports tell each cluster's membership, leader and place in the log, 
     pending: true,
     incomplete: false,
     isLagging: true,
+    position: { lastTerm: 0, lastIndex: 0, appliedIndex: 0 },
   }]);
 
   await open(2);
@@ -315,6 +316,34 @@ Deno.test("Reports tell each cluster's membership, leader and place in the log, 
       }]);
     }
   }
+});
+
+Deno.test("Reports tell how far the log of a survivor goes while no leader is known, and the name of its state machine (M7, M15)", async () => {
+  await using hosts = new Hosts();
+  const client = new FakeClient();
+  const stateMachines = { counter: () => new Counter() };
+  const host = await hosts.open(1, client.config({ stateMachines }));
+  await hosts.open(2, { deploymentId: host.deploymentId, stateMachines });
+  for (const n of [1, 2]) {
+    const config = hosts.cluster(n, 2);
+    await hosts.host(n).startCluster({ ...config, stateMachine: "counter" });
+  }
+  await host.waitReady(1);
+  await host.propose(1, Uint8Array.of(5));
+  let [info] = (await client.nextReport()).clusterInfoList;
+  assert.deepEqual([info?.app, info?.position], ["counter", undefined]);
+  await hosts.close(2);
+  for (let i = 0; i < 500 && info?.position === undefined; i++) {
+    [info] = (await client.nextReport()).clusterInfoList;
+  }
+  const [status] = host.info().clusters;
+  const { lastTerm, lastIndex, applied } = status!;
+  assert.ok(lastTerm > 0 && lastIndex > 0);
+  assert.deepEqual(info?.position, {
+    lastTerm,
+    lastIndex,
+    appliedIndex: applied,
+  });
 });
 
 Deno.test("Reports list the clusters that run, and in their log also those that were stopped", async () => {
