@@ -20,7 +20,8 @@ export interface FoundSegment {
   /**
    * `good`: both copies of the header are whole and bear the file's number. `half`: one copy is and does; the other is
    * damaged, was not written any more, or is whole but of another time. `unused`: nothing was written since the file got its name. `damaged`: neither
-   * copy is whole, and one is not even blank.
+   * copy is whole, and one is not even blank. A file that was another segment is `unused` with one whole copy of that
+   * time: both of its own are written at once, and nothing is acknowledged before they are durable.
    */
   readonly state: "good" | "half" | "unused" | "damaged";
   /** With `good` and `half`. */
@@ -67,11 +68,15 @@ function readHeader(
   let header: SegmentHeader | undefined;
   let ownCount = 0;
   let damagedCount = 0;
+  let isRecycled = false;
   for (const at of [0, segmentHeaderBytes]) {
     const copy = bytes.subarray(at, Math.min(at + segmentHeaderBytes, count));
     const decoded = decodeSegmentHeader(copy, crc32);
     if (!("defect" in decoded)) {
-      if (decoded.number !== number) continue; // From when the file was another segment.
+      if (decoded.number !== number) { // From when the file was another segment.
+        isRecycled = true;
+        continue;
+      }
       // A recovery that was cut short may have left one; then the next one's write of both was cut short as well.
       const isOther = header !== undefined && !isSameHeader(header, decoded);
       if (!isOther) ownCount++;
@@ -87,7 +92,8 @@ function readHeader(
     }
   }
   if (header === undefined) {
-    return { state: damagedCount > 0 ? "damaged" : "unused", header };
+    const isDamaged = damagedCount > 0 && !isRecycled;
+    return { state: isDamaged ? "damaged" : "unused", header };
   }
   return { state: ownCount === 2 ? "good" : "half", header };
 }

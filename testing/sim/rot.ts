@@ -13,6 +13,8 @@ interface RotPlace {
   readonly path: string;
   /** Everything before this offset is durable, and some record behind says so. */
   readonly provenEnd: number;
+  /** Whether it is a segment of the log, and not one that was recycled and waits to be used again. */
+  readonly isLive: boolean;
 }
 
 /**
@@ -27,12 +29,12 @@ export function rotOneBit(
   const places = fileSystem.list(dir).flatMap((name): RotPlace[] => {
     const path = `${dir}/${name}`;
     const file = fileSystem.open(path);
-    const provenEnd = provenEndOf(file);
+    const place = placeIn(file, path, Number.parseInt(name));
     file.close();
-    return provenEnd === undefined ? [] : [{ path, provenEnd }];
+    return place === undefined ? [] : [place];
   });
   // With one segment alone nobody would know which nodes there were.
-  if (places.length < 2) return undefined;
+  if (places.filter(({ isLive }) => isLive).length < 2) return undefined;
   const { path, provenEnd } = random.pick(places);
   if (provenEnd <= firstRecordOffset) return undefined;
   const offset = random.chance(0.1)
@@ -49,8 +51,12 @@ export function rotOneBit(
   return { path, offset };
 }
 
-/** Up to which offset the records of a segment say that they are durable; undefined if it is none. */
-function provenEndOf(file: StoredFile): number | undefined {
+/** What is in a file: up to which offset the records of a segment say that they are durable; undefined if it is none. */
+function placeIn(
+  file: StoredFile,
+  path: string,
+  number: number,
+): RotPlace | undefined {
   const bytes = new Uint8Array(file.size());
   file.readAt(bytes, 0);
   if (bytes.length < firstRecordOffset || bytes[0] !== "d".charCodeAt(0)) {
@@ -65,5 +71,6 @@ function provenEndOf(file: StoredFile): number | undefined {
     provenTo = Math.max(provenTo, integer(at + 24));
     at += recordHeaderBytes + view.getUint32(at + 8, true);
   }
-  return Math.min(bytes.length, provenTo - base);
+  const provenEnd = Math.min(bytes.length, provenTo - base);
+  return { path, provenEnd, isLive: integer(16) === number };
 }

@@ -298,6 +298,32 @@ for (const segmentBytes of [4096, 8192, 32_768]) {
   });
 }
 
+Deno.test("Wal with onDamage mend: damage in a segment that was taken for a spare is none of the log's (rules L4, L7)", async () => {
+  const made = await makeLog(4096);
+  const names = [...made.files.keys()].sort();
+  const used = names.filter((name) =>
+    made.files.get(name)![16] === parseInt(name) // The number in the header.
+  );
+  const newest = used.at(-1)!;
+  const spare = names.at(-1)!;
+  assert.equal(parseInt(spare), parseInt(newest) + 1);
+  const old = made.files.get(used[0]!)!;
+  const { refused } = counts;
+  let touched = 0;
+  await checkDamage(
+    made,
+    "the newest, and the spare behind it",
+    (file, bytes) => {
+      if (file === spare) bytes.set(old);
+      if (file !== spare && file !== newest) return;
+      bytes[20]! ^= 1; // One copy of the header; the other stays.
+      touched++;
+    },
+  );
+  assert.equal(touched, 2);
+  assert.equal(counts.refused, refused, "it opens");
+});
+
 /** What every node of an opened log says must be true. */
 function checkAllTruth(log: Wal, model: Model, where: string): void {
   const seen = new Set<string>();
