@@ -5,6 +5,7 @@
  * In the newest, the first record that does not check ends the log: it was cut off by a crash, unless a later record
  * says that everything up to a position behind it was durable; then it is damage too.
  */
+import { assert } from "../../raft/core/assert.ts";
 import type { Crc32 } from "../../raft/core/types.ts";
 import { RaftError } from "../../raft/errors.ts";
 import type { FileSystem, StoredFile } from "../file_system.ts";
@@ -17,7 +18,7 @@ import {
   type SegmentHeader,
 } from "./format.ts";
 import type { NodeTable } from "./node_table.ts";
-import { isRecordHeader, syncedToOf } from "./record.ts";
+import { isRecordHeader, syncedToOf, type Window } from "./record.ts";
 import { Replay } from "./replay.ts";
 import { Segment, type SegmentList } from "./segment.ts";
 import { findSegments, type FoundSegment } from "./segment_files.ts";
@@ -410,12 +411,11 @@ class Recovery {
       const count = reader.bytesFrom(offset, recordHeaderBytes);
       const shift = reader.load(offset, recordHeaderBytes) - offset;
       const stop = offset + count - recordHeaderBytes;
-      let low = (base + offset - 8) >>> 0;
       for (; offset <= stop; offset += 8) {
-        const at = shift + offset;
-        // Next to none is at its place, which is quick to see.
-        low = (low + 8) >>> 0;
-        if (reader.view.getUint32(at + 16, true) !== low) continue;
+        const low = (base + offset) >>> 0;
+        const at = nextInPlace(reader, shift + offset, shift + stop, low);
+        offset = at - shift;
+        if (offset > stop) break;
         const position = base + offset;
         if (!isRecordHeader(reader, at, { position, salt }, crc32)) continue;
         provenTo = Math.max(provenTo, syncedToOf(reader, at));
@@ -466,6 +466,28 @@ class Recovery {
     this.#tornAt ??= { path, offset };
     this.#tornBytes += bytes;
   }
+}
+
+/**
+ * The next place from `at` to `stop` where a record's header may stand: where the low half of its position fits, which is
+ * `low` at `at`. Next to none does, so this is all that is done for most of what an unused segment holds. Behind `stop` if
+ * there is none.
+ */
+function nextInPlace(
+  { bytes }: Window,
+  at: number,
+  stop: number,
+  low: number,
+): number {
+  assert(at % 8 === 0, "records are aligned");
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset);
+  const last = (stop >> 2) + 4;
+  let expected = low | 0;
+  let word = (at >> 2) + 4;
+  for (; word <= last && words[word] !== expected; word += 2) {
+    expected = (expected + 8) | 0;
+  }
+  return (word - 4) << 2;
 }
 
 function isGood(found: FoundSegment): found is GoodSegment {

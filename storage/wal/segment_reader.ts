@@ -1,10 +1,12 @@
-/** Reads a segment from front to back in large pieces. */
+/** Reads a segment from front to back in pieces. */
 import { assert } from "../../raft/core/assert.ts";
 import type { StoredFile } from "../file_system.ts";
 import type { Window } from "./record.ts";
 
-/** Bytes read at once; less would cost calls, more would hold up the event loop. */
-const pieceBytes = 4 * 1024 * 1024;
+/** Bytes read at once: less would cost calls, and with more they would leave the processor's cache before they are looked at. */
+const pieceBytes = 256 * 1024;
+/** Bytes after which others get a turn: more would hold up the event loop. */
+const turnBytes = 4 * 1024 * 1024;
 
 /** A window over the file that was opened last. */
 export class SegmentReader implements Window {
@@ -16,6 +18,8 @@ export class SegmentReader implements Window {
   #size = 0;
   #offset = 0;
   #length = 0;
+  /** Up to where the file's bytes are counted in `#readSinceTurn`. */
+  #countedTo = 0;
   #readSinceTurn = 0;
 
   /** Begins with a file of `size` bytes. */
@@ -24,6 +28,7 @@ export class SegmentReader implements Window {
     this.#size = size;
     this.#offset = 0;
     this.#length = 0;
+    this.#countedTo = 0;
     this.#grow(Math.min(size, pieceBytes));
   }
 
@@ -51,7 +56,7 @@ export class SegmentReader implements Window {
 
   /** Whether so much was read since the last time that others should get a turn. */
   takeTurn(): boolean {
-    if (this.#readSinceTurn < pieceBytes) return false;
+    if (this.#readSinceTurn < turnBytes) return false;
     this.#readSinceTurn = 0;
     return true;
   }
@@ -62,8 +67,16 @@ export class SegmentReader implements Window {
     const piece = this.bytes.subarray(0, this.#size - offset);
     this.#offset = offset;
     this.#length = this.#file.readAt(piece, offset);
-    this.#readSinceTurn += this.#length;
     assert(this.#length >= count, "a file must not shrink while it is read");
+    this.#count(offset, offset + count);
+  }
+
+  /** Counts as much as a turn may take at once, so that it does not depend on the pieces. */
+  #count(from: number, to: number): void {
+    if (to <= this.#countedTo) return;
+    const bytes = Math.min(this.#size - from, Math.max(turnBytes, to - from));
+    this.#countedTo = from + bytes;
+    this.#readSinceTurn += bytes;
   }
 
   #grow(count: number): void {
