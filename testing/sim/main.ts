@@ -28,6 +28,11 @@ interface Findings {
   readonly cpuSeconds: number;
 }
 
+interface Timed {
+  /** Seconds from the first seed to the last. */
+  readonly seconds: number;
+}
+
 /** As in deno.json: collecting garbage costs least in one thread, and in big pieces. */
 const memoryFlags =
   "--v8-flags=--single-threaded-gc,--min-semi-space-size=64,--max-semi-space-size=64";
@@ -144,11 +149,22 @@ async function runInProcesses(given: Arguments): Promise<Findings> {
       if (!last.startsWith("{")) {
         throw new Error(`Cannot tell what process ${job + 1} found`);
       }
-      return JSON.parse(last) as
-        & { failed: FailedSeed[]; cpuSeconds: number }
-        & Record<string, unknown>;
+      return parseFindings(last);
     }),
   );
+  return sumOf(found);
+}
+
+/** A line that a run with `--json` printed. */
+type PrintedFindings =
+  & { failed: FailedSeed[]; cpuSeconds: number; seconds: number }
+  & Record<string, unknown>;
+
+function parseFindings(line: string): PrintedFindings {
+  return JSON.parse(line) as PrintedFindings;
+}
+
+function sumOf(found: readonly PrintedFindings[]): Findings {
   const totals = new SimulationTotals();
   for (const { failed: _failed, cpuSeconds: _, seconds: __, ...one } of found) {
     totals.addTotals(one);
@@ -159,6 +175,16 @@ async function runInProcesses(given: Arguments): Promise<Findings> {
     failed: found.flatMap(({ failed }) => failed).sort((a, b) =>
       a.seed - b.seed
     ),
+  };
+}
+
+/** The runs of which `--json` kept the totals in a file, as if they had been one. */
+async function readFindings(file: string): Promise<Findings & Timed> {
+  const lines = (await Deno.readTextFile(file)).split("\n");
+  const found = lines.filter((line) => line.startsWith("{")).map(parseFindings);
+  return {
+    ...sumOf(found),
+    seconds: found.reduce((sum, one) => sum + one.seconds, 0),
   };
 }
 
@@ -186,10 +212,18 @@ function shareOf(args: Arguments, job: number): string[] {
 
 async function runMany(args: Arguments): Promise<boolean> {
   const startedAt = performance.now();
-  const { totals, failed, cpuSeconds } = args.jobs > 1
+  const findings = args.jobs > 1
     ? await runInProcesses(args)
     : await runHere(seedsOf(args), args);
   const seconds = (performance.now() - startedAt) / 1_000;
+  return tell({ ...findings, seconds }, args);
+}
+
+/** Prints what was found; returns whether that is fine. */
+function tell(
+  { totals, failed, cpuSeconds, seconds }: Findings & Timed,
+  args: Arguments,
+): boolean {
   if (args.flags.has("--json")) {
     console.log(
       JSON.stringify({ ...totals.toJSON(), seconds, cpuSeconds, failed }),
@@ -238,6 +272,10 @@ async function main(): Promise<void> {
     if (!(error instanceof UsageError)) throw error;
     console.error(`${error.message}\n\n${usage}`);
     Deno.exitCode = 2;
+    return;
+  }
+  if (args.table !== undefined) {
+    if (!tell(await readFindings(args.table), args)) Deno.exitCode = 1;
     return;
   }
   const isMany = args.flags.has("--long") && longSeeds(args).last !== args.seed;

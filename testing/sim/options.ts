@@ -14,6 +14,8 @@ export interface Arguments {
   jobs: number;
   /** Simulated hours of long runs. */
   hours: number;
+  /** A file with what earlier runs with `--json` printed, to be summed up instead of running anything. */
+  table: string | undefined;
   /** Options without a value. */
   flags: ReadonlySet<string>;
 }
@@ -39,6 +41,8 @@ networks. Everything follows from a seed: the same seed, the same run.
   --until-failure  ends with the first seed in which a check fails; a seed
                    that only does not count is reported, and others follow
   --json           the totals as one line of JSON
+  --table FILE     runs nothing: the totals of all lines that runs with --json
+                   printed into FILE, so that many seeds can be run in slices
   --help           this text
 
 A seed counts with 60 simulated seconds in which faults are being injected and
@@ -78,6 +82,11 @@ function positive(name: string, text: string | undefined): number {
   throw new UsageError(`Cannot use ${name}: it is not a positive number`);
 }
 
+function fileName(name: string, text: string | undefined): string {
+  if (text !== undefined && text !== "") return text;
+  throw new UsageError(`Cannot use ${name}: it needs the name of a file`);
+}
+
 function rangeOf(name: string, text: string): { first: number; last: number } {
   const [first, last, ...more] = text.split("..");
   if (last === undefined || more.length > 0) {
@@ -108,12 +117,14 @@ export function parse(args: readonly string[], now: number): Arguments {
     from: Math.floor(now / 1_000) * 1_000,
     jobs: 1,
     hours: 1,
+    table: undefined,
     flags,
   };
   for (let i = 0; i < args.length; i++) {
     const name = args[i]!;
     if (flagNames.includes(name)) flags.add(name);
     else if (name === "--seed") parsed.seed = wholeNumber(name, args[++i]);
+    else if (name === "--table") parsed.table = fileName(name, args[++i]);
     else if (name === "--seeds") {
       parsed.seeds = rangeOf(name, args[++i] ?? "");
     } else if (name === "--minutes") parsed.minutes = positive(name, args[++i]);
