@@ -70,6 +70,39 @@ export interface DecodeTools {
   readonly crc32: Crc32;
   /** Decides where received batches live. */
   readonly keeper: BatchKeeper;
+  /** For whoever is done with a record before it reads the next one. */
+  readonly reused?: ReusedRecords;
+}
+
+type Changeable<T> = { -readonly [Key in keyof T]: T[Key] };
+type MessageOf<Type extends MessageType> = Extract<Message, { type: Type }>;
+
+/** Objects that are filled anew with each record: thousands of idle clusters would else leave as many in each tick. */
+export class ReusedRecords {
+  /** The record of every message. */
+  readonly record: { kind: "message"; clusterId: number; message: Message };
+  /** Every heartbeat. */
+  readonly heartbeat: Changeable<MessageOf<"heartbeat">> = {
+    type: "heartbeat",
+    from: 0,
+    to: 0,
+    term: 0,
+    commit: 0,
+    round: 0,
+  };
+  /** Every answer to one. */
+  readonly heartbeatResponse: Changeable<MessageOf<"heartbeatResponse">> = {
+    type: "heartbeatResponse",
+    from: 0,
+    to: 0,
+    term: 0,
+    round: 0,
+  };
+
+  /** Nothing was read yet. */
+  constructor() {
+    this.record = { kind: "message", clusterId: 0, message: this.heartbeat };
+  }
 }
 
 /** Writes what follows the head of a record; `maxMessageBodyBytes` must be reserved. */
@@ -181,16 +214,29 @@ function readBody(
     case messageKind.heartbeat: {
       const commit = reader.integer();
       const round = reader.integer();
-      return { type: "heartbeat", from, to, term, commit, round };
+      const reused = tools.reused?.heartbeat;
+      if (reused === undefined) {
+        return { type: "heartbeat", from, to, term, commit, round };
+      }
+      reused.from = from;
+      reused.to = to;
+      reused.term = term;
+      reused.commit = commit;
+      reused.round = round;
+      return reused;
     }
-    case messageKind.heartbeatResponse:
-      return {
-        type: "heartbeatResponse",
-        from,
-        to,
-        term,
-        round: reader.integer(),
-      };
+    case messageKind.heartbeatResponse: {
+      const round = reader.integer();
+      const reused = tools.reused?.heartbeatResponse;
+      if (reused === undefined) {
+        return { type: "heartbeatResponse", from, to, term, round };
+      }
+      reused.from = from;
+      reused.to = to;
+      reused.term = term;
+      reused.round = round;
+      return reused;
+    }
     case messageKind.vote: {
       const lastLogIndex = reader.integer();
       const lastLogTerm = reader.integer();

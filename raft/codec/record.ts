@@ -348,7 +348,11 @@ export class RecordReader {
       head.to = to;
       const message = decodeMessageBody(reader, head, this.#tools);
       if (message === undefined) return reader.defect;
-      return { kind: "message", clusterId, message };
+      const record = this.#tools.reused?.record;
+      if (record === undefined) return { kind: "message", clusterId, message };
+      record.clusterId = clusterId;
+      record.message = message;
+      return record;
     }
     const route = { clusterId, from, to };
     const record = kind === recordKind.fetchedEntries

@@ -92,6 +92,12 @@ export class Outbox {
       this.#readStates.length > 0 || this.#droppedReads.length > 0;
   }
 
+  /** Whether there is something to do beside messages and records. */
+  get hasMore(): boolean {
+    return this.snapshot !== undefined || this.#readStates.length > 0 ||
+      this.#droppedReads.length > 0;
+  }
+
   /** The queued early messages. */
   takeAppends(): readonly Message[] {
     const appends = this.#appends;

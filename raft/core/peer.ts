@@ -62,6 +62,27 @@ function refusalOf(raft: Raft): Refusal | undefined {
   return undefined;
 }
 
+/** What an idle cluster has to do in a tick; one object for all, since a thousand clusters would leave as many. */
+const beat:
+  & {
+    -readonly [Key in "appends" | "promises" | "promisesAfter"]: Update[Key];
+  }
+  & Omit<Update, "appends" | "promises" | "promisesAfter"> = {
+    appends: [],
+    records: undefined,
+    promises: [],
+    promisesAfter: 0,
+    committed: undefined,
+    snapshot: undefined,
+    readStates: [],
+    droppedReads: [],
+  };
+
+function areHeartbeats(messages: readonly Message[]): boolean {
+  for (const { type } of messages) if (type !== "heartbeat") return false;
+  return true;
+}
+
 /** One member of one cluster. */
 export class Peer {
   readonly #raft: Raft;
@@ -279,7 +300,10 @@ export class Peer {
       raft.log.hasCommitted() || (raft.role === "leader" && isRoundDue(raft));
   }
 
-  /** What to do now. Several updates may be outstanding; their writes complete in order. */
+  /**
+   * What to do now. Several updates may be outstanding; their writes complete in order. One that holds nothing but
+   * messages, of which no early one is an append, is overwritten by the next such of any peer.
+   */
   update(): Update {
     const raft = this.#raft;
     if (raft.role === "leader") {
@@ -289,6 +313,15 @@ export class Peer {
     const { outbox, log } = raft;
     const appends = outbox.takeAppends();
     const records = outbox.takeRecords(raft, log);
+    if (
+      records === undefined && !outbox.hasMore && !log.hasCommitted() &&
+      areHeartbeats(appends)
+    ) {
+      beat.appends = appends;
+      beat.promises = outbox.takePromises();
+      beat.promisesAfter = outbox.lastSyncedWriteId;
+      return beat;
+    }
     return {
       appends,
       records,

@@ -59,7 +59,7 @@ export interface Refusal {
 
 /** What a pool tells its owner. Nothing is called after `close()`. */
 export interface LinkHandlers {
-  /** A record arrived. */
+  /** A record arrived. If it is a message, it is overwritten when this returns. */
   onRecord(link: Link, record: WireRecord): void;
   /** All records of a frame were delivered. */
   onFrameEnd(): void;

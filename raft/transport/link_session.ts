@@ -6,6 +6,7 @@ import {
   RecordReader,
   type WireRecord,
 } from "../codec/record.ts";
+import { ReusedRecords } from "../codec/message.ts";
 import { wireVersionOf } from "../codec/record_versions.ts";
 import type { TransportCounters } from "./counters.ts";
 import { frameKind, type HostIdentity, wireVersions } from "./handshake.ts";
@@ -41,7 +42,7 @@ export interface SessionLimits {
 export interface SessionEvents {
   /** The first record since the last flush is queued. */
   onQueued(session: LinkSession): void;
-  /** A record arrived. */
+  /** A record arrived. If it is a message, it is overwritten when this returns. */
   onRecord(session: LinkSession, record: WireRecord): void;
   /** All records of a frame arrived. */
   onFrameEnd(): void;
@@ -65,7 +66,11 @@ export class LinkSession {
   readonly #urgent = new RecordQueue();
   readonly #bulk = new RecordQueue();
   readonly #counters: TransportCounters;
-  readonly #tools = { crc32, keeper: new BatchKeeper() };
+  readonly #tools = {
+    crc32,
+    keeper: new BatchKeeper(),
+    reused: new ReusedRecords(),
+  };
   /** The other side knows only what the oldest version knows. */
   readonly #isOldest: boolean;
   #isOpen = true;

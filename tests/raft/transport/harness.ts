@@ -245,7 +245,11 @@ export class TestHost {
       listenAddress: address,
       maxFrameBytes: 16 * 1024 * 1024,
       handlers: {
-        onRecord: (link, record) => {
+        onRecord: (link, received) => {
+          // A message is overwritten by the next one.
+          const record = received.kind === "message"
+            ? { ...received, message: { ...received.message } }
+            : received;
           tell(`record ${record.kind}`);
           this.records.push(record);
           this.onRecord(link, record);
