@@ -191,6 +191,20 @@ export class KvStore {
   }
 
   /**
+   * Makes sure that the store is that of a deployment, or an empty one in which whoever comes first makes one. Nothing is
+   * written; for a minute nothing is read either.
+   *
+   * @throws {NotInitialisedError} if it may have been lost.
+   * @throws {RaftError} if the store failed.
+   */
+  async requireDeployment(): Promise<void> {
+    const isFresh = this.#meta === undefined && this.#makesDeployment &&
+      await this.knownDeploymentId() === undefined &&
+      !await holdsRecords(this.#access);
+    if (!isFresh) await this.#readMeta();
+  }
+
+  /**
    * Makes a deployment in an empty store; in another one it changes nothing.
    *
    * @returns The deployment id.

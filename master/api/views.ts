@@ -22,12 +22,24 @@ const eventsMax = 1_000;
 
 /** The routes of those who look. */
 export function viewRoutes(store: KvStore): Route[] {
-  return [
+  const views = [
     ...nodeHostViews(store),
     ...clusterViews(store),
     ...generalViews(store),
-    ...textViews(store),
+    metricsView(store),
   ];
+  return [...views.map((view) => ofDeployment(store, view)), exportView(store)];
+}
+
+/** A store that may have been lost is not one in which all is well (M11). */
+function ofDeployment(store: KvStore, view: Route): Route {
+  return {
+    ...view,
+    handle: async (input) => {
+      await store.requireDeployment();
+      return await view.handle(input);
+    },
+  };
 }
 
 function nodeHostViews(store: KvStore): Route[] {
@@ -174,40 +186,38 @@ function generalViews(store: KvStore): Route[] {
   ];
 }
 
-function textViews(store: KvStore): Route[] {
-  const tag = "everything";
-  return [
-    route({
-      method: "GET",
-      path: "/v1/export",
-      operationId: "exportStore",
-      summary: "Everything, as lines of JSON, to be imported elsewhere.",
-      description: "It includes what NodeHosts identify themselves by.",
-      tag,
-      access: "operator",
-      answer: textAnswer,
-      contentType: "application/x-ndjson",
-      handle: () =>
-        Promise.resolve(
-          textResponse(linesOf(store), "application/x-ndjson"),
-        ),
-    }),
-    route({
-      method: "GET",
-      path: "/v1/metrics",
-      operationId: "getMetrics",
-      summary: "Counts, as Prometheus reads them.",
-      tag,
-      access: "reader",
-      answer: textAnswer,
-      contentType: "text/plain",
-      handle: async () =>
-        textResponse(
-          metricsText(await store.counts()),
-          "text/plain; version=0.0.4; charset=utf-8",
-        ),
-    }),
-  ];
+function exportView(store: KvStore): Route {
+  return route({
+    method: "GET",
+    path: "/v1/export",
+    operationId: "exportStore",
+    summary: "Everything, as lines of JSON, to be imported elsewhere.",
+    description: "It includes what NodeHosts identify themselves by.",
+    tag: "everything",
+    access: "operator",
+    answer: textAnswer,
+    contentType: "application/x-ndjson",
+    handle: () =>
+      Promise.resolve(textResponse(linesOf(store), "application/x-ndjson")),
+  });
+}
+
+function metricsView(store: KvStore): Route {
+  return route({
+    method: "GET",
+    path: "/v1/metrics",
+    operationId: "getMetrics",
+    summary: "Counts, as Prometheus reads them.",
+    tag: "everything",
+    access: "reader",
+    answer: textAnswer,
+    contentType: "text/plain",
+    handle: async () =>
+      textResponse(
+        metricsText(await store.counts()),
+        "text/plain; version=0.0.4; charset=utf-8",
+      ),
+  });
 }
 
 function textResponse(

@@ -43,6 +43,7 @@ export interface FarRoom {
 const readMethods = [
   "deploymentId",
   "knownDeploymentId",
+  "requireDeployment",
   "init",
   "plan",
   "counts",

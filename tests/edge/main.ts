@@ -25,7 +25,7 @@ import { Trio } from "./trio.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 /** Most of the time they wait for a database that is far away. */
-const filesAtOnce = 6;
+const filesAtOnce = 4;
 
 /** Runs test files at the edge; what they say is passed on. */
 async function test(

@@ -406,7 +406,10 @@ Deno.test("An empty store that may be a lost one answers 503 until an operator m
     const store = storeOver({ kv, clock, makesDeployment: false });
     const master = masterOver({ store });
     const send = sender(master);
-    for (const path of ["/v1/deployment", "/v1/plan"]) {
+    const views = ["deployment", "plan", "status", "metrics", "events"];
+    const lists = ["nodehosts", "clusters", "clusters/1", "cci"];
+    for (const name of [...views, ...lists]) {
+      const path = `/v1/${name}`;
       const { status, body } = await send("GET", path);
       assert.deepEqual(
         [status, body.code],
@@ -482,6 +485,7 @@ Deno.test("A store without its sentinel schedules nothing, and gets no other one
       const send = sender(masterOver({ store: another }));
       const answers = [
         await send("GET", "/v1/deployment"),
+        await send("GET", "/v1/status"),
         await send("POST", "/v1/report", report(1, [], { seq: 2 })),
         await send("POST", "/v1/pause", {}),
         await send("POST", "/v1/init", {}),
@@ -489,7 +493,7 @@ Deno.test("A store without its sentinel schedules nothing, and gets no other one
       for (const { status, body } of answers) {
         assert.deepEqual([status, body.code], [503, "store-not-initialised"]);
       }
-      assert.match(String(answers[3]!.body.detail), /it holds records/);
+      assert.match(String(answers[4]!.body.detail), /it holds records/);
       await assert.rejects(another.importLines(copy), /holds records/);
       assert.deepEqual(await dump(kv, []), before);
     });
