@@ -190,3 +190,28 @@ Deno.test("ClusterRecord finds states that differ after the same commands, and s
   fixture.record.recovered({ ...fixture.node(3), position: 2, lastIndex: 5 });
   assert.deepEqual(fixture.failures, ["committed never changes"]);
 });
+
+Deno.test("ClusterRecord lets what stands behind an image be lost when the cluster is rebuilt, and never come back (rule I3)", () => {
+  const fixture = new Fixture();
+  const { record, history } = fixture;
+  const [kept, lost, open, after] = [1, 2, 3, 4].map(() => fixture.begin());
+  const before = fixture.node(1);
+  fixture.apply(before, kept!, { index: 2, term: 1 });
+  fixture.apply(before, lost!, { index: 5, term: 2 });
+  history.lose(1, 3);
+  record.rebuilt(3);
+  assert.equal(record.lastIndex, 2);
+  assert.deepEqual(history.ofCluster(1), [kept]);
+  after!.isLost = false; // As if it had begun since.
+  const rebuilt = fixture.node(4);
+  fixture.apply(rebuilt, kept!, { index: 2, term: 1 });
+  // Another command at the place of a lost one, in a term that was there before.
+  fixture.apply(rebuilt, after!, { index: 5, term: 2 });
+  assert.deepEqual(fixture.failures, []);
+  fixture.apply(rebuilt, open!, { index: 6, term: 2 });
+  fixture.apply(rebuilt, lost!, { index: 7, term: 2 });
+  assert.deepEqual(fixture.failures, [
+    "rebuilt from the image",
+    "applied once",
+  ]);
+});

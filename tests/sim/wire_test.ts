@@ -200,3 +200,27 @@ Deno.test("WireWatch lets messages of the core be lost or doubled, and nothing e
   fixture.wire.onSend(sender, frame);
   assert.equal(fixture.wire.bearsDisorder(sender, frame), false);
 });
+
+Deno.test("WireWatch finds a promise of a node whose folder was lost with what it had promised before (rule I2)", () => {
+  const watched = new Fixture();
+  const vote = (from: number, granted: boolean): Message => ({
+    type: "voteResponse",
+    from,
+    to: 1,
+    term: 4,
+    granted,
+  });
+  watched.send(vote(3, true));
+  watched.wire.wiped(1, 3);
+  watched.wire.wiped(1, 2); // It had said nothing yet, so nothing is forgotten.
+  assert.equal(watched.wire.isSilenced(1, 3), true);
+  assert.equal(watched.wire.isSilenced(1, 2), false);
+  watched.send(vote(3, false));
+  watched.send(vote(2, true));
+  assert.deepEqual(watched.failures, []);
+  // The same vote again: nobody else would see anything wrong in it.
+  watched.send(vote(3, true));
+  assert.deepEqual(watched.failures, ["wiped means silent"]);
+  watched.wire.rebuilt(1);
+  assert.equal(watched.wire.isSilenced(1, 3), false);
+});
