@@ -59,6 +59,8 @@ export interface Decision {
   readonly cluster?: number;
   /** What, in a word. */
   readonly what: string;
+  /** The NodeHost, if it is about one. */
+  readonly host?: string;
   /** Why, for people. */
   readonly why: string;
   /** When, in milliseconds since 1970. */

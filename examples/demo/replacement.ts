@@ -89,15 +89,19 @@ export async function killForGood(loss: Loss): Promise<Replacement> {
 }
 
 function sayDecision(
-  { cluster, what, why, atMs }: Decision,
+  { cluster, host, what, why, atMs }: Decision,
   sinceMs: number,
   hosts: readonly Host[],
 ): void {
   const seconds = ((atMs - sinceMs) / 1_000).toFixed(1).padStart(5);
-  const about = cluster === undefined ? "" : `cluster ${cluster}: `;
-  let reason = why;
+  const about = cluster !== undefined
+    ? `cluster ${cluster}: `
+    : host !== undefined
+    ? `${host}: `
+    : "";
+  let text = `${about}${what}: ${why}`;
   for (const { number, nodeHostId } of hosts) {
-    reason = reason.replaceAll(nodeHostId, `NodeHost ${number}`);
+    text = text.replaceAll(nodeHostId, `NodeHost ${number}`);
   }
-  say(`   ${seconds} s  ${about}${what}: ${reason}`);
+  say(`   ${seconds} s  ${text}`);
 }

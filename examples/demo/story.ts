@@ -107,7 +107,9 @@ async function start(fleet: Fleet, signal: AbortSignal): Promise<void> {
   );
   await fleet.start();
   signal.throwIfAborted();
-  say(`   Master: process ${fleet.masterPid}, ${fleet.masterUrl}`);
+  say(
+    `   Master: process ${fleet.masterPid}, ${fleet.masterUrl} (a page for people; sign in with ${fleet.operatorToken})`,
+  );
   for (const { number, child, region, raftAddress, url } of fleet.hosts) {
     say(
       `   NodeHost ${number}: process ${child.pid}, region ${region}, raft ${raftAddress}, ${url}`,

@@ -160,7 +160,10 @@ function stageOf(
   { hosts }: View,
 ): [number, string] {
   const { kind, in: comes, out, isAbandoned } = plan;
-  const leaves = `removing node ${out}`;
+  const left = out === undefined ? undefined : image.members[out]?.address;
+  const leaves = left === undefined
+    ? `removing node ${out}`
+    : `removing the node on ${left}`;
   if (isAbandoned === true) return [0, `given up: removing node ${comes}`];
   if (kind === "shrink") return [4, leaves];
   if (comes === undefined) return [0, "waits for its turn"];

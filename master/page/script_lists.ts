@@ -78,8 +78,8 @@ function hostItem(host) {
   return h("li", { class: "host", key: "h" + id },
     h("button", { type: "button", "aria-expanded": isOpen ? "true" : "false", onclick: () => toggle(state.openHosts, id) },
       h("span", { class: "dot tone-" + tone }, icon(name)),
-      h("span", { class: "address", title: address }, short(address)),
-      h("span", { class: "heard" }, standing === "ok" ? "" : h("span", { class: "tone-" + tone }, word + ", "), agoText(ageOf(heardMs))),
+      h("span", { class: "address", title: address }, nameOf(address)),
+      h("span", { class: "heard" }, standing === "ok" ? "" : h("span", { class: "tone-" + tone }, word + ", "), standing === "ok" ? agoText(ageOf(heardMs)) : silenceText(ageOf(heardMs))),
       h("span", { class: "sub" },
         standing === "dead" ? "carried " + counted(nodes, "node") : counted(nodes, "node") + ", leads " + leaders.toLocaleString("en-US"),
         host.isDraining && h("span", { class: "tag work" }, "draining"),
@@ -190,7 +190,7 @@ function chip(member) {
   const role = member.role === "voter" ? "" : member.role + ", ";
   const title = member.address + ", node " + member.node + ": " + role + word + (member.region === "" ? "" : ", in " + member.region);
   return h("span", { class: "chip" + kind, key: "n" + member.node, title },
-    h("span", { class: "tone-" + tone }, icon(name)), h("span", { class: "at" }, short(member.address)), h("span", { class: "sr" }, role + word));
+    h("span", { class: "tone-" + tone }, icon(name)), h("span", { class: "at" }, nameOf(member.address)), h("span", { class: "sr" }, role + word));
 }
 
 function clusterDetail(cluster) {

@@ -15,6 +15,8 @@ const state = {
   board: null,
   /** What the addresses of all NodeHosts end with. */
   commonEnd: "",
+  /** Or what they begin with. */
+  commonStart: "",
   clusters: null,
   query: { state: "", text: "", offset: 0 },
   isAsking: false,
@@ -187,7 +189,11 @@ function take(event, data, link) {
     state.heardAtMs = performance.now();
     state.wasHeardAt = Date.now();
     state.board = { ...state.board, ...data };
-    if (data.hosts) state.commonEnd = commonEnd(data.hosts.list.map(({ address }) => address));
+    if (data.hosts) {
+      const addresses = data.hosts.list.map(({ address }) => address);
+      state.commonEnd = commonEnd(addresses);
+      state.commonStart = commonStart(addresses);
+    }
     const { rev } = state.board.status;
     if (state.clusters === null || state.clusters.rev !== rev) askClusters();
   }

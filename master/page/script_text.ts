@@ -1,5 +1,10 @@
 /** The part of the page's script that says things in words. Pure: no document, no clock. */
 export const textScript: string = String.raw`
+/** Since when nothing was heard. */
+function silenceText(ms) {
+  return ms < 5000 ? Math.max(0, Math.floor(ms / 1000)) + " s ago" : agoText(ms);
+}
+
 /** How long ago, in steps that do not make a page restless. */
 function agoText(ms) {
   const seconds = Math.max(0, Math.floor(ms / 1000));
@@ -39,6 +44,13 @@ function commonEnd(addresses) {
     if ((areNames ? /^[.:]/ : /^:[0-9]+$/).test(end) && others.every((one) => one.length > end.length && one.endsWith(end))) return end;
   }
   return "";
+}
+
+/** The machine of all addresses, if there is only one: then the port tells one from another. */
+function commonStart(addresses) {
+  const [first = ""] = addresses;
+  const start = first.slice(0, first.lastIndexOf(":"));
+  return addresses.length > 1 && start !== "" && addresses.every((one) => one.slice(0, one.lastIndexOf(":")) === start) ? start : "";
 }
 
 /** Random ids of nodes have sixteen digits, of which the last four tell one from another. */

@@ -33,6 +33,11 @@ function short(text) {
   return state.commonEnd === "" ? text : text.replaceAll(state.commonEnd, "");
 }
 
+/** What an address is called in a list of them. */
+function nameOf(address) {
+  return state.commonStart !== "" && address.startsWith(state.commonStart) ? address.slice(state.commonStart.length) : short(address);
+}
+
 /** For where there is little room. */
 function brief(text) {
   return withShortIds(short(text));

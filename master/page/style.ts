@@ -288,7 +288,7 @@ const adaptations = `
   .clusters .state .tag { margin-left: auto; }
   .clusters > tbody > tr > td.members { flex: 1 0 100%; min-width: 0; max-width: 100%; }
   .detail .box { padding: .7rem .85rem; }
-  .detail .box tr { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 0 .8rem; padding: .45rem 0; border-top: 1px solid var(--line); }
+  .detail .box tr { display: grid; grid-template-columns: minmax(0, 1fr) fit-content(50%); gap: 0 .8rem; padding: .45rem 0; border-top: 1px solid var(--line); }
   .detail .box td.at { order: -2; }
   .detail .box td.is { order: -1; }
   .detail .box td.node, .detail .box td.in { color: var(--soft); font-size: .87rem; }

@@ -189,3 +189,16 @@ export async function excessOf(page: Page): Promise<number> {
     return documentElement.scrollWidth - documentElement.clientWidth;
   });
 }
+
+/** Counts the bytes of bodies that a page gets from now on; what it returns tells them, and how many requests there were. */
+export async function countBytes(
+  page: Page,
+): Promise<() => { bytes: number; requests: number }> {
+  const session = await page.context().newCDPSession(page);
+  await session.send("Network.enable");
+  let bytes = 0;
+  let requests = 0;
+  session.on("Network.requestWillBeSent", () => requests++);
+  session.on("Network.dataReceived", ({ dataLength }) => bytes += dataLength);
+  return () => ({ bytes, requests });
+}

@@ -9,6 +9,7 @@ import {
   answered,
   ask,
   drawGivenUp,
+  drawThousands,
   drawUnmanaged,
   fleetOf,
   openCluster,
@@ -20,6 +21,7 @@ import {
 import { type DrawnFleet, idOf, nodeIdOf } from "./page_fleet.ts";
 import {
   chromiumPath,
+  countBytes,
   excessOf,
   type Look,
   objectionsTo,
@@ -344,6 +346,32 @@ Deno.test({
       await page.keyboard.press("Enter");
       await page.locator(".clusters .detail").waitFor();
     }),
+});
+
+Deno.test({
+  name:
+    "In a browser: the first view of 10,000 clusters is 200 KiB at most, and ends with 25 of them",
+  ignore,
+  fn: async () => {
+    const browser = await startBrowser();
+    const stage = await stageOf(drawThousands);
+    try {
+      const context = await browser.newContext();
+      const page = await context.newPage();
+      const counted = await countBytes(page);
+      await page.goto(stage.url);
+      await signIn(page, readerToken);
+      await page.locator(".clusters .id button").first().waitFor();
+      const { bytes } = counted();
+      assert.ok(bytes > 50 * 1_024, `${bytes} bytes were counted`);
+      assert.ok(bytes <= 200 * 1_024, `${bytes} bytes`);
+      assert.equal(await page.locator(".clusters .id button").count(), 25);
+      await page.getByText("1–25 of 10,000").waitFor();
+    } finally {
+      await browser.close();
+      await stage.stop();
+    }
+  },
 });
 
 Deno.test({
