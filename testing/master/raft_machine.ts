@@ -47,7 +47,7 @@ export interface MachineWorld {
   /** The master that listens at an address now. */
   masterAt(url: string): ReachedMaster;
   /** Lets a message travel between a machine and a master; false if it is lost. */
-  travel(machine: RaftMachine): Promise<boolean>;
+  travel(machine: RaftMachine, way: "there" | "back"): Promise<boolean>;
   /** Whether the next message is sent twice. */
   isRepeated(): boolean;
   /** A node of the process has a membership. */
@@ -275,7 +275,7 @@ class SimMasterClient implements IMasterClient {
     const { scope } = this.#machine;
     const world = this.#world;
     const never = new Promise<never>(() => {});
-    if (!await world.travel(this.#machine)) return await never;
+    if (!await world.travel(this.#machine, "there")) return await never;
     const master = world.masterAt(url);
     let answer: T;
     try {
@@ -284,7 +284,7 @@ class SimMasterClient implements IMasterClient {
       if (!(error instanceof RaftError)) world.problem(textOf(error));
       throw error;
     }
-    const arrives = await world.travel(this.#machine);
+    const arrives = await world.travel(this.#machine, "back");
     if (!arrives || !master.scope.isAlive || !scope.isAlive) return await never;
     return answer;
   }

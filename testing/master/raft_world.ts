@@ -227,12 +227,17 @@ export class RaftWorld implements MachineWorld {
   }
 
   /** See {@link MachineWorld}. */
-  async travel(machine: RaftMachine): Promise<boolean> {
-    const ms = this.random.longTail(0, 2, this.roads.delayMs);
+  async travel(
+    machine: RaftMachine,
+    way: "there" | "back",
+  ): Promise<boolean> {
+    const { delayMs, lostRequests, lostReplies } = this.roads;
+    const ms = this.random.longTail(0, 2, delayMs);
     const { timeline } = this;
     await timeline.wait(timeline.world, ms * 1_000, eventKind.network);
     return !machine.isCutFromMasters &&
-      this.random.below(1_000) >= this.roads.lostRequests;
+      this.random.below(1_000) >=
+        (way === "there" ? lostRequests : lostReplies);
   }
 
   /** See {@link MachineWorld}. */
@@ -306,17 +311,19 @@ export class RaftWorld implements MachineWorld {
     }
   }
 
-  /** Whether so many voters of every cluster could run that one machine more may be lost for good. */
+  /**
+   * Whether all other voters of every cluster run, so that this machine may be lost for good. One loss at a time is what
+   * is promised: of two, the second can be the node that was just being promoted in place of the first.
+   */
   canLoseMachine(index: number): boolean {
     const lost = this.machines[index]!;
     return [...this.#seen].every(([clusterId, { membership }]) => {
       const voters = membership?.members ?? [];
-      const left = voters.filter(({ nodeId }) => {
-        const machine = this.#ranOn.get(`${clusterId} ${nodeId}`);
-        return machine !== undefined && !machine.isLost && machine !== lost &&
-          machine.isUp;
-      });
-      return left.length * 2 > voters.length;
+      const others = voters.map(({ nodeId }) =>
+        this.#ranOn.get(`${clusterId} ${nodeId}`)
+      ).filter((machine) => machine !== lost);
+      return others.length * 2 > voters.length &&
+        others.every((one) => one?.isUp === true && !one.isLost);
     });
   }
 
