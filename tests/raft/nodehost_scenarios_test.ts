@@ -6,6 +6,7 @@ import { NodeSnapshots } from "../../raft/node_snapshots.ts";
 import type { SnapshotsOwner } from "../../raft/node_snapshots.ts";
 import type { SnapshotOffer } from "../../raft/snapshotter.ts";
 import type { SnapshotWriter } from "../../raft/state_machine.ts";
+import type { Session } from "../../raft/session.ts";
 import { jsonCodec, typed } from "../../raft/typed.ts";
 import { assert } from "../deps.ts";
 import { Counter, Hosts, until } from "../support/hosts.ts";
@@ -22,14 +23,16 @@ const isCode = (code: RaftErrorCode, text = /./) => (error: unknown) => {
 
 // ---- API
 
-Deno.test("Whatever is asked of a closed NodeHost is refused with closed, at once", async () => {
-  await using hosts = await Hosts.started(1);
-  const host = hosts.host(1);
-  const session = await host.openSession(1);
-  const machine = typed(jsonCodec<number>(), () => new Counter() as never);
-  await host.close();
+const typedCounter = typed(jsonCodec<number>(), () => new Counter() as never);
+
+/** A call of each method that asks something of host 1. */
+function everyCall(
+  hosts: Hosts,
+  host: NodeHost,
+  session: Session,
+): Record<string, () => unknown> {
   const member = { nodeId: 2, address: "b:1", nodeHostId: "b" };
-  const calls: Record<string, () => unknown> = {
+  return {
     startCluster: () => host.startCluster(hosts.cluster(1, 1)),
     stopCluster: () => host.stopCluster(1),
     waitReady: () => host.waitReady(1),
@@ -40,7 +43,7 @@ Deno.test("Whatever is asked of a closed NodeHost is refused with closed, at onc
     closeSession: () => host.closeSession(session),
     read: () => host.read(1, "total"),
     staleRead: () => host.staleRead(1, "total"),
-    cluster: () => host.cluster(1, machine).read("total" as never),
+    cluster: () => host.cluster(1, typedCounter).read("total" as never),
     addNode: () => host.addNode(1, member),
     addObserver: () => host.addObserver(1, member),
     addWitness: () => host.addWitness(1, member),
@@ -59,23 +62,43 @@ Deno.test("Whatever is asked of a closed NodeHost is refused with closed, at onc
     info: () => host.info(),
     reloadCertificates: () => host.reloadCertificates(),
   };
-  const others = ["constructor", "close", "events"];
-  const methods = Object.entries(
-    Object.getOwnPropertyDescriptors(NodeHost.prototype),
-  ).filter(([, { value }]) => typeof value === "function");
-  assert.deepEqual(
-    methods.map(([name]) => name).filter((name) => !others.includes(name))
-      .sort(),
-    Object.keys(calls).sort(),
-  );
-  for (const [name, call] of Object.entries(calls)) {
-    await assert.rejects(async () => await call(), (error) => {
-      assert.ok(isCode("closed")(error), name);
-      return true;
-    }, name);
+}
+
+Deno.test("Whatever is asked of a NodeHost that is closed, or whose log failed, is refused with that, at once", async () => {
+  for (const code of ["closed", "diskFailed"] as const) {
+    await using hosts = await Hosts.started(1);
+    const host = hosts.host(1);
+    const session = await host.openSession(1);
+    const calls = everyCall(hosts, host, session);
+    const others = ["constructor", "close", "events"];
+    const methods = Object.entries(
+      Object.getOwnPropertyDescriptors(NodeHost.prototype),
+    ).filter(([, { value }]) => typeof value === "function");
+    assert.deepEqual(
+      methods.map(([name]) => name).filter((name) => !others.includes(name))
+        .sort(),
+      Object.keys(calls).sort(),
+    );
+    if (code === "closed") await host.close();
+    else {
+      hosts.disk(1).faults = {
+        beforeSync: () => {
+          throw Object.assign(new Error("EIO: injected"), { code: "EIO" });
+        },
+      };
+      await assert.rejects(host.propose(1, five), isCode("diskFailed"));
+    }
+    for (const [name, call] of Object.entries(calls)) {
+      await assert.rejects(async () => await call(), (error) => {
+        assert.ok(error instanceof RaftError, `${name}: ${error}`);
+        assert.equal(error.code, code, `${name}: ${error.message}`);
+        return true;
+      }, `${name} of a NodeHost that is ${code}`);
+    }
+    // What happens is told to the end, and there is an end.
+    await host.close();
+    assert.equal((await host.events().next()).done, true);
   }
-  // What happens is told to the end, and there is an end.
-  assert.equal((await host.events().next()).done, true);
 });
 
 Deno.test("A node that joined starts again with join, or with nothing, and never with initialMembers", async () => {
