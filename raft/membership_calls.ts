@@ -3,6 +3,7 @@
  * arguments are checked, and it is found out which NodeHost an address means: a member is a NodeHost, not an address
  * (rule I1).
  */
+import { memberOf } from "./core/members.ts";
 import type { ConfigChange, Membership } from "./core/types.ts";
 import {
   requireNodeHostId,
@@ -12,6 +13,7 @@ import {
 import type { WaitOptions } from "./config.ts";
 import { RaftError } from "./errors.ts";
 import type { HostRuntime } from "./host_runtime.ts";
+import type { Node } from "./node.ts";
 
 /** A member to add. */
 export interface NodeToAdd {
@@ -102,7 +104,7 @@ export async function addMember(
   const node = runtime.node(clusterId);
   const { clock } = runtime.ports;
   const deadline = clock.now() + wait.timeoutMs;
-  const nodeHostId = change.nodeHostId ??
+  const nodeHostId = change.nodeHostId ?? knownHost(node, change) ??
     await nodeHostIdAt(runtime, change.address, wait);
   const timeoutMs = Math.max(1, deadline - clock.now());
   const { onRefusal, ...rest } = change;
@@ -132,6 +134,14 @@ export async function removeMember(
     nodeHostId: "",
     expectedConfigChangeIndex: change.expectedConfigChangeIndex,
   }, wait);
+}
+
+/** The NodeHost of a member that is to be promoted: it may have moved, so that nobody answers where the membership has it. */
+function knownHost(node: Node, change: NodeToAdd): string | undefined {
+  const { nodeId, address } = change;
+  const member = memberOf(node.peer.membership(), nodeId);
+  if (member === undefined || member.address !== address) return undefined;
+  return node.routes.knownNodeHost(nodeId) || undefined;
 }
 
 /** The NodeHost that listens at `address`, if it can be reached soon: named in the change, it is known for ever (I1). */

@@ -120,3 +120,18 @@ Deno.test("A NodeHost that comes later is told who has moved, and keeps it", asy
     { nodeHostId, incarnation, raftAddress: "moved:3", isMoved: true },
   ]);
 });
+
+Deno.test("An observer whose NodeHost has moved is promoted under the address that the membership has (rule I4)", async () => {
+  await using hosts = await Hosts.started(1);
+  const observer = { nodeId: 2, address: hosts.address(2) };
+  await hosts.open(2);
+  await hosts.host(1).addObserver(1, observer, patience);
+  await hosts.host(2).startCluster(hosts.cluster(2, 0, { join: true }));
+  await hosts.host(2).waitReady(1, patience);
+  await move(hosts, 2, "elsewhere:2");
+  await back(hosts, 2);
+  await hosts.host(2).waitReady(1, patience);
+  const { members } = await hosts.host(1).addNode(1, observer, patience);
+  assert.deepEqual(members.map((member) => member.nodeId), [1, 2]);
+  assert.equal(members[1]!.nodeHostId, hosts.host(2).nodeHostId);
+});
