@@ -458,6 +458,17 @@ export const faultKinds: readonly FaultKind[] = [
   },
 ];
 
+/** What gives a machine another address; apart from the others, as often as these are rare. */
+export const addressKind: FaultKind = {
+  name: "newAddress",
+  weight: 1,
+  followsElection: false,
+  start: (world, random, target) =>
+    world.addresses.move(target, random.pick(["kill", "powerLoss"]))
+      ? "over"
+      : "notNow",
+};
+
 /** What befalls whole folders; chosen apart from the others, and seldom. */
 export const folderKinds: readonly FaultKind[] = [
   {

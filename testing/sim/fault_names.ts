@@ -66,6 +66,8 @@ export const faultNames = [
   "restoredFolder",
   /** A copy of a machine's folder is opened, there or elsewhere. */
   "copiedFolder",
+  /** A machine's NodeHost ends and comes back under an address that it never had. */
+  "newAddress",
 ] as const;
 
 /** One of {@link faultNames}. */

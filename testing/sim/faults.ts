@@ -1,6 +1,6 @@
 /** Decides when which fault happens, and takes all of them back when harm is over. */
 import { eventKind } from "./clock.ts";
-import { faultKinds, folderKinds } from "./fault_kinds.ts";
+import { addressKind, faultKinds, folderKinds } from "./fault_kinds.ts";
 import type { FaultKind } from "./fault_kinds.ts";
 import type { FaultName } from "./fault_names.ts";
 import type { Machine } from "./machine.ts";
@@ -30,6 +30,7 @@ export class FaultInjector {
   readonly #random: SimRandom;
   readonly #voteRandom: SimRandom;
   readonly #folderRandom: SimRandom;
+  readonly #addressRandom: SimRandom;
   #plan: FaultPlan;
   #kinds: readonly FaultKind[] = [];
   #folderKinds: readonly FaultKind[] = [];
@@ -51,6 +52,7 @@ export class FaultInjector {
     this.#random = random;
     this.#voteRandom = new SimRandom(world.plan.seed, "faults after votes");
     this.#folderRandom = new SimRandom(world.plan.seed, "faults of folders");
+    this.#addressRandom = new SimRandom(world.plan.seed, "new addresses");
     this.#plan = world.plan.faults;
   }
 
@@ -86,8 +88,10 @@ export class FaultInjector {
     this.#poorSeconds = 0;
     this.#lastCompleted = this.#world.history.completedCount;
     if (this.#folderKinds.length > 0) this.#waitForFolder(this.#phase);
+    const mayMove = enabled.has(addressKind.name);
+    if (mayMove) this.#waitForMove(this.#phase);
     if (enabled.has("restoredFolder")) this.#world.folders.keepBackups();
-    if (this.#kinds.length + this.#folderKinds.length === 0) return;
+    if (this.#kinds.length + this.#folderKinds.length === 0 && !mayMove) return;
     if (this.#kinds.length > 0) this.#wait(this.#phase);
     this.#everySecond(this.#phase);
   }
@@ -171,6 +175,25 @@ export class FaultInjector {
         const kind = choose(this.#folderKinds, random);
         this.#inject(kind, random.pick(machines));
         this.#waitForFolder(phase);
+      },
+    );
+  }
+
+  #waitForMove(phase: number): void {
+    const { timeline, machines } = this.#world;
+    const random = this.#addressRandom;
+    timeline.schedule(
+      timeline.world,
+      random.below(Math.max(folderGapUs, 4 * this.#plan.gapUs)),
+      eventKind.world,
+      () => {
+        if (this.#isOver(phase)) return;
+        // Now and then several at once, so that nobody is left where the others look.
+        const count = random.pick([1, 1, 2, machines.length]);
+        for (const machine of random.shuffle(machines).slice(0, count)) {
+          this.#inject(addressKind, machine);
+        }
+        this.#waitForMove(phase);
       },
     );
   }

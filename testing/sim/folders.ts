@@ -197,7 +197,8 @@ export class FolderFaults {
       if (fileSystem.stat(dataDir) !== undefined) fileSystem.remove(dataDir);
     });
     this.#backups.delete(machine);
-    const { atlas } = this.#world;
+    const { atlas, addresses } = this.#world;
+    addresses.returnHome(machine);
     atlas.lost(machine);
     this.#lost = new LostMachine(this.#world, this.#random, machine);
     this.#lost.onReplaced = () => atlas.replaced(machine);

@@ -33,6 +33,7 @@ export function longPlanOf(
   const [faults, ...laterFaults] = drawPhases(random, phaseCount, {
     ...options,
     folders: new SimRandom(seed, "folders of a long run"),
+    addresses: new SimRandom(seed, "addresses of a long run"),
   });
   return {
     seed,
@@ -103,12 +104,18 @@ function drawWorkload(
 function drawPhases(
   random: SimRandom,
   count: number,
-  { faults: only, folders }: PlanOptions & { readonly folders: SimRandom },
+  { faults: only, folders, addresses }: PlanOptions & {
+    readonly folders: SimRandom;
+    readonly addresses: SimRandom;
+  },
 ): FaultPlan[] {
   // What rot takes for ever would be missed in all phases to come; and see `atlas.ts` about members.
   const mayRot = random.chance(0.5);
   return Array.from({ length: count }, (_, phase) => {
-    const drawn = drawFaults({ random, rot: random, folders }, only);
+    const drawn = drawFaults(
+      { random, rot: random, folders, addresses },
+      only,
+    );
     const isLast = phase === count - 1;
     const kinds = drawn.kinds.filter((name) =>
       only !== undefined ||

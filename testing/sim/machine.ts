@@ -66,8 +66,8 @@ export class Machine {
     world: World,
     /** Its number. */
     readonly index: number,
-    /** Where it listens. */
-    readonly address: string,
+    /** Where it listens when it is started next; see `addresses.ts`. */
+    public address: string,
     /** Its disk. */
     readonly disk: SimDisk,
     random: SimRandom,
@@ -298,7 +298,10 @@ export class Machine {
 
   async #openHost(
     scope: Scope,
-    config: Pick<NodeHostConfig, "dir" | "raftAddress" | "adoptCopiedDir">,
+    config: Pick<
+      NodeHostConfig,
+      "dir" | "raftAddress" | "raftAddressChanged" | "adoptCopiedDir"
+    >,
   ): Promise<NodeHost> {
     const { plan, network, random } = this.#world;
     return await NodeHost.open({
@@ -325,10 +328,11 @@ export class Machine {
   }
 
   async #open(scope: Scope): Promise<void> {
-    const { folders } = this.#world;
+    const { folders, addresses } = this.#world;
     const host = await this.#openHost(scope, {
       dir: "/data",
       raftAddress: this.address,
+      raftAddressChanged: addresses.hasMoved(this),
       adoptCopiedDir: folders.isAdopted(this),
     });
     folders.opened(this);

@@ -103,7 +103,7 @@ export class SimNetwork {
   readonly #random: SimRandom;
   readonly #traits: NetworkTraits;
   readonly #watcher: FrameWatcher;
-  readonly #machineOf: ReadonlyMap<string, number>;
+  readonly #machineOf: Map<string, number>;
   readonly #listening = new Map<string, Listening>();
   readonly #connections = new Set<SimConnection>();
   readonly #isDark: boolean[];
@@ -137,6 +137,11 @@ export class SimNetwork {
     this.#isDark = new Array(count).fill(false);
     this.#cuts = new Array(count * count).fill(0);
     this.#extraDelayUs = new Array(count * count).fill(0);
+  }
+
+  /** A machine has one more address. */
+  addAddress(address: string, machine: number): void {
+    this.#machineOf.set(address, machine);
   }
 
   /** The network as one process on `machine` sees it. */

@@ -144,6 +144,7 @@ export function planOf(seed: number, options: PlanOptions = {}): SimPlan {
       random,
       rot: new SimRandom(seed, "rot"),
       folders: new SimRandom(seed, "folders"),
+      addresses: new SimRandom(seed, "addresses"),
     }, options.faults),
     laterFaults: [],
     rebuilds: drawRebuilding(seed, options),
@@ -260,10 +261,11 @@ function drawWorkload(
 
 /** Draws the faults of one phase: swarm testing (Groce et al., "Swarm Testing", ISSTA 2012). */
 export function drawFaults(
-  { random, rot, folders }: {
+  { random, rot, folders, addresses }: {
     random: SimRandom;
     rot: SimRandom;
     folders: SimRandom;
+    addresses: SimRandom;
   },
   only: readonly FaultName[] | undefined,
 ): FaultPlan {
@@ -271,6 +273,7 @@ export function drawFaults(
   const share = random.pick([0.3, 0.5, 0.8]);
   const drawn = faultNames.filter((name) => {
     if (folderFaultNames.includes(name)) return folders.chance(share);
+    if (name === "newAddress") return addresses.chance(0.25);
     return (name === "bitRot" ? rot : random).chance(share);
   });
   return {

@@ -8,6 +8,7 @@ import type { Scope } from "./clock.ts";
 import { SimDisk } from "./disk.ts";
 import { SimulationFailure } from "./failure.ts";
 import { FaultInjector } from "./faults.ts";
+import { Addresses } from "./addresses.ts";
 import { FolderFaults } from "./folders.ts";
 import { History } from "./history.ts";
 import { judgeHistory } from "./linearizable.ts";
@@ -46,6 +47,8 @@ export class World {
   readonly folders: FolderFaults;
   /** Data of removed nodes. */
   readonly removals: DataRemovals;
+  /** Where its machines are. */
+  readonly addresses: Addresses;
   /** Clusters whose history has a linearization, for the report. */
   historiesJudged = 0;
   /** Clusters that were rebuilt from an image, for the report. */
@@ -89,6 +92,7 @@ export class World {
     this.faults = new FaultInjector(this, random.fork("faults"));
     this.folders = new FolderFaults(this);
     this.removals = new DataRemovals(this);
+    this.addresses = new Addresses(this);
     this.checks.onElection = (clusterId, leaderId) => {
       this.faults.electionWon(clusterId, leaderId);
       this.workload.elected(clusterId, leaderId);
