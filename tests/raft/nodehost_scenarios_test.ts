@@ -31,7 +31,7 @@ function everyCall(
   host: NodeHost,
   session: Session,
 ): Record<string, () => unknown> {
-  const member = { nodeId: 2, address: "b:1", nodeHostId: "b" };
+  const member = { nodeId: 2, address: "b:1", nodeHostId: "b".repeat(32) };
   return {
     startCluster: () => host.startCluster(hosts.cluster(1, 1)),
     stopCluster: () => host.stopCluster(1),
@@ -58,7 +58,7 @@ function everyCall(
     compactLog: () => host.compactLog(1),
     queryLog: () => host.queryLog(1, { firstIndex: 1 }),
     removeData: () => host.removeData(1, 1),
-    learnAddress: () => host.learnAddress("b", "b:1"),
+    learnAddress: () => host.learnAddress("b".repeat(32), "b:1"),
     info: () => host.info(),
     reloadCertificates: () => host.reloadCertificates(),
   };
