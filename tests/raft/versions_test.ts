@@ -146,7 +146,11 @@ Deno.test("With a member of wire version 1 no cluster falls quiet, whoever leads
 Deno.test("Sessions, observers and witnesses are refused by name while a member speaks wire version 1 (rule I6)", async () => {
   await using hosts = await mixed([3]);
   const { nodeHostId } = hosts.host(3);
-  const node = { nodeId: 4, address: hosts.address(4), nodeHostId: "another" };
+  const node = {
+    nodeId: 4,
+    address: hosts.address(4),
+    nodeHostId: "a".repeat(32),
+  };
   for (const leader of [1, 3]) {
     await lead(hosts, leader);
     for (const n of [1, 2]) {
@@ -219,7 +223,7 @@ Deno.test("Of a member that was never met it is not known what it speaks, so ses
   await hosts.host(1).addNode(1, {
     nodeId: 4,
     address: hosts.address(4),
-    nodeHostId: "another",
+    nodeHostId: "a".repeat(32),
   });
   await assert.rejects(
     hosts.host(1).openSession(1, { timeoutMs: 100 }),
