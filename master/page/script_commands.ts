@@ -216,33 +216,37 @@ function askAdopt(cluster) {
 }
 
 function askRecover(cluster) {
-  const { id, gen, members } = cluster;
+  const { id, gen, cci, members } = cluster;
   const isUp = ({ standing }) => ["leader", "ok", "lagging"].includes(standing);
   const named = (list) => list.map(({ node, address }) => brief(address + ", node " + node)).join("; ");
-  const chosen = (values) => members.filter(({ node }) => values.condemned.includes(node));
+  // People know members by their NodeHosts.
+  const inWords = (text) => text.replace(/\b[Nn]ode (\d+)\b/g, (all, node) => {
+    const member = members.find((one) => String(one.node) === node);
+    return member === undefined ? all : short(member.address);
+  });
+  const chosen = (values, areThey) => members.filter(({ node }) => values.condemned.includes(node) === areThey);
   clusterCommand(cluster, "recover", {
     title: "Recover cluster " + id,
-    lead: "For a cluster that lost its majority for good. Their NodeHosts must be given up or revoked before: what they hold would be a second truth.",
+    lead: "For a cluster that lost its majority for good. The NodeHosts of the lost nodes must be given up or revoked before: what they hold would be a second truth.",
     fields: [{ name: "condemned", kind: "nodes", label: "Nodes that are lost", hint: "They are given up for ever, and stopped if they return.", nodes: members }],
     hint: "Give it up first: open it under NodeHosts.",
     values: { condemned: members.filter((one) => !isUp(one)).map(({ node }) => node) },
     body: (values) => {
       if (values.condemned.length === 0) throw new Error("Choose the nodes that are lost.");
-      return { condemned: [...values.condemned].sort((a, b) => a - b), confirm: String(id), expectedGen: gen };
+      return { condemned: [...values.condemned].sort((a, b) => a - b), confirm: String(id), expectedGen: gen, expectedConfigChangeIndex: cci };
     },
     facts: (values, result) => [
-      "Given up for ever: " + named(chosen(values)) + ".",
-      members.length === values.condemned.length
-        ? "Nothing of it is left here: it can only come back from an exported snapshot."
-        : "Left: " + named(members.filter(({ node }) => !values.condemned.includes(node))) + ".",
-      ["What only the lost nodes had is lost. On each survivor ", h("code", {}, "deno task inspect"), " tells how far it is: take the one that is furthest."],
-      ["Nothing more happens by itself. Then import a snapshot there: ", h("code", {}, "deno task import-snapshot"), "."],
+      "Given up for ever: " + named(chosen(values, true)) + ".",
+      "Left: " + named(chosen(values, false)) + ".",
+      inWords(result.lost || ""),
+      "Nothing more happens by itself. What is to be done by hand is shown afterwards.",
     ],
-    line: (values) => "recover " + id + " --condemned " + values.condemned.join() + " --expected-gen " + gen,
+    line: (values) => "recover " + id + " --condemned " + values.condemned.join() + " --expected-gen " + gen + " --expected-cci " + cci,
     again: String(id),
     tone: "danger",
     confirm: "Give them up",
-    done: "Cluster " + id + ": now import a snapshot on a survivor",
+    done: "The lost nodes of cluster " + id + " are given up",
+    after: ({ steps }) => tellSteps("Cluster " + id + ": what is left to do", steps || []),
   });
 }
 

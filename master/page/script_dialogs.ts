@@ -20,6 +20,12 @@ function close() {
   show();
 }
 
+/** What somebody has to do by hand after a command; lines that begin with # are for people. */
+function tellSteps(title, steps) {
+  state.dialog = { title, stage: "told", key: randomKey(), steps };
+  show();
+}
+
 /** Asks what a command would do; nothing is done before it is confirmed. */
 async function prepare(dialog) {
   let body;
@@ -82,7 +88,17 @@ function tell(text) {
 
 // ---- What is seen of it ----
 
+function toldView({ title, steps }) {
+  return h("dialog", { key: "dialog " + title, "aria-labelledby": "question", class: "wide", oncancel: (event) => { event.preventDefault(); close(); } },
+    h("form", { onsubmit: (event) => { event.preventDefault(); close(); } },
+      h("h2", { id: "question", tabindex: "-1", "data-focus": true }, title),
+      h("p", { class: "quiet" }, "Keep these lines: they are shown this once."),
+      h("ol", { class: "by-hand" }, steps.map((step) => h("li", {}, step.startsWith("#") ? step.slice(1).trim() + "." : h("code", { class: "snippet" }, step)))),
+      h("div", { class: "buttons" }, h("button", { class: "button primary", type: "submit" }, "Close"))));
+}
+
 function dialogView(dialog) {
+  if (dialog.stage === "told") return toldView(dialog);
   const { title, stage, error, fields, isDoing } = dialog;
   const isForm = stage === "form" && fields.length > 0;
   return h("dialog", { key: "dialog " + title, "aria-labelledby": "question", oncancel: (event) => { event.preventDefault(); close(); } },

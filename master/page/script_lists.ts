@@ -220,7 +220,7 @@ function clusterButtons(cluster) {
   const { app, plan, isPaused, deletesInMs, state: word } = cluster;
   // Quarantine leaves the definition where it is: an operator who looked adopts it again.
   const isManaged = app !== "" && word !== "quarantine" && word !== "unmanaged";
-  const isLost = word === "lost" || word === "leaderless" || word === "recovering";
+  const isLost = word === "lost" || word === "recovering";
   const isGoing = word === "deleting";
   return h("div", { class: "buttons" },
     act("Adopt…", askAdopt, cluster, !isManaged),

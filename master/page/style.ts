@@ -235,6 +235,8 @@ dialog form { display: grid; gap: 1rem; padding: 1.5rem; }
 dialog h2 { font-size: 1.15rem; letter-spacing: -.01em; }
 dialog .facts { display: grid; gap: .45rem; padding: .85rem 1rem; border-radius: .7rem; background: var(--raised); border: 1px solid var(--line); }
 dialog .facts li { display: flex; gap: .55rem; align-items: baseline; }
+dialog.wide { width: min(44rem, calc(100vw - 2rem)); }
+dialog .by-hand { display: grid; gap: .6rem; }
 dialog h2:focus { outline: none; }
 dialog .buttons { display: flex; flex-wrap: wrap; justify-content: flex-end; gap: .6rem; }
 dialog .buttons .back { margin-right: auto; margin-left: -.8rem; }

@@ -14,9 +14,16 @@ import {
   type MemberRecord,
   newClock,
   nodesKey,
+  positionsKey,
   schemaVersion,
 } from "../../master/schema.ts";
-import { digestOf, type NodeRow, sliceNodes } from "../../master/wire/mod.ts";
+import type { ClusterInfo, LogPosition } from "../../master/protocol.ts";
+import {
+  digestOf,
+  type NodeRow,
+  sliceNodes,
+  slicePositions,
+} from "../../master/wire/mod.ts";
 
 /** The tick of a drawn store. */
 export const drawnTick = 48_120;
@@ -46,6 +53,8 @@ export interface DrawnCluster extends Partial<ClusterRecord> {
   down?: readonly number[];
   /** Those of them that are behind. */
   lagging?: readonly number[];
+  /** How far the logs of its members go, for those that know no leader. */
+  positions?: readonly (LogPosition | null)[];
   /** Whether it is in the masters' hands, and with which state machine. */
   app?: string | null;
 }
@@ -55,6 +64,7 @@ export class DrawnFleet {
   readonly #nowMs: number;
   readonly #hosts = new Map<string, HostRecord>();
   readonly #rows = new Map<string, NodeRow[]>();
+  readonly #positions = new Map<string, ClusterInfo[]>();
   readonly #clusters = new Map<number, ClusterRecord>();
   readonly #events: [agoMs: number, event: Record<string, unknown>][] = [];
   #clock: Partial<ClockRecord> = {};
@@ -124,6 +134,10 @@ export class DrawnFleet {
         ...(isNew ? {} : { since: 30 }),
         ...(down.includes(i) && !isNew ? { missingSince: drawnTick - 2 } : {}),
       };
+      const position = drawn.positions?.[i];
+      if (position) {
+        this.#tellPosition(host, { clusterId: id, nodeId, position });
+      }
       if (down.includes(i)) return;
       this.#rows.get(host)?.push({
         clusterId: id,
@@ -181,12 +195,24 @@ export class DrawnFleet {
       slices.forEach((bytes, i) =>
         puts.push([nodesKey(id, i), { ...versioned(`hl${i}`), rows: bytes }])
       );
+      const positions = slicePositions(
+        {
+          clusterInfoList: this.#positions.get(id) ?? [],
+        } as unknown as Parameters<typeof slicePositions>[0],
+      );
+      positions.forEach((bytes, i) =>
+        puts.push([positionsKey(id, i), {
+          ...versioned(`hp${i}`),
+          rows: bytes,
+        }])
+      );
       puts.push([addressKey(host.addr), { ...versioned(id), host: id }]);
       puts.push([hostKey(id), {
         ...host,
         n: rows.length,
         leads: rows.filter(({ isLeader }) => isLeader).length,
         slices: slices.length,
+        posSlices: positions.length,
         digest: digestOf(slices),
       }]);
     }
@@ -227,6 +253,21 @@ export class DrawnFleet {
     }
   }
 
+  #tellPosition(
+    host: string,
+    told: Pick<ClusterInfo, "clusterId" | "nodeId" | "position">,
+  ): void {
+    const known = this.#positions.get(host) ?? [];
+    const rest = {
+      isLeader: false,
+      nodes: {},
+      configChangeIndex: 0,
+      pending: false,
+      incomplete: true,
+    };
+    this.#positions.set(host, [...known, { ...rest, ...told }]);
+  }
+
   #runs(id: string): boolean {
     const host = this.#hosts.get(id);
     return host !== undefined && host.state === "ok" && host.tick === drawnTick;
@@ -241,6 +282,7 @@ function recordOf(drawn: Partial<DrawnCluster>): Partial<ClusterRecord> {
     down: ___,
     lagging: ____,
     app: _____,
+    positions: ______,
     ...rest
   } = drawn;
   return rest;

@@ -180,10 +180,19 @@ function drawLost(fleet: DrawnFleet): void {
   });
 }
 
-/** A majority of some clusters is given up for good. */
+/** A majority of some clusters is given up for good; what is left tells how far its log goes. */
 export function drawGivenUp(fleet: DrawnFleet): void {
   const gone: Hosts = { is: "gone" };
   fleetOf(fleet, { [bergen[1]!]: gone, [tromso[1]!]: gone });
+  fleet.cluster(30, {
+    on: [oslo[1]!, bergen[1]!, tromso[1]!],
+    leader: null,
+    positions: [
+      { lastTerm: 7, lastIndex: 41_382, appliedIndex: 41_380 },
+      { lastTerm: 7, lastIndex: 41_390, appliedIndex: 41_377 },
+      null,
+    ],
+  });
 }
 
 function drawQuarantine(fleet: DrawnFleet): void {
@@ -689,10 +698,23 @@ export const scenes: readonly Scene[] = [
     name: "dialog-recover-answer",
     draw: drawGivenUp,
     act: async (page) => {
-      await openCluster(page, 1);
+      await openCluster(page, 30);
       await press(page, "Recover…");
       await ask(page);
       await answered(page);
+    },
+  },
+  {
+    name: "dialog-recover-steps",
+    draw: drawGivenUp,
+    act: async (page) => {
+      await openCluster(page, 30);
+      await press(page, "Recover…");
+      await ask(page);
+      await answered(page);
+      await page.getByLabel("It cannot be undone").fill("30");
+      await page.getByRole("button", { name: "Give them up" }).click();
+      await page.getByText("what is left to do").waitFor();
     },
   },
   {

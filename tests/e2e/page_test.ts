@@ -269,20 +269,25 @@ Deno.test({
       assert.deepEqual([life, def?.app, def?.size], ["ok", "kv", 3]);
     });
     await withStage(drawGivenUp, async (page, { store }) => {
-      await openCluster(page, 1);
+      await openCluster(page, 30);
       await press(page, "Recover…");
       await ask(page);
       await answered(page);
+      await page.getByText("oslo-2 is furthest: its log goes to index 41382")
+        .waitFor();
       const confirm = dialogButton(page, "Give them up");
       assert.equal(await confirm.isEnabled(), false);
-      await page.getByLabel("It cannot be undone").fill("2");
+      await page.getByLabel("It cannot be undone").fill("3");
       assert.equal(await confirm.isEnabled(), false);
-      await page.getByLabel("It cannot be undone").fill("1");
+      await page.getByLabel("It cannot be undone").fill("30");
+      assert.equal((await store.cluster(30))?.life, "ok");
       await confirm.click();
+      await page.getByText("deno task import-snapshot --image FILE").waitFor();
+      await dialogButton(page, "Close").click();
       await page.getByText("operator gave up nodes of the cluster").waitFor();
-      const { life, condemned } = (await store.cluster(1))!;
+      const { life, condemned } = (await store.cluster(30))!;
       assert.equal(life, "recovering");
-      const lost = [nodeIdOf(1, 1), nodeIdOf(1, 2)].sort((a, b) => a - b);
+      const lost = [nodeIdOf(30, 1), nodeIdOf(30, 2)].sort((a, b) => a - b);
       assert.deepEqual(condemned, lost);
     });
   },
