@@ -135,6 +135,7 @@ export type {
   ClusterInfo,
   HostAddress,
   IMasterClient,
+  LogPosition,
   MasterClientFactory,
   MasterRequest,
   NodeHostInfo,

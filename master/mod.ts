@@ -51,6 +51,7 @@ export type {
   OpenStoreOptions,
   StoreStatus,
 } from "./kv_store.ts";
+export type { Recovery, RecoveryMember } from "./recovery.ts";
 export type { PlannedDecision } from "./round_plan.ts";
 export type { Credentials } from "./store_report.ts";
 export type {
@@ -74,6 +75,7 @@ export type {
   ClusterInfo,
   HostAddress,
   IMasterClient,
+  LogPosition,
   MasterClientFactory,
   MasterRequest,
   NodeHostInfo,

@@ -137,6 +137,7 @@ export type {
   ClusterInfo,
   HostAddress,
   IMasterClient,
+  LogPosition,
   MasterClientFactory,
   MasterRequest,
   NodeHostInfo,
