@@ -29,21 +29,35 @@ const settingNames = [
  */
 const announcedSlot: (typeof settingNames)["length"] = 11;
 
+/**
+ * Behind that: how many members those were, and their node ids. No node id comes twice, so what a member has announced is
+ * true in every later membership that still has it.
+ */
+const announcedCountSlot = announcedSlot + 1;
+
 /** The configuration change index at which all members had announced the newest wire version; -1 if none is known. */
 export function announcedAt({ settings }: Bootstrap): number {
   return (settings[announcedSlot] ?? 0) - 1;
 }
 
-/** A bootstrap record that says so. */
+/** Members that had announced it; none if the record was written before that was recorded. */
+export function announcedIds({ settings }: Bootstrap): readonly number[] {
+  const first = announcedCountSlot + 1;
+  return settings.slice(first, first + (settings[announcedCountSlot] ?? 0));
+}
+
+/** A bootstrap record that says both. */
 export function withAnnounced(
   bootstrap: Bootstrap,
   configChangeIndex: number,
+  nodeIds: readonly number[],
 ): Bootstrap {
   const settings = [...bootstrap.settings];
   while (settings.length < announcedSlot) {
     settings.push(Number(clusterDefaults[settingNames[settings.length]!]));
   }
-  settings[announcedSlot] = configChangeIndex + 1;
+  settings.length = Math.min(settings.length, announcedSlot);
+  settings.push(configChangeIndex + 1, nodeIds.length, ...nodeIds);
   return { ...bootstrap, settings };
 }
 
@@ -244,7 +258,9 @@ function restarted(
     settings: settingsOf(config),
   };
   const announced = announcedAt(existing);
-  return announced < 0 ? bootstrap : withAnnounced(bootstrap, announced);
+  return announced < 0
+    ? bootstrap
+    : withAnnounced(bootstrap, announced, announcedIds(existing));
 }
 
 /** What the lists have not in common, for people. */

@@ -3,15 +3,15 @@
  * log or a membership only when every member has announced that it reads it: a member that does not would end the
  * connection, or stop at that entry. Once the cluster has such a thing, it is the older member that is refused.
  *
- * What each member announced is known from connections. That all have, the node remembers beside its settings, so that a
- * member which is down while the others are restarted does not count as unknown.
+ * What each member announced is known from connections. Who did when all had, the node remembers beside its settings, so
+ * that a member which is down while the others are restarted does not count as unknown, though others come and go.
  */
 import { allMembers } from "./core/members.ts";
 import { needsChangeVersion2 } from "./core/membership_format.ts";
 import type { Peer } from "./core/peer.ts";
 import type { ConfigChange, EntryBatch } from "./core/types.ts";
 import { needsVersion2 } from "./codec/record_versions.ts";
-import { announcedAt, withAnnounced } from "./bootstrap.ts";
+import { announcedAt, announcedIds, withAnnounced } from "./bootstrap.ts";
 import type { RaftError } from "./errors.ts";
 import { requestError } from "./requests.ts";
 import type { Routes } from "./routes.ts";
@@ -72,11 +72,12 @@ export class MemberVersions {
   constructor(node: VersionsOwner) {
     this.#node = node;
     const membership = node.peer.membership();
-    if (announcedAt(node.bootstrap()) === membership.configChangeIndex) {
-      for (const { nodeId } of allMembers(membership)) {
-        this.#known.set(nodeId, newest);
-      }
-    }
+    const bootstrap = node.bootstrap();
+    const isSame = announcedAt(bootstrap) === membership.configChangeIndex;
+    const remembered = isSame
+      ? allMembers(membership).map(({ nodeId }) => nodeId)
+      : announcedIds(bootstrap);
+    for (const nodeId of remembered) this.#known.set(nodeId, newest);
   }
 
   /** Whether what only the newest version knows may be written. */
@@ -116,7 +117,10 @@ export class MemberVersions {
     const { configChangeIndex } = membership;
     const bootstrap = this.#node.bootstrap();
     if (!isCurrent || announcedAt(bootstrap) === configChangeIndex) return;
-    this.#node.noteBootstrap(withAnnounced(bootstrap, configChangeIndex));
+    const nodeIds = allMembers(membership).map((member) => member.nodeId);
+    this.#node.noteBootstrap(
+      withAnnounced(bootstrap, configChangeIndex, nodeIds),
+    );
   }
 
   /** A batch was applied. */

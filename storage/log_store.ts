@@ -23,7 +23,7 @@ export interface Bootstrap {
   readonly generation: number;
   /** Whether a majority of members has answered without a refusal, so that the node may vote (rule I2). */
   readonly admitted: boolean;
-  /** The node's numeric settings, so that a restarted NodeHost starts it again by itself (rule I5); at most 16. */
+  /** The node's numeric settings, so that a restarted NodeHost starts it again by itself (rule I5). */
   readonly settings: readonly number[];
   /** Kind of its state machine; absent for a regular one. */
   readonly machineKind?: "concurrent" | "onDisk";

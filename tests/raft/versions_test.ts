@@ -211,6 +211,40 @@ Deno.test("What all members announced is remembered while one of them is down (r
   assert.equal(await hosts.host(1).read(1, "total"), 1);
 });
 
+Deno.test("A member that is down can be replaced though the others were restarted while members came and went (rules I6, C4)", async () => {
+  const config = { electionTimeoutTicks: 20 }; // Nothing that says by itself that all read what is new.
+  await using hosts = await mixed([], config);
+  await untilIdentified(hosts);
+  await hosts.close(3);
+  // Afterwards the log does not tell what there was before.
+  const restartBoth = async () => {
+    for (const n of [1, 2]) {
+      await hosts.host(n).read(1, "total");
+      await hosts.host(n).takeSnapshot(1);
+      await hosts.host(n).compactLog(1);
+    }
+    for (const n of [1, 2]) await restart(hosts, n, 2, config);
+    for (const n of [1, 2]) await hosts.host(n).waitReady(1);
+  };
+  // The first one in its place never comes, and is given up.
+  const stranger = { nodeHostId: "a".repeat(32) };
+  await hosts.host(1).addObserver(1, {
+    ...stranger,
+    nodeId: 4,
+    address: hosts.address(4),
+  });
+  await restartBoth();
+  await hosts.host(1).removeNode(1, { nodeId: 4 });
+  await restartBoth();
+  await hosts.host(1).addObserver(1, {
+    ...stranger,
+    nodeId: 5,
+    address: hosts.address(5),
+  });
+  const { observers } = await hosts.host(1).getMembership(1);
+  assert.deepEqual(observers.map(({ nodeId }) => nodeId), [5]);
+});
+
 Deno.test("Of a member that was never met it is not known what it speaks, so sessions wait for it (rule I6)", async () => {
   // One that began before all knew what is new, and has used nothing of it.
   const config = { electionTimeoutTicks: 20 };
