@@ -122,6 +122,8 @@ class Replacement {
   #newNodeId = 0;
   /** A new node that the others refuse. */
   #refusedId = 0;
+  /** Nobody knows what the lost one can read, so that nothing new may enter the log before it is removed (rule I6). */
+  #goesFirst = false;
 
   constructor(
     world: World,
@@ -214,7 +216,10 @@ class Replacement {
     );
   }
 
-  /** The next change of the membership. At one address there is one node, so on the same machine the old one goes first. */
+  /**
+   * The next change of the membership. At one address there is one node, so on the same machine the old one goes first; and
+   * so it does where the others were never in touch with it.
+   */
   #change(
     host: NodeHost,
     membership: Membership,
@@ -224,7 +229,7 @@ class Replacement {
     const { nodeId } = this.#old;
     const newNodeId = this.#newNodeId;
     const { address } = this.#where;
-    if (isOldIn && this.#where !== this.#lost) {
+    if (isOldIn && this.#where !== this.#lost && !this.#goesFirst) {
       const replacement = { nodeId, newNodeId, address };
       return host.replaceNode(clusterId, replacement, { timeoutMs: replaceMs });
     }
@@ -295,6 +300,10 @@ class Replacement {
     asked.onDeath.add(onDeath);
     asked.run((host) => {
       call(host).then(end, (error) => {
+        // What the error says is done: the lost one cannot be started any more.
+        if (/start it, or remove it/.test(String(error))) {
+          this.#goesFirst = true;
+        }
         end(undefined);
         this.#world.expectRefusals(Promise.reject(error));
       });
