@@ -10,7 +10,7 @@ import { KvStore } from "../../master/kv_store.ts";
 import { createMaster } from "../../master/server.ts";
 import { type Browser, parseArgs } from "./deps.ts";
 import { DrawnFleet, drawnPeriodMs } from "./page_fleet.ts";
-import { drawThousands } from "./page_scenes.ts";
+import { drawThousands } from "./page_drawings.ts";
 import { countBytes, startBrowser } from "./page_stage.ts";
 
 const isShown = ".clusters .id button";

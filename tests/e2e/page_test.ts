@@ -6,12 +6,14 @@
 import { assert } from "../deps.ts";
 import type { Browser, Page } from "./deps.ts";
 import {
-  answered,
-  ask,
   drawGivenUp,
   drawThousands,
   drawUnmanaged,
   fleetOf,
+} from "./page_drawings.ts";
+import {
+  answered,
+  ask,
   openCluster,
   openHost,
   press,

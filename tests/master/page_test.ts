@@ -3,6 +3,7 @@ import { assert } from "../deps.ts";
 import type { Master } from "../../master/server.ts";
 import { documentText } from "../../master/page/document.ts";
 import { scriptText } from "../../master/page/script.ts";
+import { textScript } from "../../master/page/script_text.ts";
 import {
   cookieHeader,
   sessionMs,
@@ -88,6 +89,42 @@ Deno.test("The page's document has no inline script, style or handler, and its s
   );
   assert.deepEqual(urls, ["http://www.w3.org/2000/svg"]);
   new Function(scriptText); // It can be parsed.
+});
+
+Deno.test("Names of NodeHosts are shortened by what all have in common, and never to something else", () => {
+  const names = ["commonEnd", "commonStart", "withShortIds"];
+  const script = new Function(`${textScript}return { ${names.join()} };`);
+  const { commonEnd, commonStart, withShortIds } = script() as {
+    commonEnd(addresses: string[]): string;
+    commonStart(addresses: string[]): string;
+    withShortIds(text: string): string;
+  };
+  const ends: [string[], string][] = [
+    [["a.example.net:7001", "b.example.net:7001"], ".example.net:7001"],
+    [["a-1.example.net:7001", "b-1.example.net:7002"], ""],
+    [["a.x.net:7001", "b.y.net:7001"], ".net:7001"],
+    // Of numbers only the port: the rest of an address may be another's.
+    [["10.0.0.1:7001", "10.0.1.1:7001"], ":7001"],
+    [["[fe80::1]:7001", "[fe80::2:1]:7001"], ":7001"],
+    [["10.0.0.1:7001", "a.example.net:7001"], ":7001"],
+    [["x.example.net:7001", "example.net:7001"], ".net:7001"],
+    // Nothing would be left of one of them.
+    [["a.b:7001", "b:7001"], ":7001"],
+    [["only.example.net:7001"], ""],
+    [[], ""],
+  ];
+  for (const [addresses, end] of ends) {
+    assert.equal(commonEnd(addresses), end, addresses.join());
+  }
+  const loopback = ["127.0.0.1:7001", "127.0.0.1:7002"];
+  assert.equal(commonStart(loopback), "127.0.0.1");
+  assert.equal(commonStart([...loopback, "127.0.0.2:7003"]), "");
+  assert.equal(commonStart(["127.0.0.1:7001"]), "");
+  assert.equal(commonStart([]), "");
+  assert.equal(
+    withShortIds("node 4334559652194468 comes, node 12 goes"),
+    "node …4468 comes, node 12 goes",
+  );
 });
 
 Deno.test("A session stands for the token, for looking or for commands, and a reader's gives none (M13)", async () => {
