@@ -480,7 +480,12 @@ function nextInPlace(
   low: number,
 ): number {
   assert(at % 8 === 0, "records are aligned");
-  const words = new Int32Array(bytes.buffer, bytes.byteOffset);
+  // A file that was cut may end within a word; no header can begin there.
+  const words = new Int32Array(
+    bytes.buffer,
+    bytes.byteOffset,
+    bytes.byteLength >> 2,
+  );
   const last = (stop >> 2) + 4;
   let expected = low | 0;
   let word = (at >> 2) + 4;
