@@ -1,6 +1,6 @@
 /** How reports move what the master knows of a cluster. Pure: a record and a report in, a record out. */
 import type { ClusterInfo } from "./protocol.ts";
-import type { ClusterRecord, MemberRecord } from "./schema.ts";
+import type { AdoptionRule, ClusterRecord, MemberRecord } from "./schema.ts";
 
 /** A cluster's record without what the writer of it adds. */
 export type ClusterImage = Omit<ClusterRecord, "v" | "w">;
@@ -38,6 +38,29 @@ export function isManaged(image: Pick<ClusterImage, "life">): boolean {
 export function deleted(image: ClusterImage): ClusterImage {
   const { plan: _, step: __, isPaused: ___, deleteAt: ____, ...rest } = image;
   return { ...rest, life: "deleting" };
+}
+
+/** The record of a cluster that NodeHosts merely reported, in the master's hands from now on (M7). */
+export function adoptedAs(
+  { app: _, ...image }: ClusterImage,
+  { app, regions = [], config = {} }: AdoptionRule,
+): ClusterImage {
+  const size = votersOf(image).length;
+  const gen = (image.def?.gen ?? 0) + 1;
+  return { ...image, life: "ok", def: { gen, app, size, regions, config } };
+}
+
+/** The rule that a cluster is adopted by; `undefined` if operators decide. */
+export function ruleFor(
+  rules: readonly AdoptionRule[] | undefined,
+  image: ClusterImage,
+): AdoptionRule | undefined {
+  if (image.life !== "unmanaged" || image.app === undefined) return undefined;
+  const size = votersOf(image).length;
+  return rules?.find(({ app, regions = [] }) =>
+    app === image.app &&
+    regions.reduce((sum, { count }) => sum + count, 0) <= size
+  );
 }
 
 /** Whether a member counts for majorities. */
@@ -80,6 +103,9 @@ export function reconcile(
   const { nodeId } = info;
   const areObserversReady = info.isLeader && info.areObserversReady === true;
   image = withNode(image, { nodeId, areObserversReady }, { hostId, tick });
+  if (!isManaged(image) && info.app !== undefined && image.app === undefined) {
+    image = { ...image, app: info.app };
+  }
   return image === record ? undefined : image;
 }
 
@@ -103,6 +129,7 @@ function tellsItself(info: ClusterInfo): boolean {
 function firstImage(info: ClusterInfo, hostId: string): ClusterImage {
   return {
     life: "unmanaged",
+    ...(info.app === undefined ? {} : { app: info.app }),
     cci: info.configChangeIndex,
     members: membersOf(info, undefined, hostId),
     confirmedBy: [hostId],

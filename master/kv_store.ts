@@ -39,6 +39,7 @@ import { defaultLimits, type Limits } from "./scheduler/view.ts";
 import type { ClusterImage } from "./cluster_image.ts";
 import { type PlannedDecision, planRound } from "./round_plan.ts";
 import {
+  type AdoptionRule,
   type BrakeRecord,
   clockKey,
   clusterKey,
@@ -111,6 +112,8 @@ export interface StoreStatus {
   silent: string[];
   /** Too much fell silent at once; `null` if not. */
   brake: BrakeRecord | null;
+  /** Clusters that are adopted by policy (M7). */
+  adopt: AdoptionRule[];
 }
 
 /** Which store to open. */
@@ -312,11 +315,10 @@ export class KvStore {
   /** What concerns everything. */
   async status(): Promise<StoreStatus> {
     const { value } = await this.#access.get(clockKey);
-    const { tick, busy, paused, brake, silent, gen = 0 } = readClock(
-      value,
-      this.#access.now(),
-    );
-    return { tick, busy, paused, gen, silent, brake: brake ?? null };
+    const clock = readClock(value, this.#access.now());
+    const { tick, busy, paused, silent } = clock;
+    const { brake = null, gen = 0, adopt = [] } = clock;
+    return { tick, busy, paused, gen, silent, brake, adopt };
   }
 
   /** All state as lines of text, for {@link importLines} (M11). */
@@ -342,10 +344,16 @@ export class KvStore {
   /** Index of the last known membership change, by cluster. */
   async configChangeIndexes(): Promise<Map<number, number>> {
     const indexes = new Map<number, number>();
+    const clock = await this.#access.get(clockKey);
+    const { adopt = [] } = readClock(clock.value, this.#access.now());
+    const hasRules = adopt.length > 0;
     for await (const { key, value } of this.#access.list(["c"], 1_000)) {
-      const { life, cci } = value as ClusterRecord;
-      // While it is launched, everybody is to say in full what the members are.
-      if (life !== "launching") indexes.set(Number(key[1]), cci);
+      const { life, cci, app } = value as ClusterRecord;
+      // While it is launched, everybody is to say in full what the members are; and once, what its state machine is, if
+      // there are rules about that.
+      const isLacking = life === "launching" ||
+        (hasRules && life === "unmanaged" && app === undefined);
+      if (!isLacking) indexes.set(Number(key[1]), cci);
     }
     return indexes;
   }

@@ -1,9 +1,9 @@
 /** What operators tell a master (M15-M19). Every command is one commit, and is in the history. */
 import {
+  adoptedAs,
   type ClusterImage,
   deleted,
   isManaged,
-  votersOf,
 } from "./cluster_image.ts";
 import type { KvAtomic, KvEntry } from "./kv.ts";
 import type { KvAccess } from "./kv_access.ts";
@@ -11,6 +11,7 @@ import { addEvent, type HistoryEvent } from "./history.ts";
 import {
   addressKey,
   type AddressRecord,
+  type AdoptionRule,
   attentionKey,
   clockKey,
   type ClockRecord,
@@ -55,7 +56,12 @@ export type ClusterCommand =
 
 /** A command about a cluster that is there. */
 export type KnownClusterCommand =
-  | { type: "adoptCluster"; clusterId: number; wish: Omit<ClusterWish, "size"> }
+  | {
+    type: "adoptCluster";
+    clusterId: number;
+    /** Without `app` it is what NodeHosts report. */
+    wish: Partial<Omit<ClusterWish, "size">>;
+  }
   | {
     type: "changeCluster";
     clusterId: number;
@@ -97,9 +103,23 @@ export interface HostCommand {
 }
 
 /** A command about everything. */
-export interface GlobalCommand {
-  /** What to do. */
-  type: "pause" | "resume" | "releaseBrake";
+export type GlobalCommand =
+  & (
+    | {
+      /** What to do. */
+      type: "pause" | "resume" | "releaseBrake";
+    }
+    | {
+      /** Which clusters are adopted without an operator, from now on (M7). */
+      type: "setAdoption";
+      /** All of the rules; none: operators adopt. */
+      rules: AdoptionRule[];
+    }
+  )
+  & GlobalBinding;
+
+/** What a command about everything rests on. */
+export interface GlobalBinding {
   /** Refused if the clock has another `gen` by now: an order about everything, or the brake, came between. */
   expectedGen?: number;
 }
@@ -417,16 +437,27 @@ async function recoveryParts(
 
 function adopted(
   image: ClusterImage,
-  { wish }: { wish: Omit<ClusterWish, "size"> },
+  { wish }: { wish: Partial<Omit<ClusterWish, "size">> },
 ): ClusterImage {
   // From quarantine as well: the operator has looked, and what is recorded is right.
   if (isManaged(image)) {
     throw new CommandError("conflict", `It is ${image.life}, not unmanaged`);
   }
-  const size = votersOf(image).length;
-  const gen = (image.def?.gen ?? 0) + 1;
-  const def = { regions: [], config: {}, ...wish, gen, size };
-  return { ...image, life: "ok", def };
+  const { app: reported, ...rest } = image;
+  const app = wish.app ?? reported ?? image.def?.app;
+  if (app === undefined) {
+    throw new CommandError(
+      "invalid",
+      "No NodeHost says what its state machine is called: give the app",
+    );
+  }
+  if (reported !== undefined && app !== reported) {
+    throw new CommandError(
+      "conflict",
+      `NodeHosts say that its state machine is "${reported}", not "${app}"`,
+    );
+  }
+  return adoptedAs(rest, { ...wish, app });
 }
 
 function changed(
@@ -532,8 +563,9 @@ function nextHost(host: HostRecord, type: HostCommand["type"]): HostRecord {
 
 function prepareGlobal(
   { atomic, clock, clockEntry, w }: Parts,
-  { type, expectedGen }: GlobalCommand,
+  command: GlobalCommand,
 ): Prepared {
+  const { type, expectedGen } = command;
   const before = clock.gen ?? 0;
   if (expectedGen !== undefined && expectedGen !== before) {
     throw new CommandError(
@@ -548,11 +580,19 @@ function prepareGlobal(
       throw new CommandError("conflict", "The brake is not on");
     }
     next.brake = { ...clock.brake, isReleased: true };
+  } else if (type === "setAdoption") {
+    next.adopt = command.rules;
+    next.adoptCursor = 0;
   } else next.paused = type === "pause";
   atomic.check({ key: clockKey, versionstamp: clockEntry.versionstamp })
     .set(clockKey, { ...next, v: schemaVersion, w });
   return {
-    result: { paused: next.paused, brake: next.brake ?? null, gen },
+    result: {
+      paused: next.paused,
+      brake: next.brake ?? null,
+      adopt: next.adopt ?? [],
+      gen,
+    },
     shown: { isDryRun: true, expectedGen: before },
   };
 }

@@ -10,13 +10,13 @@ import type { KvAtomic, KvEntry } from "./kv.ts";
 import type { KvAccess } from "./kv_access.ts";
 import { takeCensus } from "./liveness.ts";
 import { balance } from "./round_balance.ts";
+import { decideAll } from "./round_decide.ts";
 import {
-  decideAll,
   newRoundState,
   type RoundState,
   setHosts,
   setSlots,
-} from "./round_decide.ts";
+} from "./round_state.ts";
 import {
   attentionKey,
   clockKey,
@@ -26,6 +26,7 @@ import {
   readClock,
   schemaVersion,
 } from "./schema.ts";
+import { walkForAdoption } from "./round_adopt.ts";
 import type { StoreContext } from "./store_context.ts";
 import { sweep } from "./round_sweep.ts";
 
@@ -79,6 +80,7 @@ export async function runRound(
     if (listed.length === 0) await balance(state);
   }
   await sweep(state, listed);
+  if (!state.clock.paused) await walkForAdoption(state);
   return await finish(state, options, true);
 }
 
@@ -233,6 +235,13 @@ async function amendClock(
   if (isOwnTick) {
     next.silent = after.silent;
     next.sweep = after.sweep;
+    // An operator who changed the rules meanwhile began the walk anew.
+    if (now.gen === before.gen) {
+      delete next.adoptCursor;
+      if (after.adoptCursor !== undefined) {
+        next.adoptCursor = after.adoptCursor;
+      }
+    }
     if (after.balanceAt !== undefined) next.balanceAt = after.balanceAt;
     if (after.brake !== undefined && now.brake?.isReleased !== true) {
       next.brake = after.brake;
@@ -253,6 +262,7 @@ async function amendClock(
 
 function isSame(a: ClockRecord, b: ClockRecord): boolean {
   return a.busy === b.busy && a.sweep === b.sweep &&
+    a.adoptCursor === b.adoptCursor &&
     a.balanceAt === b.balanceAt && a.silent.join() === b.silent.join() &&
     JSON.stringify(a.brake) === JSON.stringify(b.brake);
 }

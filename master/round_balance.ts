@@ -1,12 +1,8 @@
 /** Spreads nodes and leaders while nothing else is to be done (M14): one cluster at a time. */
 import { readCluster } from "./schema.ts";
 import { clusterKey } from "./schema.ts";
-import {
-  carryOut,
-  type RoundState,
-  rowsOfHost,
-  viewOf,
-} from "./round_decide.ts";
+import { carryOut } from "./round_decide.ts";
+import { type RoundState, rowsOfHost, viewOf } from "./round_state.ts";
 import {
   type Imbalance,
   isCalm,

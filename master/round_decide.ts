@@ -8,53 +8,14 @@ import {
 import { addEvent, type HistoryEvent } from "./history.ts";
 import type { KvAtomic, KvEntry } from "./kv.ts";
 import { inParallel, maxKeysAtOnce } from "./kv_access.ts";
-import {
-  addressKey,
-  type AddressRecord,
-  type ClockRecord,
-  clusterKey,
-  type HostRecord,
-  nodesKey,
-  readCluster,
-  readHost,
-  schemaVersion,
-  type SliceRecord,
-  type SlotName,
-  tombKey,
-} from "./schema.ts";
+import { clusterKey, readCluster, schemaVersion, tombKey } from "./schema.ts";
 import { decide } from "./scheduler/decide.ts";
-import {
-  type Decision,
-  isAlive,
-  slotText,
-  type View,
-} from "./scheduler/view.ts";
-import type { StoreContext } from "./store_context.ts";
+import { type Decision, isAlive, slotText } from "./scheduler/view.ts";
+import { decideAdoption } from "./round_adopt.ts";
+import { hostAt, type RoundState, rowsOfHost, viewOf } from "./round_state.ts";
 import { addCluster } from "./store_index.ts";
-import { type NodeRow, unpackRows } from "./wire/mod.ts";
 
 const commitsInFlight = 16;
-
-/** What a round knows and has done so far. */
-export interface RoundState {
-  readonly context: StoreContext;
-  readonly epoch: string;
-  clock: ClockRecord;
-  readonly hosts: Map<string, HostRecord>;
-  /** As they were read: a decision is void if one that it rests on changed since. */
-  readonly hostEntries: Map<string, KvEntry>;
-  /** Nodes of each NodeHost, with those that this round decided on. */
-  readonly load: Map<string, number>;
-  readonly slots: Set<string>;
-  /** What NodeHosts list, as far as it was needed. */
-  readonly rows: Map<string, Map<number, NodeRow>>;
-  readonly endMs: number;
-  decisionCount: number;
-  /** Something is under way. */
-  isBusy: boolean;
-  /** There was more to do than time. */
-  isCut: boolean;
-}
 
 /** A cluster that is being decided about. */
 export interface Case {
@@ -62,76 +23,6 @@ export interface Case {
   readonly entry: KvEntry;
   readonly attention: KvEntry | undefined;
   readonly image: ClusterImage;
-}
-
-/** What is known at the beginning. */
-export function newRoundState(
-  context: StoreContext,
-  known: {
-    epoch: string;
-    clock: ClockRecord;
-    hosts: readonly KvEntry[];
-    slots: readonly KvEntry[];
-    endMs?: number;
-  },
-): RoundState {
-  const state: RoundState = {
-    context,
-    epoch: known.epoch,
-    clock: known.clock,
-    hosts: new Map(),
-    hostEntries: new Map(),
-    load: new Map(),
-    slots: new Set(),
-    rows: new Map(),
-    endMs: known.endMs ?? Infinity,
-    decisionCount: 0,
-    isBusy: false,
-    isCut: false,
-  };
-  setHosts(state, known.hosts);
-  setSlots(state, known.slots);
-  return state;
-}
-
-/** Takes over the NodeHosts as they were read. */
-export function setHosts(
-  state: RoundState,
-  entries: readonly KvEntry[],
-): void {
-  for (const entry of entries) {
-    const id = String(entry.key[1]);
-    const host = readHost(entry.value);
-    if (host === undefined) continue;
-    state.hosts.set(id, host);
-    state.hostEntries.set(id, entry);
-    if (!state.load.has(id)) state.load.set(id, host.n);
-  }
-}
-
-/** Takes over the slots that are taken. */
-export function setSlots(
-  state: RoundState,
-  entries: readonly KvEntry[],
-): void {
-  for (const { key } of entries) {
-    state.slots.add(slotText(key.slice(1) as SlotName));
-  }
-}
-
-/** What a decision may rest on. */
-export function viewOf(state: RoundState, newIdCount: number): View {
-  const { clock, hosts, load, slots, context } = state;
-  const { brake, tick } = clock;
-  return {
-    tick,
-    limits: context.limits,
-    hosts,
-    load,
-    isBraked: brake !== undefined && brake.isReleased !== true,
-    slots,
-    newIds: Array.from({ length: newIdCount }, () => context.access.randomId()),
-  };
 }
 
 /** Decides about the listed clusters, beginning at another one each tick, until the round's time is over. */
@@ -172,11 +63,12 @@ async function decideSome(
     image: readCluster(entry.value),
   }));
   await inParallel(cases, async (one) => {
-    if (one.image === undefined || !isManaged(one.image)) {
-      await forget(state, one);
-      return;
-    }
-    await decideOne(state, { ...one, image: one.image });
+    const { image } = one;
+    if (image === undefined) return await forget(state, one);
+    if (isManaged(image)) return await decideOne(state, { ...one, image });
+    const adoption = await decideAdoption(state, one.clusterId, image);
+    if (adoption === undefined) await forget(state, one);
+    else await carryOut(state, { ...one, image }, adoption);
   }, commitsInFlight);
 }
 
@@ -324,32 +216,4 @@ export async function refreshed(
       : withReadyObservers(next, { nodeId: id, areObserversReady });
   }
   return next;
-}
-
-async function hostAt(
-  { context }: RoundState,
-  address: string,
-): Promise<string | undefined> {
-  const { value } = await context.access.get(addressKey(address));
-  return (value as AddressRecord | null)?.host;
-}
-
-/** What a NodeHost lists, by cluster; read once a round. */
-export async function rowsOfHost(
-  state: RoundState,
-  hostId: string,
-): Promise<ReadonlyMap<number, NodeRow>> {
-  const known = state.rows.get(hostId);
-  if (known !== undefined) return known;
-  const rows = new Map<number, NodeRow>();
-  const count = state.hosts.get(hostId)?.slices ?? 0;
-  const keys = Array.from({ length: count }, (_, i) => nodesKey(hostId, i));
-  for (const { value } of await state.context.access.getMany(keys)) {
-    if (value === null) continue;
-    for (const row of unpackRows((value as SliceRecord).rows)) {
-      rows.set(row.clusterId, row);
-    }
-  }
-  state.rows.set(hostId, rows);
-  return rows;
 }

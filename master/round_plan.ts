@@ -1,6 +1,8 @@
 /** What the next round would do, without doing it. For people: it may be old when they read it. */
 import type { KvEntry } from "./kv.ts";
-import { newRoundState, refreshed, viewOf } from "./round_decide.ts";
+import { decideAdoption } from "./round_adopt.ts";
+import { refreshed } from "./round_decide.ts";
+import { newRoundState, viewOf } from "./round_state.ts";
 import { clockKey, clusterKey, readClock, readCluster } from "./schema.ts";
 import { decide } from "./scheduler/decide.ts";
 import type { StoreContext } from "./store_context.ts";
@@ -40,10 +42,15 @@ export async function planRound(
   for (const [i, { value }] of entries.entries()) {
     const clusterId = ids[i]!;
     const stored = readCluster(value);
-    if (stored === undefined || !isManaged(stored)) continue;
-    const image = await refreshed(state, clusterId, stored);
+    if (stored === undefined) continue;
+    const image = isManaged(stored)
+      ? await refreshed(state, clusterId, stored)
+      : stored;
     const view = viewOf(state, (image.def?.size ?? 0) + 1);
-    const decision = decide(view, image);
+    const decision = isManaged(stored)
+      ? decide(view, image)
+      : await decideAdoption(state, clusterId, image);
+    if (decision === undefined) continue;
     const step = decision.do === "change" ? decision.next.step : undefined;
     planned.push({
       clusterId,

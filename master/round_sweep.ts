@@ -5,7 +5,7 @@
  */
 import { isManaged } from "./cluster_image.ts";
 import type { KvEntry } from "./kv.ts";
-import { type RoundState, viewOf } from "./round_decide.ts";
+import { type RoundState, viewOf } from "./round_state.ts";
 import { attentionKey, readCluster, schemaVersion } from "./schema.ts";
 import { decide } from "./scheduler/decide.ts";
 

@@ -73,6 +73,10 @@ export interface ClockRecord extends StoredRecord {
   paused: boolean;
   /** Grows with each order about everything, and with each change of the brake (M19); 0 if it is absent. */
   gen?: number;
+  /** Clusters that NodeHosts report and that are adopted without an operator (M7). */
+  adopt?: AdoptionRule[];
+  /** A walk over all clusters looks for those that the rules are about: the last one it came to. */
+  adoptCursor?: number;
   /** The cluster id after which the next round looks for lost index entries. */
   sweep: number;
   /** Tick before which nothing is moved for balance. */
@@ -178,6 +182,16 @@ export type ClusterLife =
   | "recovering"
   | "deleting";
 
+/** Which clusters are adopted as soon as a majority of their voters reports them, and what they should be (M7). */
+export interface AdoptionRule {
+  /** Name of their state machine, as NodeHosts report it. */
+  app: string;
+  /** Where their voters should be; a cluster with fewer voters is left alone. */
+  regions?: RegionWish[];
+  /** Further fields of `ClusterConfig`. */
+  config?: Record<string, number>;
+}
+
 /** Where a cluster's nodes should be. */
 export interface RegionWish {
   /** The region. */
@@ -282,6 +296,8 @@ export interface ClusterRecord extends StoredRecord {
   life: ClusterLife;
   /** What it should be; absent if unmanaged. */
   def?: ClusterDefinition;
+  /** While it is unmanaged: name of its state machine, if a NodeHost said. */
+  app?: string;
   /** An operator wants nothing done about it. */
   isPaused?: boolean;
   /** Tick at which it is deleted, unless an operator keeps it. */

@@ -6,13 +6,22 @@ import {
   isWanted,
   reconcile,
   type Reporter,
+  ruleFor,
   withNode,
 } from "./cluster_image.ts";
 import { addEvent, type EventListener, type HistoryEvent } from "./history.ts";
 import type { KvEntry } from "./kv.ts";
 import { inParallel, type KvAccess, maxKeysAtOnce } from "./kv_access.ts";
 import type { ClusterInfo, MasterRequest } from "./protocol.ts";
-import { clusterKey, readCluster, tombKey, type TombRecord } from "./schema.ts";
+import {
+  type AdoptionRule,
+  attentionKey,
+  clusterKey,
+  readCluster,
+  schemaVersion,
+  tombKey,
+  type TombRecord,
+} from "./schema.ts";
 import { addCluster } from "./store_index.ts";
 
 const maxAttempts = 16;
@@ -31,6 +40,8 @@ export interface NewsContext extends Reporter {
   readonly epoch: string;
   /** Hears of events. */
   readonly onEvent: EventListener | undefined;
+  /** What is adopted by policy: see {@link AdoptionRule}. */
+  readonly rules: readonly AdoptionRule[] | undefined;
 }
 
 /** What became of a report's news. */
@@ -107,6 +118,9 @@ async function takeGroup(
         }));
       }
       if (isManaged(after)) moved.add(clusterId);
+      else if (ruleFor(context.rules, after) !== undefined) {
+        atomic.set(attentionKey(clusterId), { v: schemaVersion, w, tick });
+      }
       changes++;
     });
     const result = { want: wanted(group, records), moved: [...moved], kills };

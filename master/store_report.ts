@@ -203,7 +203,8 @@ async function write(
     ttl: limits.ttl,
   });
   const { onEvent } = context;
-  const news = { access, epoch, tick, hostId, onEvent };
+  const rules = clock.record.adopt;
+  const news = { access, epoch, tick, hostId, onEvent, rules };
   const isConflict = claim.kind === "taken";
   // Whoever is at the address of another one is heard, and not believed.
   const rows = isConflict ? [] : rowsOf(info);

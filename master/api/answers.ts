@@ -11,6 +11,7 @@ import type { MasterRequest, NodeInfo, ReportReply } from "../protocol.ts";
 import type { Recovery, RecoveryMember } from "../recovery.ts";
 import type { PlannedDecision } from "../round_plan.ts";
 import type {
+  AdoptionRule,
   BrakeRecord,
   ClusterDefinition,
   ClusterRecord,
@@ -139,6 +140,14 @@ const definition: Shape<ClusterDefinition> = answerOf({
   config: mapOf(".*", count),
 });
 
+const adoptionRule: Shape<AdoptionRule> = answerOf({
+  app: anyText,
+  regions: optional(
+    list(answerOf({ region: anyText, count, isRequired: optional(boolean) })),
+  ),
+  config: optional(mapOf(".*", count)),
+});
+
 const member: Shape<MemberRecord> = answerOf({
   role: oneOf("voter", "observer", "witness"),
   address: anyText,
@@ -189,6 +198,7 @@ const cluster: Shape<ClusterDetails> = answerOf({
   clusterId: id,
   life,
   def: optional(definition),
+  app: optional(described(anyText, "Reported, while it is unmanaged.")),
   isPaused: optional(boolean),
   isImported: optional(boolean),
   deleteAt: optional(
@@ -322,6 +332,7 @@ export const statusAnswer: Shape<StoreStatus> = answerOf({
   gen: described(count, "`expectedGen` of a command that rests on this."),
   silent: list(anyText),
   brake: nullable(brake),
+  adopt: list(adoptionRule),
 });
 
 /** `POST /v1/init` */
@@ -409,6 +420,7 @@ export const hostResult: Shape<CommandResult> = resultOf({
 export const globalResult: Shape<CommandResult> = resultOf({
   paused: boolean,
   brake: nullable(brake),
+  adopt: list(adoptionRule),
   gen: count,
 });
 

@@ -31,6 +31,7 @@ export const maxCommandBytes = 64 * 1024;
 const sizeMax = 9;
 const regionsMax = 16;
 const condemnedMax = 16;
+const rulesMax = 16;
 
 /** A name of an app or a region. */
 export const nameText: Shape<string> = text({
@@ -119,9 +120,20 @@ export const changeBody = object({
   anyOf: ["size", "regions", "config"].map((name) => ({ required: [name] })),
 });
 
+/** Says which clusters are adopted without an operator. */
+export const adoptionBody = object({
+  rules: described(
+    list(object({ app: nameText, regions, config }), { maxItems: rulesMax }),
+    "All of them; each app once. With none, operators adopt.",
+  ),
+  expectedGen: expectedStateGen,
+});
+
 /** Adopts a cluster. */
 export const adoptBody = object({
-  app: nameText,
+  app: optional(
+    described(nameText, "What NodeHosts report, if it is not said."),
+  ),
   regions,
   config,
   expectedGen,
@@ -184,6 +196,16 @@ export function checkRegions(
   }
   const total = wished.reduce((sum, { count }) => sum + count, 0);
   if (total > size) contradict(`regions wants ${total} voters of ${size}`);
+}
+
+/** Each app once. */
+export function checkRules(
+  rules: readonly { app: string; regions?: Regions }[],
+): void {
+  for (const { regions } of rules) checkRegions(regions);
+  if (new Set(rules.map(({ app }) => app)).size < rules.length) {
+    contradict("rules names an app twice");
+  }
 }
 
 /** A destructive command says once more what it is about (M19). */

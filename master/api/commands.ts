@@ -14,10 +14,12 @@ import {
 } from "./answers.ts";
 import {
   adoptBody,
+  adoptionBody,
   changeBody,
   checkChange,
   checkConfirmed,
   checkRegions,
+  checkRules,
   clusterBody,
   command,
   createBody,
@@ -343,6 +345,23 @@ function globalCommands(store: KvStore): Route[] {
       "releaseBrake",
       "Says that the NodeHosts that fell silent at once are really gone.",
     ),
+    add({
+      method: "POST",
+      path: "/v1/adoption",
+      operationId: "setAdoption",
+      summary: "Says which clusters are adopted without an operator.",
+      description:
+        "Those whose state machine has that name, when a majority of their voters reports them.",
+      tag,
+    }, {
+      params: {},
+      body: adoptionBody,
+      answer: globalResult,
+      read: (_, { rules, expectedGen }) => {
+        checkRules(rules);
+        return { type: "setAdoption", rules, ...asShown(expectedGen) };
+      },
+    }),
     route({
       method: "POST",
       path: "/v1/init",

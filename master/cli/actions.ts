@@ -89,21 +89,40 @@ export const actions: Readonly<Record<string, Action>> = {
     }),
   },
   adopt: {
-    usage: "ID --app NAME [--region NAME=COUNT ...]",
+    usage: "ID [--app NAME] [--region NAME=COUNT ...]",
     what: "puts a cluster that NodeHosts merely report into the master's hands",
     subject: "cluster",
     flags: ["app", genFlag, ...wishFlags],
     help: `
-  --app NAME                    a name in the stateMachines of NodeHosts${genHelp}${wishHelp}`,
+  --app NAME                    a name in the stateMachines of NodeHosts; what they report,
+                                if it is not given${genHelp}${wishHelp}`,
     call: (given) => ({
       method: "POST",
       path: `/v1/clusters/${clusterIdOf(given)}/adopt`,
       body: {
-        app: required("app", given),
+        ...(given.texts.app === undefined ? {} : { app: given.texts.app }),
         ...wishOf(given),
         ...shownOf(given),
       },
     }),
+  },
+  adoption: {
+    usage: "--app NAME[,NAME ...] [--region NAME=COUNT ...] | --none",
+    what: "says which reported clusters are adopted without an operator",
+    subject: "all",
+    flags: ["app", "none", genFlag, ...wishFlags],
+    help: `
+  --app NAME,...                those with a state machine of this name; all rules are replaced
+  --none                        none: operators adopt${stateHelp}${wishHelp}`,
+    call: (given) => {
+      if ((given.texts.app === undefined) !== (given.texts.none === "true")) {
+        throw new UsageError("Cannot use adoption: give --app or --none");
+      }
+      const names = given.texts.app?.split(",") ?? [];
+      const { size: _, ...wish } = wishOf(given);
+      const rules = names.map((app) => ({ app, ...wish }));
+      return post("/v1/adoption", { rules, ...shownOf(given) });
+    },
   },
   delete: {
     usage: "ID [--wait-ticks N]",

@@ -106,6 +106,7 @@ const flags = {
   as: { type: "string" },
   key: { type: "string" },
   app: { type: "string" },
+  none: { type: "boolean" },
   size: { type: "string" },
   "expected-gen": { type: "string" },
   "expected-cci": { type: "string" },
@@ -252,6 +253,7 @@ function givenOf(name: string, id: string | undefined, values: Values): Given {
     ...(id === undefined ? {} : { id }),
     texts: {
       app: values.app,
+      none: values.none === true ? "true" : undefined,
       size: values.size,
       "expected-gen": values["expected-gen"],
       "expected-cci": values["expected-cci"],

@@ -320,6 +320,10 @@ async function showStatus(calls: MasterCalls): Promise<Shown> {
           ? "off"
           : `${isBraked ? "on" : "released"}: ${brake.why}`,
       ],
+      [
+        "adoption",
+        (status.adopt ?? []).map(({ app }) => app).join(", ") || undefined,
+      ],
       ["NodeHosts", hosts.length],
       ["clusters", clusters.length],
     ]),

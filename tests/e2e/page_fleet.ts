@@ -42,7 +42,7 @@ export interface DrawnHost extends Partial<HostRecord> {
 }
 
 /** What is to be seen of a cluster. */
-export interface DrawnCluster extends Partial<ClusterRecord> {
+export interface DrawnCluster extends Partial<Omit<ClusterRecord, "app">> {
   /** Addresses of its members, the voters first. */
   on: readonly string[];
   /** So many of the last are observers. */

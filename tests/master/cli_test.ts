@@ -154,6 +154,11 @@ Deno.test("drakkar adopts, recovers, and commands NodeHosts and everything", asy
     assert.match((await run("status")).out, /decisions +paused/);
     assert.equal((await json("resume")).paused, false);
     assert.match((await run("release-brake")).err, /brake is not on/);
+    const { adopt } = await json("adoption", "--app", "kv,log");
+    assert.deepEqual(adopt, [{ app: "kv" }, { app: "log" }]);
+    assert.match((await run("status")).out, /adoption +kv, log\n/);
+    assert.deepEqual((await json("adoption", "--none")).adopt, []);
+    assert.equal((await run("adoption")).code, 2);
     assert.match((await run("cancel-plan", "5")).err, /has no plan/);
     const recover = ["recover", "5", "--condemned", "2,3", "--yes", "5"];
     assert.match((await run(...recover)).err, /neither revoked nor declared/);
@@ -322,7 +327,7 @@ Deno.test("drakkar has a help for the whole and for each command", async () => {
     assert.equal(code, 0);
     const names = [...out.matchAll(/^ {2}([a-z][a-z-]+) {2,}/gm)]
       .map(([, name]) => name!);
-    assert.equal(names.length, 25, names.join());
+    assert.equal(names.length, 26, names.join());
     for (const name of names) {
       const help = await run(name, "--help");
       assert.equal(help.code, 0, name);

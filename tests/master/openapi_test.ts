@@ -122,6 +122,8 @@ const calls: [string, Record<string, string>, unknown?][] = [
   ["declareHostDead", { nodeHostId: "host-3" }, confirmHost],
   ["getRecovery", { clusterId: "1" }],
   ["recoverCluster", { clusterId: "1" }, { condemned: [3], confirm: "1" }],
+  ["setAdoption", {}, { rules: [{ app: "kv" }] }],
+  ["setAdoption", {}, { rules: [] }],
   ["pause", {}, {}],
   ["resume", {}, {}],
   ["getStatus", {}],

@@ -191,6 +191,7 @@ Deno.test("Operators cordon, drain and give up NodeHosts, and pause everything",
       gen: 1,
       silent: [],
       brake: null,
+      adopt: [],
     });
     assert.equal((await send("POST", "/v1/resume", {})).body.paused, false);
   });
