@@ -242,8 +242,12 @@ class Replacement {
         timeoutMs: callMs,
       });
     }
-    const member = { nodeId: newNodeId, address };
-    if (memberKindOf(membership, newNodeId) === undefined) {
+    // It is promoted under the address that it was added with, which its machine may have left since.
+    const added = allMembers(membership).find((one) =>
+      one.nodeId === newNodeId
+    );
+    const member = { nodeId: newNodeId, address: added?.address ?? address };
+    if (added === undefined) {
       return host.addObserver(clusterId, member, { timeoutMs: callMs });
     }
     // A voter that holds nothing would be one more that is missing.
