@@ -154,15 +154,16 @@ class Recovery {
   async #checkUnused(newest: number): Promise<GoodSegment | undefined> {
     const [next, ...more] = this.#found.filter(({ number }) => number > newest);
     if (next === undefined) return undefined;
-    // A spare is made only when the header of the segment before it is durable.
     const successor = more[0];
+    const [last, spare] = this.#found.slice(-2);
+    // A spare is made only when the header of the segment before it is durable. What stands before that may be damaged too.
     if (
-      this.#context.mends === true && next.number === newest + 1 &&
-      next.header !== undefined && successor?.state === "unused" &&
-      more.length === 1
+      this.#context.mends === true && last !== undefined &&
+      last.number > newest && last.header !== undefined &&
+      spare?.state === "unused" && spare.number === last.number + 1
     ) {
-      this.#noteHalf(next.path);
-      return { ...next, header: next.header };
+      this.#noteHalf(last.path);
+      return { ...last, header: last.header };
     }
     if (next.number !== newest + 1 || successor !== undefined) {
       throw damage(

@@ -324,6 +324,19 @@ Deno.test("Wal with onDamage mend: damage in a segment that was taken for a spar
   assert.equal(counts.refused, refused, "it opens");
 });
 
+Deno.test("Wal with onDamage mend: one whole copy of every header is enough (rule L7)", async () => {
+  const made = await makeLog(4096);
+  const { refused } = counts;
+  let touched = 0;
+  await checkDamage(made, "half of every header", (file, bytes) => {
+    if (bytes[16] !== parseInt(file)) return; // It is not used, or not any more.
+    bytes[20]! ^= 1;
+    touched++;
+  });
+  assert.ok(touched >= 3);
+  assert.equal(counts.refused, refused, "it opens");
+});
+
 /** What every node of an opened log says must be true. */
 function checkAllTruth(log: Wal, model: Model, where: string): void {
   const seen = new Set<string>();
