@@ -8,7 +8,7 @@ import type {
   MemberRecord,
   SliceRecord,
 } from "./schema.ts";
-import { clockKey, readClock, readCluster } from "./schema.ts";
+import { clockKey, readClock, readCluster, readHost } from "./schema.ts";
 import { type NodeRow, unpackRows } from "./wire/mod.ts";
 
 /** A NodeHost as last reported. */
@@ -86,7 +86,7 @@ export interface ClusterSummary {
 async function readHosts(access: KvAccess): Promise<Map<string, HostRecord>> {
   const hosts = new Map<string, HostRecord>();
   for await (const { key, value } of access.list(["h"], 1_000)) {
-    hosts.set(String(key[1]), value as HostRecord);
+    hosts.set(String(key[1]), readHost(value)!);
   }
   return hosts;
 }

@@ -22,6 +22,7 @@
  * `["c"]` is the truth; `["m"]`, `["att"]`, `["q"]` and `["slot"]` follow from it and are written in its commits
  * (`store_index.ts`); `["hl"]` is a hint, up to a report old. No value is over 64 KiB.
  */
+import { unknownRegion } from "../raft/config.ts";
 import type { KvKey } from "./kv.ts";
 
 /** Version of the shapes below. Version 1 had neither clock nor plans, and `voters` for `members`. */
@@ -104,7 +105,7 @@ export interface HostRecord extends StoredRecord {
   addr: string;
   /** Where its application listens, or `""`. */
   api: string;
-  /** Its region, or `""`. */
+  /** Its region; `"unknown"` if it names none. */
   region: string;
   /** Nodes it runs. */
   n: number;
@@ -502,7 +503,9 @@ export function readClock(value: unknown, atMs: number): ClockRecord {
 /** A stored NodeHost; what version 1 did not say gets its default. */
 export function readHost(value: unknown): HostRecord | undefined {
   if (value === null || value === undefined) return undefined;
-  const record = value as HostRecord;
+  let record = value as HostRecord;
+  // What older versions wrote of a NodeHost that named none.
+  if (!record.region) record = { ...record, region: unknownRegion };
   if (record.tick !== undefined) return record;
   return { ...record, tick: 0, since: 0, state: "ok" };
 }

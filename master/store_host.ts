@@ -1,4 +1,5 @@
 /** How what a NodeHost says of itself gets into its record, and into the slices beside it. */
+import { unknownRegion } from "../raft/config.ts";
 import { addEvent, type EventListener, type HistoryEvent } from "./history.ts";
 import type { KvAtomic, KvEntry, KvKey } from "./kv.ts";
 import type { KvAccess } from "./kv_access.ts";
@@ -293,7 +294,7 @@ function recordAfter(
     atMs: access.now(),
     addr: info.nodeHostAddress,
     api: info.nodeHostApiAddress,
-    region: info.region,
+    region: info.region || unknownRegion, // Older NodeHosts without one say "".
     n: rows.length,
     leads: rows.filter((row) => row.isLeader).length,
     digest: isLacking ? "" : nodes?.digest ?? old?.digest ?? "",

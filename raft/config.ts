@@ -55,7 +55,10 @@ export interface NodeHostConfig {
   tickMs?: number;
   /** Which deployment this NodeHost belongs to, 1n by default; ignored in favour of the master's with `masterServers`. */
   deploymentId?: bigint;
-  /** Region, told to the master. */
+  /**
+   * Region, told to the master. Without one, or with an empty one, it is what the variable `DRAKKAR_REGION` of the
+   * environment says, where that may be read; else `"unknown"`.
+   */
   region?: string;
   /** Failure domain within the region, such as a rack or a zone: the master spreads nodes of a cluster over them. */
   failureDomain?: string;
@@ -225,12 +228,18 @@ export function validateWaitOptions(options: WaitOptions | undefined): number {
 
 const maxPeers = 64;
 
+/** The region of a NodeHost that names none. */
+export const unknownRegion = "unknown";
+
+/** The variable of the environment that names a NodeHost's region where its configuration does not. */
+export const regionVariable = "DRAKKAR_REGION";
+
 const nodeHostDefaults = {
   raftAddressChanged: false,
   adoptCopiedDir: false,
   tickMs: 50,
   deploymentId: 1n,
-  region: "",
+  region: unknownRegion,
   failureDomain: "",
   capacity: 1,
   apiAddress: "",
@@ -263,11 +272,14 @@ export const nodeHostFields: ReadonlySet<string> = new Set([
 /**
  * Checks a NodeHost's configuration and fills in the defaults.
  *
+ * @param config What it was opened with.
+ * @param environment Reads a variable of the environment; without it none is set.
  * @throws {TypeError} if a field has the wrong type, or is not known.
  * @throws {RangeError} if a value is out of range.
  */
 export function resolveNodeHostConfig(
   config: NodeHostConfig,
+  environment?: (name: string) => string | undefined,
 ): ResolvedNodeHostConfig {
   if (!isObject(config)) {
     throw new TypeError(
@@ -315,6 +327,11 @@ export function resolveNodeHostConfig(
     );
   }
   requireText("region", resolved.region);
+  if (resolved.region === "" || config.region === undefined) {
+    const region = environment?.(regionVariable) || unknownRegion;
+    requireText(regionVariable, region);
+    resolved.region = region;
+  }
   requireText("failureDomain", resolved.failureDomain);
   requireInteger("capacity", resolved.capacity, 1, 1_000);
   requireText("apiAddress", resolved.apiAddress);

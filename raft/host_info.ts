@@ -62,7 +62,7 @@ export interface HostInfo {
   raftAddress: string;
   /** Its deployment. */
   deploymentId: bigint;
-  /** Its region, or `""`. */
+  /** Its region; `"unknown"` if none is named. */
   region: string;
   /** Where its application listens, or `""`. */
   apiAddress: string;

@@ -92,7 +92,7 @@ export class NodeHost implements AsyncDisposable {
   readonly #sessions: SessionRequests;
 
   private constructor(config: NodeHostConfig, ports: Ports) {
-    const resolved = resolveNodeHostConfig(config);
+    const resolved = resolveNodeHostConfig(config, ports.environment);
     this.#runtime = new HostRuntime(resolved, ports, {
       makeMasterClient: () =>
         requireClient(resolved.masterClientFactory!(this)),

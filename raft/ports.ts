@@ -54,6 +54,8 @@ export interface Ports {
   readonly random: Random;
   /** Packs snapshots and entries; that of `node:zlib` if it is left out. Every member needs the same. */
   readonly compression?: Compression;
+  /** A variable of the environment, or `undefined`: also if it may not be read. None is set if it is left out. */
+  readonly environment?: (name: string) => string | undefined;
   /** For tests of upgrades: the newest wire version to speak, as an older release does; the newest there is by default. */
   readonly highestWireVersion?: number;
 }

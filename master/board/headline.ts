@@ -1,4 +1,5 @@
 /** The most important thing, in one sentence. Pure. */
+import { unknownRegion } from "../../raft/config.ts";
 import type { BoardHost, BoardStatus, Headline } from "./types.ts";
 
 /** What the sentence is made of. */
@@ -146,7 +147,7 @@ function namesOf(
     const found = hosts.filter((host) => host.standing === standing);
     if (found.length === 0) continue;
     const names = found.slice(0, namesMax).map(({ address, region }) =>
-      region === "" ? address : `${address} (${region})`
+      region === unknownRegion ? address : `${address} (${region})`
     );
     const more = found.length - names.length;
     const list = more > 0

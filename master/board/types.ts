@@ -17,7 +17,7 @@ export interface BoardHost {
   id: string;
   /** Its Raft address. */
   address: string;
-  /** Its region, or `""`. */
+  /** Its region; `"unknown"` if it names none. */
   region: string;
   /** Its failure domain within the region, or `""`. */
   domain: string;

@@ -200,7 +200,7 @@ function nodesField(values, { name, label, hint, nodes }, set) {
 /** A row for each region that is known or wished for. */
 function wishRows(wished) {
   const names = new Set([...wished.map(({ region }) => region), ...state.board.hosts.regions.map(({ name }) => name)]);
-  names.delete("");
+  for (const none of ["", "unknown"]) if (!wished.some(({ region }) => region === none)) names.delete(none);
   return [...names].sort().map((region) => ({ count: 0, isRequired: false, ...wished.find((one) => one.region === region), region }));
 }
 

@@ -2,7 +2,7 @@ import { assert } from "../deps.ts";
 import { openDenoKv } from "../../master/kv.ts";
 import { KvStore, openStore } from "../../master/kv_store.ts";
 import { RaftError } from "../../raft/errors.ts";
-import { schemaVersion } from "../../master/schema.ts";
+import { type HostRecord, schemaVersion } from "../../master/schema.ts";
 import {
   brief,
   cluster,
@@ -284,6 +284,18 @@ Deno.test("KvStore.report() makes good what failed with the next report (M4)", a
       assert.deepEqual([...await store.configChangeIndexes()], [[1, 3]]);
     });
   }
+});
+
+Deno.test("KvStore knows a NodeHost that names no region, and what older versions stored of one, as unknown", async () => {
+  await withStore(async (store, kv) => {
+    await store.deploymentId();
+    await store.report(report(1, [], { boot: 1, seq: 1, region: "" }));
+    const key = ["h", (await store.nodeHosts())[0]!.nodeHostId];
+    const value = (await kv.get(key)).value as HostRecord;
+    assert.equal(value.region, "unknown");
+    await kv.atomic().set(key, { ...value, region: "" }).commit();
+    assert.equal((await store.nodeHosts())[0]!.region, "unknown");
+  });
 });
 
 Deno.test("KvStore.report() yields to a newer report that overtook it", async () => {

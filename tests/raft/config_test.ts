@@ -287,7 +287,7 @@ Deno.test("The configurations fill in the documented defaults, also for fields t
     tls: undefined,
     tickMs: 50,
     deploymentId: 1n,
-    region: "",
+    region: "unknown",
     failureDomain: "",
     capacity: 1,
     apiAddress: "",
@@ -330,6 +330,62 @@ Deno.test("The configurations fill in the documented defaults, also for fields t
       entryCompression: false,
     },
   );
+});
+
+Deno.test("A NodeHost's region is that of its configuration, else of the environment, else unknown (issue 6, item 8)", () => {
+  const asked: string[] = [];
+  const environment = (name: string) => {
+    asked.push(name);
+    return "fra";
+  };
+  const regionOf = (
+    region: string | undefined,
+    read?: (name: string) => string | undefined,
+  ) =>
+    resolveNodeHostConfig(
+      (region === undefined ? host : { ...host, region }) as NodeHostConfig,
+      read,
+    ).region;
+  assert.equal(regionOf("ams", environment), "ams");
+  assert.deepEqual(asked, []);
+  assert.equal(regionOf(undefined, environment), "fra");
+  assert.equal(regionOf("", environment), "fra");
+  assert.deepEqual(asked, ["DRAKKAR_REGION", "DRAKKAR_REGION"]);
+  for (const value of [undefined, ""]) {
+    assert.equal(regionOf(undefined, () => value), "unknown");
+    assert.equal(regionOf("", () => value), "unknown");
+  }
+  assert.equal(regionOf(""), "unknown");
+  assert.throws(
+    () => regionOf(undefined, () => "a\nb"),
+    /Cannot use DRAKKAR_REGION/,
+  );
+});
+
+Deno.test("denoPorts() reads a variable where that is allowed, and never asks nor throws where it is not", async () => {
+  const ports = new URL("../../raft/deno_ports.ts", import.meta.url).href;
+  const code = `import { denoPorts } from ${JSON.stringify(ports)};
+    const value = denoPorts().environment("DRAKKAR_REGION");
+    await Deno.stdout.write(new TextEncoder().encode(String(value)));`;
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(file, code);
+    const cases = {
+      "--allow-env=DRAKKAR_REGION": "fra",
+      "--no-prompt": "undefined",
+      "--deny-env": "undefined",
+    };
+    for (const [flag, expected] of Object.entries(cases)) {
+      const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+        args: ["run", "--no-check", "--no-lock", flag, file],
+        env: { DRAKKAR_REGION: "fra" },
+      }).output();
+      const said = new TextDecoder().decode(stdout);
+      assert.equal(said, expected, new TextDecoder().decode(stderr));
+    }
+  } finally {
+    await Deno.remove(file);
+  }
 });
 
 Deno.test("masterServers without a factory is the seed's error, word for word", () => {
