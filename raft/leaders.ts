@@ -158,29 +158,38 @@ function describe(self: string, node: Node): SpreadCluster {
   return { clusterId, leader, others };
 }
 
-/** Gives leadership to members that are up to date, and waits at most an election timeout for them to take it. */
+/**
+ * Gives leadership to members that were heard, and waits for them to take it. Who has just begun to lead has heard
+ * nobody yet, and listens first, for an election timeout at most; taking over may then last as long again.
+ */
 export async function handOver(
   nodes: readonly Node[],
   pauseTick: () => Promise<void>,
 ): Promise<void> {
-  const leading = nodes.filter((node) =>
-    node.failure === undefined && node.peer.isLeader()
-  );
-  let ticks = 0;
-  for (const node of leading) {
-    const target = node.peer.progress()
-      .filter((other) =>
-        other.kind === "voter" && other.isActive &&
-        other.nodeId !== node.nodeId && node.routes.isReachable(other.nodeId)
-      )
-      .sort((a, b) => b.match - a.match || a.nodeId - b.nodeId)[0];
-    if (target === undefined) continue;
-    if (node.peer.transferLeadership(target.nodeId) !== "started") continue;
-    ticks = Math.max(ticks, node.config.electionTimeoutTicks);
-    node.schedule();
+  let leading = nodes;
+  for (let tick = 0;; tick++) {
+    leading = leading.filter((node) => isToHandOver(node, tick));
+    if (leading.length === 0) return;
+    await pauseTick();
   }
-  const isLeading = (node: Node) =>
-    node.failure === undefined && node.peer.isLeader() &&
-    node.peer.status().transferTarget !== 0;
-  for (; ticks > 0 && leading.some(isLeading); ticks--) await pauseTick();
+}
+
+/** Begins to hand over if that can be done; false if there is nothing to wait for. */
+function isToHandOver(node: Node, tick: number): boolean {
+  if (node.failure !== undefined || !node.peer.isLeader()) return false;
+  const { electionTimeoutTicks } = node.config;
+  if (node.peer.status().transferTarget !== 0) {
+    return tick < 2 * electionTimeoutTicks;
+  }
+  if (tick >= electionTimeoutTicks) return false;
+  const others = node.peer.progress().filter((other) =>
+    other.kind === "voter" && other.nodeId !== node.nodeId &&
+    node.routes.isReachable(other.nodeId)
+  );
+  const [target] = others.filter((other) => other.isActive)
+    .sort((a, b) => b.match - a.match || a.nodeId - b.nodeId);
+  if (target === undefined) return others.length > 0;
+  if (node.peer.transferLeadership(target.nodeId) !== "started") return false;
+  node.schedule();
+  return true;
 }

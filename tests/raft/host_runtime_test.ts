@@ -7,7 +7,7 @@ import type {
   Result,
   SnapshotWriter,
 } from "../../raft/state_machine.ts";
-import { Counter, Hosts } from "../support/hosts.ts";
+import { Counter, Hosts, until } from "../support/hosts.ts";
 
 function isRaftError(code: RaftErrorCode, text?: RegExp) {
   return (error: unknown): boolean => {
@@ -496,6 +496,32 @@ Deno.test("close() hands leadership over: the others lead soon, however long the
   await hosts.host(3).propose(1, Uint8Array.of(1));
   // The last one would wait just as long for the other to take over from it.
   for (const n of [2, 3]) await hosts.host(n).stopCluster(1);
+});
+
+Deno.test("close() hands leadership over also if it was taken over just now, and nobody was heard yet (thesis 3.10)", async () => {
+  await using hosts = new Hosts();
+  const electionTimeoutTicks = 200; // Without a word of it the others would wait for a second at least.
+  for (const n of [1, 2, 3]) {
+    await (await hosts.open(n)).startCluster(
+      hosts.cluster(n, 3, { electionTimeoutTicks }),
+    );
+  }
+  for (const n of [1, 2, 3]) await hosts.host(n).waitReady(1);
+  const before = hosts.host(1).getLeader(1);
+  const next = before.leaderId % 3 + 1;
+  const rest = [1, 2, 3].filter((n) => n !== next);
+  const asking = () =>
+    rest.map((n) => hosts.host(n).metrics.value("drakkar_pre_campaigns_total"));
+  const asked = asking();
+  // Asked for at the target itself, it resolves in the very turn in which that begins to lead.
+  await hosts.host(next).transferLeadership(1, next);
+  await hosts.close(next);
+  await until("another leader", () => {
+    const { leaderId, term } = hosts.host(rest[0]!).getLeader(1);
+    return leaderId !== 0 && term === before.term + 2;
+  });
+  // It was told to begin; who finds out by the silence asks the others first.
+  assert.deepEqual(asking(), asked);
 });
 
 Deno.test("startCluster() refuses a new member whose own address is another one, and what is no state machine", async () => {
