@@ -2,6 +2,7 @@
  * What NodeHosts say about requests. It is a hint: that something was done is seen in reports of members and nodes. Only
  * what does not show there, and what failed, ends a request.
  */
+import { unmetNodeOf } from "../raft/unmet.ts";
 import type { ClusterImage } from "./cluster_image.ts";
 import { inParallel } from "./kv_access.ts";
 import type { Acknowledgement } from "./protocol.ts";
@@ -52,7 +53,7 @@ async function takeOne(
 /** The record after an acknowledgement; the same if it says nothing new. */
 export function acknowledge(
   image: ClusterImage,
-  { n, isDone, code }: Acknowledgement,
+  { n, isDone, code, detail }: Acknowledgement,
   hostId: string,
 ): ClusterImage {
   const { step, ...rest } = image;
@@ -69,7 +70,12 @@ export function acknowledge(
   if (isDone) {
     return image.life === "deleting" ? withoutMember(next, node) : next;
   }
-  return failed(next, { node, kind: step.kind, code: code ?? "" });
+  return failed(next, {
+    node,
+    kind: step.kind,
+    code: code ?? "",
+    unmet: step.kind === "addObserver" ? unmetNodeOf(detail ?? "") : undefined,
+  });
 }
 
 function withoutMember(image: ClusterImage, node: number): ClusterImage {
@@ -81,7 +87,12 @@ function withoutMember(image: ClusterImage, node: number): ClusterImage {
 /** No data where data should be: the node cannot come back, and is replaced. */
 function failed(
   image: ClusterImage,
-  { node, kind, code }: { node: number; kind: string; code: string },
+  { node, kind, code, unmet }: {
+    node: number;
+    kind: string;
+    code: string;
+    unmet: number | undefined;
+  },
 ): ClusterImage {
   const member = image.members[node];
   const isLost = (kind === "restore" || kind === "join") &&
@@ -93,8 +104,12 @@ function failed(
   return {
     ...image,
     members,
-    ...(plan === undefined
-      ? {}
-      : { plan: { ...plan, failures: plan.failures + 1 } }),
+    ...(plan === undefined ? {} : {
+      plan: {
+        ...plan,
+        failures: plan.failures + 1,
+        ...(unmet === undefined ? {} : { unmet }),
+      },
+    }),
   };
 }

@@ -18,6 +18,7 @@ import type { Routes } from "./routes.ts";
 import type { HostIdentity } from "./transport/link_pool.ts";
 import { wireVersions } from "./transport/handshake.ts";
 import type { Bootstrap } from "../storage/log_store.ts";
+import { unmetText } from "./unmet.ts";
 
 /** What NodeHosts announced to this one, by NodeHost id, and what this one speaks. */
 export class HostVersions {
@@ -190,8 +191,7 @@ export class MemberVersions {
     if (unknown === undefined || !needsAll) return undefined;
     return requestError(
       "notReady",
-      `${start}node ${unknown.nodeId} at ${unknown.address} has not been in touch, so it is not known whether it ` +
-        `speaks wire version ${newest}: start it, or remove it`,
+      start + unmetText(unknown, newest),
     );
   }
 

@@ -176,6 +176,7 @@ const plan: Shape<PlanRecord> = answerOf({
   failures: count,
   why: anyText,
   isAbandoned: optional(boolean),
+  unmet: optional(id),
   isHandedOver: optional(boolean),
 });
 

@@ -303,7 +303,7 @@ export function continuePlan(view: View, image: ClusterImage): Decision {
   }
   if (!isAlive(view, plan.host)) return nothing(`${plan.host} is silent`);
   if (member === undefined) {
-    return memberStep(view, image, {
+    return removeUnmet(view, image, plan) ?? memberStep(view, image, {
       kind: "addObserver",
       node: plan.in,
       hosts: [plan.host!],
@@ -312,6 +312,37 @@ export function continuePlan(view: View, image: ClusterImage): Decision {
     });
   }
   return bringUp(view, image, plan);
+}
+
+/**
+ * A dead voter that the leader never met goes before another node comes: until then the leader adds nobody, since it
+ * does not know which version that one speaks (I6). It counted as dead already, so those that run are as good a
+ * majority without it (M1); only voters that may come back make it wait.
+ */
+function removeUnmet(
+  view: View,
+  image: ClusterImage,
+  { unmet, why }: PlanRecord,
+): Decision | undefined {
+  const member = image.members[unmet ?? 0];
+  if (unmet === undefined || member === undefined) return undefined;
+  if (!isVoter(member) || !isDeadVoter(view, member)) return undefined;
+  const after = votersOf(image).filter((id) => id !== unmet);
+  const areKnown = after.every((id) => {
+    const other = image.members[id]!;
+    return isRunning(view, other) || isDeadVoter(view, other);
+  });
+  if (!areKnown) return nothing(`a voter is silent: node ${unmet} stays`);
+  if (!keepsQuorum(view, image, after)) return undefined;
+  return memberStep(view, image, {
+    kind: "remove",
+    node: unmet,
+    hosts: member.host === undefined ? [] : [member.host],
+    what: "remove",
+    why:
+      `${why}; node ${unmet} goes first: the leader never met it, and adds ` +
+      "nobody before it is out",
+  });
 }
 
 /** Why a plan whose node has no vote yet is pointless; `undefined` if it is not. */
@@ -351,6 +382,9 @@ function stillNeeded(
   const size = image.def?.size ?? 0;
   const voters = votersOf(image);
   if (plan.kind === "grow") return voters.length < size;
+  const isOutFirst = plan.unmet !== undefined && plan.unmet === plan.out &&
+    image.members[plan.unmet] === undefined;
+  if (isOutFirst) return voters.length < size;
   if (plan.out === undefined || !voters.includes(plan.out)) return false;
   if (voters.length > size) return false; // Removing will do.
   if (plan.kind === "repair") {

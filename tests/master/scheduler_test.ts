@@ -1,5 +1,7 @@
 import { assert } from "../deps.ts";
 import type { ClusterImage } from "../../master/cluster_image.ts";
+import { acknowledge } from "../../master/store_acknowledgements.ts";
+import { unmetText } from "../../raft/unmet.ts";
 import type { HostRecord, StepRecord } from "../../master/schema.ts";
 import { decide } from "../../master/scheduler/decide.ts";
 import type { Decision, View } from "../../master/scheduler/view.ts";
@@ -515,6 +517,73 @@ Deno.test("A cluster that is deleted is killed everywhere, and then is no more",
   const silent = view([host(1), host(2), host(3, { tick: now - 9 })]);
   const waits = decide(silent, { ...deleting, members });
   assert.match(whyNot(waits), /waits for h3, which is silent/);
+});
+
+Deno.test("A dead voter that the leader never met goes before its replacement comes, if nobody else may be missing (M1, rule I6)", () => {
+  const plan = {
+    kind: "repair" as const,
+    out: 3,
+    in: 9,
+    host: "h4",
+    address: "a4",
+    at: now - 1,
+    slots: [],
+    failures: 0,
+    why: "node 3 is dead",
+  };
+  const asked = image({
+    plan,
+    steps: 8,
+    step: {
+      n: 8,
+      kind: "addObserver",
+      node: 9,
+      at: now,
+      expectCci: 30,
+      hosts: { h1: 9 },
+    },
+  });
+  const answer = (detail: string) =>
+    acknowledge(asked, {
+      clusterId: 1,
+      n: 8,
+      isDone: false,
+      code: "notReady",
+      detail,
+    }, "h1");
+  const text = (nodeId: number) =>
+    `Cannot change: ${unmetText({ nodeId, address: `a${nodeId}` }, 2)}`;
+  // Another refusal says nothing about it.
+  const other = answer("Cannot change: node 3 at a3 sleeps");
+  assert.equal(stepOf(decide(view(oneDead()), other)).kind, "addObserver");
+  const unmet = answer(text(3));
+  assert.equal(unmet.plan?.unmet, 3);
+  const decision = changeOf(decide(view(oneDead()), unmet));
+  assert.deepEqual(stepOf(decision).kind, "remove");
+  assert.equal(stepOf(decision).node, 3);
+  assert.deepEqual(decision.hosts, ["h3"]); // Its return cancels.
+  assert.match(decision.why, /the leader never met it/);
+  // Then the node comes, and the plan ends when it votes.
+  const { 3: _, ...rest } = unmet.members;
+  const gone = without({ ...decision.next, members: rest });
+  const next = changeOf(decide(view(oneDead()), gone));
+  assert.deepEqual([stepOf(next).kind, stepOf(next).node], ["addObserver", 9]);
+  const members = { ...rest, 9: member(9, { host: "h4" }) };
+  const last = changeOf(decide(view(oneDead()), { ...gone, members }));
+  assert.equal(last.next.plan, undefined);
+  // One that lives stays, and so does a dead one while a voter is silent, or does not run.
+  const alive = decide(view(oneDead()), answer(text(2)));
+  assert.equal(stepOf(alive).kind, "addObserver");
+  const five = {
+    ...unmet,
+    def: { ...unmet.def!, size: 5 },
+    members: { ...unmet.members, 5: member(5), 6: member(6) },
+  };
+  const all = [...oneDead(), host(5)];
+  const silent = host(6, { tick: now - 10 });
+  assert.match(whyNot(decide(view([...all, silent]), five)), /silent/);
+  const seen = decide(view([...all, host(6)]), five);
+  assert.deepEqual(stepOf(seen).node, 3);
 });
 
 Deno.test("An observer of a step that happened late holds up no other one: it goes (M1)", () => {
