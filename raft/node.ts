@@ -473,7 +473,9 @@ export class Node implements EngineNode {
       this.schedule();
     }
     for (const nodeId of this.routes.membersAt(address)) {
-      if (nodeId !== this.nodeId) this.peer.reportUnreachable(nodeId);
+      if (nodeId === this.nodeId) continue;
+      this.#proposals.linkLost(nodeId);
+      this.peer.reportUnreachable(nodeId);
     }
   }
 

@@ -37,6 +37,8 @@ export interface ProposalsOwner {
   readonly peer: Peer;
   readonly routes: Routes;
   readonly versions: MemberVersions;
+  /** What is applied. */
+  readonly applier: { readonly appliedTerm: number };
   /** Whether the engine knows that there is something to do. */
   readonly isDirty: boolean;
   /** Why callers who want work done are refused, if they are. */
@@ -81,6 +83,7 @@ export class NodeProposals {
   tick(now: number): void {
     const { peer, clusterId, nodeId } = this.#node;
     const { term, leaderId } = peer;
+    if (this.table.hasForwarded) this.#endUnanswered();
     const ownBytes = peer.unappliedBytes;
     looked.ownBytes = ownBytes;
     looked.term = term;
@@ -97,6 +100,16 @@ export class NodeProposals {
       bytes: ownBytes,
     });
     this.#node.schedule();
+  }
+
+  #endUnanswered(): void {
+    const { peer, routes, applier, config } = this.#node;
+    const { leaderId } = peer;
+    this.table.endUnanswered({
+      appliedTerm: applier.appliedTerm,
+      leaderId: leaderId !== 0 && routes.isReachable(leaderId) ? leaderId : 0,
+      patience: config.electionTimeoutTicks,
+    });
   }
 
   /** A follower says how much of the log it holds. */
@@ -347,6 +360,8 @@ export class NodeProposals {
       entryCount: group.settles.length,
       entries,
     });
+    group.sentTo = leader;
+    group.sentTerm = this.#node.peer.term;
     if (!isSent) { // Too much waits for that NodeHost already: nothing of it left.
       this.table.answered(
         group.firstCounter,

@@ -27,6 +27,23 @@ const overwritten = (): unknown =>
     "Cannot apply the proposal: another leader's entry took its place in the log",
   );
 
+const unanswered = (): unknown =>
+  requestError(
+    "dropped",
+    "Cannot tell whether the proposal was applied: the leader that it was sent to never answered",
+    "unknown",
+  );
+
+/** How things stand while proposals wait for a leader's answer. */
+export interface AnswerOutlook {
+  /** Term of the last entry applied here. */
+  readonly appliedTerm: number;
+  /** The leader, if it is linked, else 0. */
+  readonly leaderId: number;
+  /** For how many ticks an answer, or the entry itself, may still be on its way. */
+  readonly patience: number;
+}
+
 /** Measures how long proposals take, a group at a time: two looks at the clock for a whole batch. */
 export interface ProposalLatency {
   /** Time. */
@@ -254,6 +271,39 @@ export class ProposalTable {
       if (!isOverwritten) return true;
       this.#bytes -= group.bytes;
       group.fail(overwritten);
+      return false;
+    });
+  }
+
+  /** The link to a node was lost, and with it, maybe, what was sent there or its answer. */
+  linkLost(nodeId: number): void {
+    for (const group of this.#forwarded) {
+      if (group.sentTo === nodeId) group.isCut = true;
+    }
+  }
+
+  /**
+   * A tick has passed. Ends what a leader was sent and never answered for, without waiting for the deadline (rule R1),
+   * when one of two things is so:
+   *
+   * - An entry of a later term was applied. Had that leader taken the record in its term, it would have been applied
+   *   before, or never will be. Only an answer can still come, unless the link was lost.
+   * - The link was lost and is up again, and the same node leads: an entry would be applied soon.
+   *
+   * The outcome is unknown all the same: a record does not tell its term, and the same node may take it late, when it
+   * leads again; or a snapshot has it.
+   */
+  endUnanswered(outlook: AnswerOutlook): void {
+    const { appliedTerm, leaderId, patience } = outlook;
+    this.#forwarded = this.#forwarded.filter((group) => {
+      if (group.term > 0 || group.sentTo === 0) return true;
+      const isOver = appliedTerm > group.sentTerm;
+      if (!isOver && !(group.isCut && leaderId === group.sentTo)) return true;
+      if (!(isOver && group.isCut) && ++group.doubtTicks < patience) {
+        return true;
+      }
+      this.#bytes -= group.bytes;
+      group.fail(unanswered);
       return false;
     });
   }

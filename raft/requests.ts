@@ -78,6 +78,14 @@ export class ProposalGroup {
   term = 0;
   /** Counter of the first forwarded proposal, else 0. */
   firstCounter = 0;
+  /** The leader that they were sent to, and its term; 0 if they were not sent. */
+  sentTo = 0;
+  /** See {@link sentTo}. */
+  sentTerm = 0;
+  /** The link to that leader was lost since. */
+  isCut = false;
+  /** Ticks for which no answer is to be expected any more. */
+  doubtTicks = 0;
   /** Who waits for each entry; undefined for somebody else's entry, and for a request that has ended. */
   readonly settles: (Settle<Result> | undefined)[] = [];
   /** Tick at which each one ends as timed out. */

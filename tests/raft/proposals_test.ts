@@ -172,6 +172,61 @@ Deno.test("ProposalTable heeds the leader's answers: not taken, taken, and taken
   assert.equal(table.bytes, 0, "nobody waits, so nothing is kept");
 });
 
+Deno.test("ProposalTable gives up an answer once a later term's entry is applied, at once if the link was lost, and never what was taken (rule R1)", async () => {
+  const table = new ProposalTable(9, counters());
+  const ends = new Ends();
+  const [cut, , applied] = ["cut", "linked", "applied", "taken"].map(
+    (name) => {
+      table.addForward(command, ends.settle(name), 100);
+      const { group } = table.takeForward();
+      group.sentTo = name === "cut" ? 2 : 3;
+      group.sentTerm = 4;
+      if (name === "taken") {
+        const answer = { firstIndex: 9, term: 4 };
+        table.answered(group.firstCounter, answer, busy);
+      }
+      return group;
+    },
+  );
+  table.linkLost(2);
+  const look = (appliedTerm: number, leaderId = 0) =>
+    table.endUnanswered({ appliedTerm, leaderId, patience: 3 });
+  for (let tick = 0; tick < 10; tick++) look(4);
+  assert.deepEqual(await ends.all(), [], "that leader's entries may yet come");
+  table.takeForwarded(applied!.firstCounter)?.({ value: 7 });
+  look(5);
+  assert.equal(cut!.settles[0], undefined, "its answer cannot come");
+  look(5);
+  assert.equal((await ends.all()).length, 2, "the other's answer may");
+  look(5);
+  assert.deepEqual(await ends.all(), [
+    ["applied", 7],
+    ["cut", "dropped", "unknown"],
+    ["linked", "dropped", "unknown"],
+  ]);
+  table.tick(100);
+  assert.deepEqual((await ends.all())[3], ["taken", "timeout", "unknown"]);
+  assert.equal(table.bytes, 0);
+});
+
+Deno.test("ProposalTable gives up an answer of the same leader only if the link was lost and is up again for a while (rule R1)", async () => {
+  const table = new ProposalTable(9, counters());
+  const ends = new Ends();
+  table.addForward(command, ends.settle("a"), 100);
+  const { group } = table.takeForward();
+  group.sentTo = 2;
+  group.sentTerm = 4;
+  const look = (leaderId: number) =>
+    table.endUnanswered({ appliedTerm: 4, leaderId, patience: 3 });
+  for (let tick = 0; tick < 10; tick++) look(2);
+  table.linkLost(2);
+  for (let tick = 0; tick < 10; tick++) look(0);
+  for (let tick = 0; tick < 2; tick++) look(2);
+  assert.deepEqual(await ends.all(), []);
+  look(2);
+  assert.deepEqual(await ends.all(), [["a", "dropped", "unknown"]]);
+});
+
 Deno.test("ProposalTable cannot tell what became of proposals that a snapshot overtook (rule R1)", async () => {
   const table = new ProposalTable(9, counters());
   const ends = new Ends();
