@@ -2,7 +2,7 @@
  * What NodeHosts say about requests. It is a hint: that something was done is seen in reports of members and nodes. Only
  * what does not show there, and what failed, ends a request.
  */
-import { unmetNodeOf } from "../raft/unmet.ts";
+import { unmetNodeOf } from "../raft/errors.ts";
 import type { ClusterImage } from "./cluster_image.ts";
 import { inParallel } from "./kv_access.ts";
 import type { Acknowledgement } from "./protocol.ts";

@@ -108,3 +108,24 @@ export function isRetryable(error: unknown): boolean {
     (error.outcome === "notApplied" || error.isInSession) &&
     retryableCodes.has(error.code);
 }
+
+/**
+ * Says which node has not been in touch: a leader's refusal to add a member while it does not know all versions (I6).
+ * Masters read it with {@link unmetNodeOf}, so both stand here.
+ */
+export function unmetText(
+  { nodeId, address }: { nodeId: number; address: string },
+  version: number,
+): string {
+  return `node ${nodeId} at ${address} has not been in touch, so it is not known whether it ` +
+    `speaks wire version ${version}: start it, or remove it`;
+}
+
+const unmetForm =
+  /\bnode ([1-9]\d{0,15}) at \S{1,300} has not been in touch, so it is not known whether /;
+
+/** The node that such a refusal names; `undefined` if it is another error's text. */
+export function unmetNodeOf(text: string): number | undefined {
+  const id = Number(unmetForm.exec(text)?.[1]);
+  return Number.isSafeInteger(id) ? id : undefined;
+}

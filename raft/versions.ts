@@ -13,12 +13,12 @@ import type { ConfigChange, EntryBatch } from "./core/types.ts";
 import { needsVersion2 } from "./codec/record_versions.ts";
 import { announcedAt, announcedIds, withAnnounced } from "./bootstrap.ts";
 import type { RaftError } from "./errors.ts";
+import { unmetText } from "./errors.ts";
 import { requestError } from "./requests.ts";
 import type { Routes } from "./routes.ts";
 import type { HostIdentity } from "./transport/link_pool.ts";
 import { wireVersions } from "./transport/handshake.ts";
 import type { Bootstrap } from "../storage/log_store.ts";
-import { unmetText } from "./unmet.ts";
 
 /** What NodeHosts announced to this one, by NodeHost id, and what this one speaks. */
 export class HostVersions {

@@ -1,7 +1,7 @@
 import { assert } from "../deps.ts";
 import type { ClusterImage } from "../../master/cluster_image.ts";
 import { acknowledge } from "../../master/store_acknowledgements.ts";
-import { unmetText } from "../../raft/unmet.ts";
+import { unmetText } from "../../raft/errors.ts";
 import type { HostRecord, StepRecord } from "../../master/schema.ts";
 import { decide } from "../../master/scheduler/decide.ts";
 import type { Decision, View } from "../../master/scheduler/view.ts";
