@@ -30,8 +30,8 @@ const settingNames = [
 const announcedSlot: (typeof settingNames)["length"] = 11;
 
 /**
- * Behind that: how many members those were, and their node ids. No node id comes twice, so what a member has announced is
- * true in every later membership that still has it.
+ * Behind that: how many members those were, and their node ids. No node id comes twice in a generation of the cluster, so
+ * what a member has announced is true in every later membership that still has it.
  */
 const announcedCountSlot = announcedSlot + 1;
 
@@ -59,6 +59,11 @@ export function withAnnounced(
   settings.length = Math.min(settings.length, announcedSlot);
   settings.push(configChangeIndex + 1, nodeIds.length, ...nodeIds);
   return { ...bootstrap, settings };
+}
+
+/** The settings without it: after an import other NodeHosts may carry the members, under the same node ids (rule I3). */
+export function withoutAnnounced(settings: readonly number[]): number[] {
+  return settings.slice(0, announcedSlot);
 }
 
 function settingsOf(config: ResolvedClusterConfig): number[] {

@@ -6,6 +6,7 @@
  *
  * The file lies durable in its place before the log names it, so a crash leaves the node as it was, or rebuilt.
  */
+import { withoutAnnounced } from "./bootstrap.ts";
 import type { FileSystem } from "../storage/file_system.ts";
 import type { Bootstrap, NodeLog } from "../storage/log_store.ts";
 import type { SnapshotFile } from "../storage/snapshot_reader.ts";
@@ -250,7 +251,7 @@ async function record(
       : before?.bootstrap()?.fingerprint ?? "",
     generation,
     admitted: true,
-    settings: before?.bootstrap()?.settings ?? [],
+    settings: withoutAnnounced(before?.bootstrap()?.settings ?? []),
     ...(kind === "regular" ? {} : { machineKind: kind }),
   };
   const node = { clusterId, nodeId };

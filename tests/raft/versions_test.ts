@@ -2,6 +2,9 @@
 import { assert } from "../deps.ts";
 import type { RaftError } from "../../raft/errors.ts";
 import type { ClusterConfig } from "../../raft/config.ts";
+import { denoPorts } from "../../raft/deno_ports.ts";
+import { importSnapshot } from "../../raft/import_snapshot.ts";
+import { readFile, writeFile } from "../storage/wal/fixture.ts";
 import { Hosts, until } from "../support/hosts.ts";
 
 /** What an older release does not know: quiet clusters, packed snapshots, leases. */
@@ -243,6 +246,40 @@ Deno.test("A member that is down can be replaced though the others were restarte
   });
   const { observers } = await hosts.host(1).getMembership(1);
   assert.deepEqual(observers.map(({ nodeId }) => nodeId), [5]);
+});
+
+Deno.test("What members announced before an import is not believed of who carries them after it (rules I3, I6)", async () => {
+  const config = { electionTimeoutTicks: 20 };
+  await using hosts = await mixed([], config);
+  await untilIdentified(hosts);
+  await hosts.host(1).propose(1, Uint8Array.of(5));
+  const { path } = await hosts.host(1).exportSnapshot(1, "/backup");
+  for (const n of [1, 2, 3]) await hosts.close(n);
+  // Another machine gets the address and the node id of the third, and is not up yet.
+  const image = readFile(hosts.disk(1), path);
+  hosts.disk(2).makeDirectory("/backup");
+  await writeFile(hosts.disk(2), path, image);
+  const members = {
+    1: hosts.address(1),
+    2: hosts.address(2),
+    3: hosts.address(3),
+  };
+  for (const n of [1, 2]) {
+    const where = { dir: "/data", raftAddress: hosts.address(n) };
+    await importSnapshot(
+      { ...where, nodeId: n, segmentBytes: 1024 * 1024, path, members },
+      { ...denoPorts(), fileSystem: hosts.disk(n) },
+    );
+  }
+  for (const n of [1, 2]) {
+    const { initialMembers: _, ...rest } = hosts.cluster(n, 3, config);
+    await (await hosts.open(n)).startCluster({ ...rest, join: true });
+  }
+  for (const n of [1, 2]) await hosts.host(n).waitReady(1);
+  await assert.rejects(
+    hosts.host(1).openSession(1, { timeoutMs: 200 }),
+    /node 3 at host-3:7000 has not been in touch/,
+  );
 });
 
 Deno.test("Of a member that was never met it is not known what it speaks, so sessions wait for it (rule I6)", async () => {
