@@ -1,5 +1,6 @@
 // deno-lint-ignore-file no-console -- a command-line program: its output is its result
 /** `deno task bench`: see `--help` and README.md. */
+import { measureAgainst } from "./against.ts";
 import { process } from "./deps.ts";
 import { measureFailover } from "./failover.ts";
 import { measureIdle } from "./idle.ts";
@@ -62,9 +63,15 @@ async function run(options: BenchOptions, from: string): Promise<number> {
       console.log(text);
       return isMet ? 0 : 1;
     }
-    const result = await measures[options.mode](makeDir, options);
+    const result = options.against === undefined
+      ? await measures[options.mode](makeDir, options)
+      : await measureAgainst(makeDir, options, options.against);
     console.log(JSON.stringify(result));
-    const isMissed = result.is_flat === false || result.is_recovered === false;
+    const isMissed = [
+      result.is_flat,
+      result.is_recovered,
+      result["is_not_worse"],
+    ].includes(false);
     return isMissed ? 1 : 0;
   } finally {
     clean();

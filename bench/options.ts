@@ -41,6 +41,8 @@ export interface BenchOptions {
   readonly isObserved: boolean;
   /** Every proposer has a session of its own. */
   readonly isInSession: boolean;
+  /** Another checkout of this project to measure by turns with this one; undefined for none. */
+  readonly against: string | undefined;
   /** Print the table of ratios to the raw pipeline. */
   readonly isSuite: boolean;
   /** Print the usage and stop. */
@@ -59,6 +61,7 @@ const throughputFlags = [
   "snapshot-entries",
   "tls",
   "observed",
+  "against",
 ];
 
 /** What may be chosen for each mode, and for the suite, which is none; the rest would be read and ignored. */
@@ -84,7 +87,7 @@ const flagsOf: Readonly<Record<Mode | "suite", readonly string[]>> = {
   ],
   overload: ["payload", "outstanding", "seconds", "snapshot-entries"],
   idle: ["clusters", "seconds"],
-  suite: ["payload", "seconds", "repeat", "snapshot-entries"],
+  suite: ["payload", "seconds", "repeat", "snapshot-entries", "observed"],
 };
 
 /** What may be given with everything. */
@@ -106,6 +109,8 @@ Three NodeHosts as three processes on loopback, every write synced to disk. Prin
   --tls                  mutual TLS between the NodeHosts; openssl makes the certificates
   --observed             events are listened to, and metrics made every second, on each NodeHost
   --sessions             each proposer has a session: at most 4096 outstanding
+  --against DIR          by turns with another checkout, which is not watched and without sessions; --repeat is the
+                         number of pairs (5), and the exit status 1 below 0.9 of it
   --dir DIR              where to write; not on a tmpfs (the system's temporary folder)
   --suite                a table with ratios to the raw pipeline instead; --repeat is the number of pairs (5)
   --help                 this text
@@ -162,6 +167,11 @@ function parseInteger(
   return value;
 }
 
+function pathFrom(from: string, path: string | undefined): string | undefined {
+  if (path === undefined || isAbsolute(path)) return path;
+  return resolve(from, path);
+}
+
 function isMode(text: string): text is Mode {
   return (modes as readonly string[]).includes(text);
 }
@@ -180,6 +190,7 @@ function parseFlags(args: string[]) {
         repeat: { type: "string" },
         "snapshot-entries": { type: "string" },
         dir: { type: "string" },
+        against: { type: "string" },
         tls: { type: "boolean", default: false },
         observed: { type: "boolean", default: false },
         sessions: { type: "boolean", default: false },
@@ -264,14 +275,13 @@ export function parseOptions(args: string[], from: string): BenchOptions {
     repeat: integer("repeat", flags.repeat, {
       min: 1,
       max: 10_000,
-      otherwise: flags.suite ? 5 : otherwise.repeat,
+      otherwise: flags.suite || flags.against !== undefined
+        ? 5
+        : otherwise.repeat,
     }),
     snapshotEntries,
-    dir: flags.dir === undefined
-      ? undefined
-      : isAbsolute(flags.dir)
-      ? flags.dir
-      : resolve(from, flags.dir),
+    dir: pathFrom(from, flags.dir),
+    against: pathFrom(from, flags.against),
     isSecure: flags.tls,
     isObserved: flags.observed,
     isInSession: flags.sessions,

@@ -15,6 +15,7 @@ Deno.test("parseOptions() has the documented defaults", () => {
     isSecure: false,
     isObserved: false,
     isInSession: false,
+    against: undefined,
     isSuite: false,
     isHelp: false,
   });
@@ -72,6 +73,17 @@ Deno.test("parseOptions() refuses a flag that the mode would ignore", () => {
   assert.throws(
     () => parseOptions(["--suite", "--mode=write"], "/from"),
     /^UsageError: Cannot use --mode: --suite has no use for it$/,
+  );
+});
+
+Deno.test("parseOptions() counts --against from where the command was given, and then measures five pairs", () => {
+  const options = parseOptions(["--against", "../before"], "/from/here");
+  assert.equal(options.against, "/from/before");
+  assert.equal(options.repeat, 5);
+  assert.equal(parseOptions(["--against=/x", "--repeat=3"], "/").repeat, 3);
+  assert.throws(
+    () => parseOptions(["--mode=idle", "--against=/x"], "/"),
+    /Cannot use --against: --mode idle has no use for it/,
   );
 });
 
