@@ -46,6 +46,9 @@ export interface KvFaults {
   readonly lateMs: number;
 }
 
+/** A fault that either happens or not. */
+export type KvFaultName = Exclude<keyof KvFaults, "delayMs" | "lateMs">;
+
 /** A store that does as it is told. */
 export const noFaults: KvFaults = {
   lies: 0,
@@ -113,6 +116,15 @@ export class MemoryKv implements Kv {
     mutations: 0,
     readUnits: 0,
     writeUnits: 0,
+  };
+  /** How often each fault happened. */
+  readonly happened: Record<KvFaultName, number> = {
+    lies: 0,
+    lost: 0,
+    twice: 0,
+    late: 0,
+    fails: 0,
+    failsToRead: 0,
   };
   /** Called after each commit that was applied, before anybody hears of it. */
   afterCommit: (keys: readonly KvKey[]) => void = () => {};
@@ -239,7 +251,7 @@ export class MemoryKv implements Kv {
 
   async #beforeRead(): Promise<void> {
     await this.#delay();
-    if (this.#happens(this.faults.failsToRead)) {
+    if (this.#happens("failsToRead")) {
       throw new Error("the connection was lost while reading");
     }
   }
@@ -268,15 +280,14 @@ export class MemoryKv implements Kv {
   ): Promise<{ ok: boolean; versionstamp?: string }> {
     checkLimits(commit);
     await this.#delay();
-    const { faults } = this;
-    if (this.#happens(faults.fails)) {
+    if (this.#happens("fails")) {
       throw new Error("the connection was refused");
     }
-    if (this.#happens(faults.late)) return await this.#commitLate(commit);
+    if (this.#happens("late")) return await this.#commitLate(commit);
     const result = this.#apply(commit);
-    if (this.#happens(faults.twice)) return this.#apply(commit);
-    if (this.#happens(faults.lies)) return { ok: false };
-    if (this.#happens(faults.lost)) throw new Error("the connection was lost");
+    if (this.#happens("twice")) return this.#apply(commit);
+    if (this.#happens("lies")) return { ok: false };
+    if (this.#happens("lost")) throw new Error("the connection was lost");
     await this.#delay();
     return result;
   }
@@ -316,9 +327,12 @@ export class MemoryKv implements Kv {
     this.#data.set(id, { key, value, version, size, expiresAtMs });
   }
 
-  #happens(thousandths: number): boolean {
+  #happens(fault: KvFaultName): boolean {
+    const thousandths = this.faults[fault];
     if (thousandths === 0) return false;
-    return (this.#options.random?.below(1_000) ?? 1_000) < thousandths;
+    const happens = (this.#options.random?.below(1_000) ?? 1_000) < thousandths;
+    if (happens) this.happened[fault]++;
+    return happens;
   }
 
   async #delay(): Promise<void> {

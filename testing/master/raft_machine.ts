@@ -32,6 +32,8 @@ import { LedgerMachine } from "./ledger.ts";
 export interface ReachedMaster {
   readonly scope: Scope;
   readonly store: KvStore;
+  /** Its machine's, which can be set wrong. */
+  readonly clock: HostClock;
 }
 
 /** What a machine stands in. */

@@ -68,6 +68,8 @@ export class RaftWorld implements MachineWorld {
   readonly written = new Map<number, Set<number>>();
   /** Membership changes that were seen. */
   changeCount = 0;
+  /** How many messages between machines and masters were lost or repeated. */
+  readonly messages = { lost: 0, repeated: 0 };
   readonly #trace = new Trace();
   readonly #seen = new Map<number, SeenCluster>();
   /** Which cluster uses a node id. */
@@ -193,7 +195,7 @@ export class RaftWorld implements MachineWorld {
       busyPeriodMs: this.periodMs,
       limits: { settleTicks: 4 },
     });
-    return { scope, store };
+    return { scope, store, clock };
   }
 
   #makeMachine(index: number, address: string, region: string): RaftMachine {
@@ -235,14 +237,18 @@ export class RaftWorld implements MachineWorld {
     const ms = this.random.longTail(0, 2, delayMs);
     const { timeline } = this;
     await timeline.wait(timeline.world, ms * 1_000, eventKind.network);
-    return !machine.isCutFromMasters &&
+    const arrives = !machine.isCutFromMasters &&
       this.random.below(1_000) >=
         (way === "there" ? lostRequests : lostReplies);
+    if (!arrives) this.messages.lost++;
+    return arrives;
   }
 
   /** See {@link MachineWorld}. */
   isRepeated(): boolean {
-    return this.random.below(1_000) < this.roads.repeated;
+    const isRepeated = this.random.below(1_000) < this.roads.repeated;
+    if (isRepeated) this.messages.repeated++;
+    return isRepeated;
   }
 
   /** See {@link MachineWorld}. */

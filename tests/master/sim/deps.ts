@@ -1,0 +1,2 @@
+/** What this program needs from outside. */
+export { parseArgs } from "node:util";
