@@ -19,6 +19,8 @@ export interface Reporter {
   readonly hostId: string;
   /** The tick. */
   readonly tick: number;
+  /** Where it reports from: that is all that some memberships say of their NodeHosts. */
+  readonly address?: string;
 }
 
 /** So many former members are remembered. */
@@ -42,7 +44,7 @@ export function deleted(image: ClusterImage): ClusterImage {
 
 /** The record of a cluster that NodeHosts merely reported, in the master's hands from now on (M7). */
 export function adoptedAs(
-  { app: _, ...image }: ClusterImage,
+  { app: _, apps: __, ...image }: ClusterImage,
   { app, regions = [], config = {} }: AdoptionRule,
 ): ClusterImage {
   const size = votersOf(image).length;
@@ -50,17 +52,47 @@ export function adoptedAs(
   return { ...image, life: "ok", def: { gen, app, size, regions, config } };
 }
 
-/** The rule that a cluster is adopted by; `undefined` if operators decide. */
+/**
+ * The rule that a cluster is adopted by, if a majority agrees; `undefined` if operators decide. They do about a single
+ * voter: its NodeHost would be its own majority, and can invent such clusters as it likes.
+ */
 export function ruleFor(
   rules: readonly AdoptionRule[] | undefined,
   image: ClusterImage,
 ): AdoptionRule | undefined {
-  if (image.life !== "unmanaged" || image.app === undefined) return undefined;
   const size = votersOf(image).length;
+  const said = mostSaid(image)?.app;
+  if (image.life !== "unmanaged" || said === undefined || size < 2) {
+    return undefined;
+  }
   return rules?.find(({ app, regions = [] }) =>
-    app === image.app &&
+    app === said &&
     regions.reduce((sum, { count }) => sum + count, 0) <= size
   );
+}
+
+/** What the NodeHosts of a majority of the voters say that the state machine is; `undefined` if they do not. */
+export function majorityApp(
+  image: Pick<ClusterImage, "members" | "apps">,
+): string | undefined {
+  const said = mostSaid(image);
+  if (said === undefined) return undefined;
+  return said.count >= quorumOf(votersOf(image).length) ? said.app : undefined;
+}
+
+function mostSaid(
+  image: Pick<ClusterImage, "members" | "apps">,
+): { app: string; count: number } | undefined {
+  const counts = new Map<string, number>();
+  for (const id of votersOf(image)) {
+    const app = image.apps?.[id];
+    if (app !== undefined) counts.set(app, (counts.get(app) ?? 0) + 1);
+  }
+  let most: { app: string; count: number } | undefined;
+  for (const [app, count] of counts) {
+    if (count > (most?.count ?? 0)) most = { app, count };
+  }
+  return most;
 }
 
 /** Whether a member counts for majorities. */
@@ -89,23 +121,21 @@ export function quorumOf(voterCount: number): number {
 export function reconcile(
   record: ClusterImage | undefined,
   info: ClusterInfo,
-  { hostId, tick }: Reporter,
+  reporter: Reporter,
 ): ClusterImage | undefined {
+  const { hostId } = reporter;
   if (record === undefined) {
     return isFull(info) && tellsItself(info)
-      ? firstImage(info, hostId)
+      ? withApp(firstImage(info, hostId), info, reporter)
       : undefined;
   }
   let image = record;
   if (!info.pending && mayTell(record, info, hostId)) {
-    image = withMembership(image, info, hostId);
+    image = withApp(withMembership(image, info, hostId), info, reporter);
   }
   const { nodeId } = info;
   const areObserversReady = info.isLeader && info.areObserversReady === true;
-  image = withNode(image, { nodeId, areObserversReady }, { hostId, tick });
-  if (!isManaged(image) && info.app !== undefined && image.app === undefined) {
-    image = { ...image, app: info.app };
-  }
+  image = withNode(image, { nodeId, areObserversReady }, reporter);
   return image === record ? undefined : image;
 }
 
@@ -129,7 +159,6 @@ function tellsItself(info: ClusterInfo): boolean {
 function firstImage(info: ClusterInfo, hostId: string): ClusterImage {
   return {
     life: "unmanaged",
-    ...(info.app === undefined ? {} : { app: info.app }),
     cci: info.configChangeIndex,
     members: membersOf(info, undefined, hostId),
     confirmedBy: [hostId],
@@ -262,6 +291,38 @@ function hasSameRoles(
   const ids = Object.keys(members).map(Number);
   return ids.length === Object.keys(other).length &&
     ids.every((id) => members[id]?.role === other[id]?.role);
+}
+
+// ---- State machines ----
+
+/** What each voter's own NodeHost says that the state machine is: nobody says it for another, and strangers do not. */
+function withApp(
+  image: ClusterImage,
+  info: ClusterInfo,
+  reporter: Reporter,
+): ClusterImage {
+  if (isManaged(image)) return image;
+  const apps: Record<number, string> = {};
+  for (const id of votersOf(image)) {
+    const said = id === info.nodeId && carries(image.members[id]!, reporter)
+      ? info.app
+      : image.apps?.[id];
+    if (said !== undefined) apps[id] = said;
+  }
+  const { app: before, apps: beforeApps, ...rest } = image;
+  const app = majorityApp({ ...rest, apps });
+  if (app === before && hasSame(apps, beforeApps ?? {})) return image;
+  return {
+    ...rest,
+    ...(app === undefined ? {} : { app }),
+    ...(Object.keys(apps).length === 0 ? {} : { apps }),
+  };
+}
+
+function carries(member: MemberRecord, { hostId, address }: Reporter): boolean {
+  return member.host === undefined
+    ? member.address === address
+    : member.host === hostId;
 }
 
 // ---- Nodes ----

@@ -36,7 +36,7 @@ import {
 } from "./overview.ts";
 import type { NodeHostInfo, NodeInfo, ReportReply } from "./protocol.ts";
 import { defaultLimits, type Limits } from "./scheduler/view.ts";
-import type { ClusterImage } from "./cluster_image.ts";
+import { type ClusterImage, majorityApp } from "./cluster_image.ts";
 import { type PlannedDecision, planRound } from "./round_plan.ts";
 import {
   type AdoptionRule,
@@ -348,11 +348,12 @@ export class KvStore {
     const { adopt = [] } = readClock(clock.value, this.#access.now());
     const hasRules = adopt.length > 0;
     for await (const { key, value } of this.#access.list(["c"], 1_000)) {
-      const { life, cci, app } = value as ClusterRecord;
-      // While it is launched, everybody is to say in full what the members are; and once, what its state machine is, if
-      // there are rules about that.
+      const record = value as ClusterRecord;
+      const { life, cci } = record;
+      // While it is launched, everybody is to say in full what the members are; and what its state machine is until a
+      // majority agrees, if there are rules about that.
       const isLacking = life === "launching" ||
-        (hasRules && life === "unmanaged" && app === undefined);
+        (hasRules && life === "unmanaged" && majorityApp(record) === undefined);
       if (!isLacking) indexes.set(Number(key[1]), cci);
     }
     return indexes;

@@ -443,21 +443,21 @@ function adopted(
   if (isManaged(image)) {
     throw new CommandError("conflict", `It is ${image.life}, not unmanaged`);
   }
-  const { app: reported, ...rest } = image;
+  const { app: reported } = image;
   const app = wish.app ?? reported ?? image.def?.app;
   if (app === undefined) {
     throw new CommandError(
       "invalid",
-      "No NodeHost says what its state machine is called: give the app",
+      "No majority of its NodeHosts says what its state machine is called: give the app",
     );
   }
   if (reported !== undefined && app !== reported) {
     throw new CommandError(
       "conflict",
-      `NodeHosts say that its state machine is "${reported}", not "${app}"`,
+      `Its NodeHosts say that its state machine is "${reported}", not "${app}"`,
     );
   }
-  return adoptedAs(rest, { ...wish, app });
+  return adoptedAs(image, { ...wish, app });
 }
 
 function changed(

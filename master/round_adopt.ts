@@ -1,6 +1,7 @@
 /**
- * Clusters that nobody gave to the master, and that its operators want it to take (M7): whose state machine a rule names,
- * once a majority of their voters is listed under the membership that is known. One NodeHost that says so is not believed.
+ * Clusters that nobody gave to the master, and that its operators want it to take (M7): once the NodeHosts of a majority
+ * of their voters list them under the membership that is known, and say that the state machine is the one that a rule
+ * names. One NodeHost that says so is not believed.
  */
 import {
   type ClusterImage,
@@ -37,12 +38,13 @@ export async function decideAdoption(
     const row = (await rowsOfHost(state, host)).get(clusterId);
     if (row?.nodeId !== id || row.pending) continue;
     if (row.configChangeIndex !== image.cci) continue;
+    if (image.apps?.[id] !== rule.app) continue;
     members[id] = { ...member, host };
     count++;
   }
   if (count < quorumOf(voters.length)) {
     return nothing(
-      `to be adopted: ${count} of its ${voters.length} voters report it`,
+      `to be adopted: ${count} of its ${voters.length} voters report it as "${rule.app}"`,
     );
   }
   return change(adoptedAs({ ...image, members }, rule), {

@@ -299,8 +299,10 @@ export interface ClusterRecord extends StoredRecord {
   life: ClusterLife;
   /** What it should be; absent if unmanaged. */
   def?: ClusterDefinition;
-  /** While it is unmanaged: name of its state machine, if a NodeHost said. */
+  /** While it is unmanaged: name of its state machine, as the NodeHosts of a majority of its voters say. */
   app?: string;
+  /** While it is unmanaged: what the NodeHost of each voter says that, by node id. */
+  apps?: Record<number, string>;
   /** An operator wants nothing done about it. */
   isPaused?: boolean;
   /** Tick at which it is deleted, unless an operator keeps it. */

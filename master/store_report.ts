@@ -194,17 +194,17 @@ async function write(
   const { host, hostEntry: entry } = reading;
   const clock = nextClock(reading, access.now(), periodMs);
   const { tick } = clock.record;
-  const hostId = info.nodeHostId;
+  const { nodeHostId: hostId, nodeHostAddress: address } = info;
   const claim = await claimAddress(access, {
     hostId,
-    address: info.nodeHostAddress,
+    address,
     host,
     tick,
     ttl: limits.ttl,
   });
   const { onEvent } = context;
   const rules = clock.record.adopt;
-  const news = { access, epoch, tick, hostId, onEvent, rules };
+  const news = { access, epoch, tick, hostId, address, onEvent, rules };
   const isConflict = claim.kind === "taken";
   // Whoever is at the address of another one is heard, and not believed.
   const rows = isConflict ? [] : rowsOf(info);

@@ -199,7 +199,10 @@ const cluster: Shape<ClusterDetails> = answerOf({
   clusterId: id,
   life,
   def: optional(definition),
-  app: optional(described(anyText, "Reported, while it is unmanaged.")),
+  app: optional(
+    described(anyText, "As a majority reports it, while it is unmanaged."),
+  ),
+  apps: optional(byNode(anyText)),
   isPaused: optional(boolean),
   isImported: optional(boolean),
   deleteAt: optional(

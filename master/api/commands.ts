@@ -351,7 +351,7 @@ function globalCommands(store: KvStore): Route[] {
       operationId: "setAdoption",
       summary: "Says which clusters are adopted without an operator.",
       description:
-        "Those whose state machine has that name, when a majority of their voters reports them.",
+        "Those of two voters or more, when the NodeHosts of a majority of them say that their state machine has that name.",
       tag,
     }, {
       params: {},

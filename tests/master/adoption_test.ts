@@ -118,3 +118,62 @@ Deno.test("Rules rest on what was shown (M19), and one that wants more voters th
     assert.equal(await lifeOf(store), "unmanaged");
   });
 });
+
+Deno.test("What one NodeHost alone says of a cluster's state machine is not believed: no rule adopts it (M7)", async () => {
+  await withStore(async (store, _kv, clock) => {
+    const tell = teller(store, clock);
+    await store.command({ type: "setAdoption", rules });
+    for (let i = 0; i < 4; i++) {
+      await tell([3], { app: "kv" });
+      await tell([1, 2], {});
+    }
+    assert.equal(await lifeOf(store), "unmanaged");
+    const [planned] = await store.plan();
+    assert.match(planned!.why, /1 of its 3 voters report it as "kv"/);
+    assert.equal((await store.cluster(1))!.app, undefined);
+    for (let i = 0; i < 4; i++) await tell([1, 2], { app: "sql" });
+    assert.equal(await lifeOf(store), "unmanaged");
+    const record = (await store.cluster(1))!;
+    assert.equal(record.app, "sql");
+    assert.deepEqual(record.apps, { 1: "sql", 2: "sql", 3: "kv" });
+    // One of them was mistaken, and is opened again with the other state machine.
+    for (let i = 0; i < 4; i++) await tell([2, 3], { app: "kv" });
+    assert.equal((await store.cluster(1))!.def!.app, "kv");
+    assert.equal((await store.cluster(1))!.apps, undefined);
+  });
+});
+
+Deno.test("What a NodeHost that carries no voter says of a cluster's state machine is not believed (M7, M9)", async () => {
+  await withStore(async (store, _kv, clock) => {
+    const tell = teller(store, clock);
+    let seq = 0;
+    const lie = async (n: number, rest: Partial<ClusterInfo>) => {
+      const info = cluster(1, n, { app: "kv", ...rest });
+      await store.report(report(9, [info], { boot: 1, seq: ++seq }));
+    };
+    await store.command({ type: "setAdoption", rules });
+    for (let i = 0; i < 3; i++) {
+      await tell([1, 2, 3], {});
+      await lie(77, {}); // Of nobody.
+      await lie(2, {}); // Of another one.
+      await lie(2, { nodes: {}, incomplete: true });
+    }
+    const record = (await store.cluster(1))!;
+    assert.equal(record.life, "unmanaged");
+    assert.equal(record.app, undefined);
+    assert.equal(record.apps, undefined);
+  });
+});
+
+Deno.test("A cluster with one voter is left to operators: a NodeHost could invent it (M7)", async () => {
+  await withStore(async (store, _kv, clock) => {
+    const tell = teller(store, clock);
+    await store.command({ type: "setAdoption", rules });
+    const alone = { app: "kv", nodes: { 1: "h1:7001" } };
+    for (let i = 0; i < 4; i++) await tell([1], alone);
+    assert.equal(await lifeOf(store), "unmanaged");
+    const adopt = { type: "adoptCluster", clusterId: 1, wish: {} } as const;
+    await store.command({ ...adopt });
+    assert.equal((await store.cluster(1))!.def!.app, "kv");
+  });
+});
