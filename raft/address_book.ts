@@ -12,10 +12,13 @@ export interface KnownAddress extends HostIdentity {
   readonly isMoved: boolean;
 }
 
-/** What the operator or a master said. */
+/** What the operator said. */
 interface Hint {
   readonly address: string;
-  /** The incarnation that was known then: a later one knows better. */
+  /**
+   * The incarnation that was known then, or is the first that was heard of since: a later one knows better. 0 as long as
+   * none is known.
+   */
   readonly incarnation: number;
 }
 
@@ -92,11 +95,16 @@ export class AddressBook {
       if (!isNews) return false;
     }
     const hint = this.#hints.get(nodeHostId);
+    if (hint?.incarnation === 0) {
+      // It may have been opened so before the hint was given, which is why it was: only one that came later is newer.
+      this.#hints.set(nodeHostId, { ...hint, incarnation });
+      return false;
+    }
     if (hint !== undefined && hint.incarnation >= incarnation) return false;
     return this.#take({ nodeHostId, incarnation, raftAddress, isMoved: true });
   }
 
-  /** The operator, or a master, says where a NodeHost is: true until it says otherwise itself. */
+  /** The operator says where a NodeHost is: true until it says otherwise itself, or others hear it later. */
   hint(nodeHostId: string, address: string): void {
     if (nodeHostId === this.#owner.nodeHostId) return;
     if (this.#hint(nodeHostId, address)) this.#owner.changed(nodeHostId);
@@ -107,7 +115,7 @@ export class AddressBook {
     const before = this.#hints.get(nodeHostId);
     if (before?.address === address) return false;
     if (before === undefined && this.#hints.size >= maxKnown) return false;
-    const incarnation = known?.incarnation ?? 0;
+    const incarnation = known?.incarnation ?? before?.incarnation ?? 0;
     this.#hints.set(nodeHostId, { address, incarnation });
     return true;
   }

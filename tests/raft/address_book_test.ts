@@ -102,6 +102,32 @@ Deno.test("What the operator says is true until the NodeHost says otherwise", ()
   assert.equal(world.where("A"), "newest:1");
 });
 
+Deno.test("What the operator says of a NodeHost outlives what others heard of it before (rules I1, I4)", () => {
+  // It was met before this process, where memberships have it, of which nothing is kept. It moved; the operator says so.
+  const world = new World([], { A: "second:1" });
+  // A master last heard it where it was.
+  assert.equal(world.book.told(host("A", 5, "a:1")), false);
+  assert.equal(world.where("A"), "second:1");
+  assert.equal(world.book.told(host("A", 5, "a:1")), false);
+  assert.equal(world.book.told(host("A", 4, "older:1")), false);
+  assert.equal(world.where("A"), "second:1");
+  // Another hint does not forget what is older than it.
+  world.book.hint("A", "third:1");
+  assert.equal(world.book.told(host("A", 5, "a:1")), false);
+  assert.equal(world.where("A"), "third:1");
+  assert.deepEqual(world.changes, ["A"]);
+  // The master has heard it again since.
+  assert.equal(world.book.told(host("A", 6, "fourth:1")), true);
+  assert.equal(world.where("A"), "fourth:1");
+});
+
+Deno.test("A NodeHost itself knows better than what the operator says, whatever was heard of it (rule I4)", () => {
+  const world = new World([], { A: "second:1" });
+  world.book.told(host("A", 7, "a:1"));
+  assert.equal(world.book.seen(host("A", 7, "third:1")), true);
+  assert.equal(world.where("A"), "third:1");
+});
+
 Deno.test("So many NodeHosts are remembered, those that moved longest", () => {
   const world = new World();
   world.book.seen(host("A", 1, "moved:1"));
