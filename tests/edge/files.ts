@@ -11,8 +11,8 @@ export interface MasterTests {
   readonly startsPrograms: boolean;
   /** What it stores is where `instances.ts` says, and so are its masters. */
   readonly isInAStore: boolean;
-  /** It opens a database of its own. */
-  readonly opensItsOwn: boolean;
+  /** It, or what it imports for that, has a database of its own: a file, or memory. */
+  readonly hasItsOwn: boolean;
 }
 
 /** All of them. */
@@ -23,13 +23,13 @@ export function masterTests(): MasterTests[] {
     .sort()
     .map((name) => {
       const text = Deno.readTextFileSync(join(folder, name));
+      const texts = readWithImports(join(folder, name));
       return {
         name,
-        startsPrograms: readWithImports(join(folder, name)).some((one) =>
-          /\bnew Deno\.Command\(/.test(one)
-        ),
+        startsPrograms: texts.some((one) => /\bnew Deno\.Command\(/.test(one)),
         isInAStore: /\b(?:withStore|storeOver|openEmptyKv)\(/.test(text),
-        opensItsOwn: /\bopenDenoKv\(|\bopenStore\(/.test(text),
+        hasItsOwn: /\bopenDenoKv\(|\bopenStore\(/.test(text) ||
+          texts.some((one) => /\bnew MemoryKv\(/.test(one)),
       };
     });
 }
@@ -44,9 +44,7 @@ function readWithImports(entry: string): string[] {
     texts.set(path, text);
     for (const [, from] of text.matchAll(/\bfrom "(\.[^"]+)"/g)) {
       const next = join(path, "..", from!);
-      if (next.includes("/tests/") || next.includes("/examples/")) {
-        toRead.push(next);
-      }
+      if (/\/(?:tests|testing|examples)\//.test(next)) toRead.push(next);
     }
   }
   return [...texts.values()];

@@ -7,13 +7,20 @@ const withPrograms = ["main_test.ts"];
 
 /** Why a file has a database of its own beside, or instead of, the one that the edge gives it. */
 const withTheirOwn: Readonly<Record<string, string>> = {
-  "board_test.ts": "measures an embedded one",
+  "board_test.ts":
+    "virtual time; counts what is read, and measures an embedded one",
+  "budget_test.ts": "counts what is billed",
   "client_test.ts": "its clients open theirs",
   "export_schedule_test.ts": "a second one, for the copy",
   "export_test.ts": "a second one, for the copy",
   "kv_store_test.ts": "opens files",
+  "liveness_test.ts": "counts what is billed",
   "memory_kv_test.ts": "compares one with its twin",
-  "scale_test.ts": "measures an embedded one",
+  "moved_hosts_test.ts":
+    "a period of 60 ms, which is less than one far away takes",
+  "raft_world_test.ts": "virtual time",
+  "scale_test.ts": "counts what is read, and measures an embedded one",
+  "world_test.ts": "virtual time",
 };
 
 Deno.test("Every test of the master runs at the edge, but for those that start programs", () => {
@@ -27,7 +34,7 @@ Deno.test("Every test of the master runs at the edge, but for those that start p
 
 Deno.test("A test of the master keeps what it stores where the edge says, or there is a reason", () => {
   const own = masterTests().filter((one) =>
-    one.opensItsOwn && !one.startsPrograms
+    one.hasItsOwn && !one.startsPrograms
   ).map(({ name }) => name);
   assert.deepEqual(
     own,

@@ -14,7 +14,8 @@ import { styleText } from "../../master/page/style.ts";
 import { MemoryKv } from "../../testing/master/memory_kv.ts";
 import { MasterWorld } from "../../testing/master/world.ts";
 import { SimRandom } from "../../testing/sim/random.ts";
-import { cluster, ManualClock, report } from "./fixtures.ts";
+import { cluster, ManualClock, report, withStore } from "./fixtures.ts";
+import { inThisProcess } from "./instances.ts";
 import { create, settle, told } from "./world_checks.ts";
 
 const silentAfterMs = 600_000;
@@ -143,35 +144,41 @@ for (const seed of [1, 2, 3]) {
 }
 
 Deno.test("The worst that can be said of a cluster is said: no majority, no leader, short of a node, lagging", async () => {
-  const clock = new ManualClock();
-  const store = new KvStore({ kv: new MemoryKv(), clock });
-  const board = store.board(50_000);
-  const rest = (id: number) => ({
-    nodes: { 1: "h1:7001", 2: "h2:7001", 3: "h3:7001" },
-    isLeader: id === 1,
-  });
-  const tell = async (hosts: number[], more = {}) => {
-    for (const n of hosts) {
-      await store.report(report(n, [cluster(1, n, { ...rest(n), ...more })]));
-    }
-  };
-  const state = async (): Promise<[ClusterState | undefined, string]> => {
-    const { clusters } = await board.clusters({ limit: 1 });
-    return [clusters[0]?.state, (await board.view()).status.headline.text];
-  };
-  await tell([1, 2, 3]);
-  assert.deepEqual(await state(), ["unmanaged", "All is well"]);
-  await tell([1, 2, 3], { isLeader: false });
-  assert.deepEqual(await state(), ["leaderless", "1 cluster without a leader"]);
-  await tell([1, 2, 3]);
-  await tell([3], { isLagging: true });
-  assert.deepEqual(await state(), ["lagging", "1 cluster lags behind"]);
-  clock.advance(50_001);
-  await tell([1, 2]);
-  assert.deepEqual(await state(), ["degraded", "1 cluster is short of a node"]);
-  clock.advance(50_001);
-  await tell([2]);
-  assert.deepEqual(await state(), ["lost", "1 cluster without a majority"]);
+  await withStore(async (store, _kv, clock) => {
+    const board = store.board(50_000);
+    const rest = (id: number) => ({
+      nodes: { 1: "h1:7001", 2: "h2:7001", 3: "h3:7001" },
+      isLeader: id === 1,
+    });
+    const tell = async (hosts: number[], more = {}) => {
+      for (const n of hosts) {
+        await store.report(report(n, [cluster(1, n, { ...rest(n), ...more })]));
+      }
+    };
+    const state = async (): Promise<[ClusterState | undefined, string]> => {
+      const { clusters } = await board.clusters({ limit: 1 });
+      return [clusters[0]?.state, (await board.view()).status.headline.text];
+    };
+    await tell([1, 2, 3]);
+    assert.deepEqual(await state(), ["unmanaged", "All is well"]);
+    await tell([1, 2, 3], { isLeader: false });
+    assert.deepEqual(await state(), [
+      "leaderless",
+      "1 cluster without a leader",
+    ]);
+    await tell([1, 2, 3]);
+    await tell([3], { isLagging: true });
+    assert.deepEqual(await state(), ["lagging", "1 cluster lags behind"]);
+    clock.advance(50_001);
+    await tell([1, 2]);
+    assert.deepEqual(await state(), [
+      "degraded",
+      "1 cluster is short of a node",
+    ]);
+    clock.advance(50_001);
+    await tell([2]);
+    assert.deepEqual(await state(), ["lost", "1 cluster without a majority"]);
+  }, inThisProcess("it looks through a board"));
 });
 
 Deno.test("Who looks again at 10,000 quiet clusters reads little, and nobody twice in the same moment", async () => {
