@@ -6,9 +6,14 @@ import type { Logger } from "./ports.ts";
 import { isEven, planSpread, SpreadMemory } from "./spread.ts";
 import type { SpreadCluster } from "./spread.ts";
 
-/** Milliseconds between two looks while there is something to move, and while there is not. */
+/** Milliseconds between two rounds while there is something to move, and while there is not. */
 const busyMs = 1_000;
 const restMs = 5_000;
+/**
+ * Milliseconds after which whoever was found behind is looked at once more. Under load a healthy member is behind at
+ * any moment, by what is on its way; it is up to date if it holds what had been committed a moment ago.
+ */
+const momentMs = 200;
 /** While nothing has changed since all was even, only every so many looks are taken: they cost what clusters there are. */
 const looksPassedOver = 12;
 /** A NodeHost that was linked for less time than this, in election timeouts, is given nothing. */
@@ -38,6 +43,8 @@ export class LeaderSpread {
   /** What {@link #changes} was when all was even; -1: it was not. */
   #evenAt = -1;
   #passedOver = 0;
+  /** What clusters had committed when the member that was to get them was behind: there is a second look at these. */
+  readonly #committed = new Map<number, number>();
 
   /** Looks for the first time when links had time to come up. */
   constructor(surroundings: SpreadSurroundings) {
@@ -62,9 +69,8 @@ export class LeaderSpread {
     const isSame = this.#evenAt === this.#changes;
     this.#passedOver = isSame ? this.#passedOver + 1 : 0;
     const mayPass = isSame && this.#passedOver % looksPassedOver !== 0;
-    this.#memory.nextRound();
-    const count = mayPass ? 0 : this.#spread();
-    this.#nextLook = now + this.#ticks(count > 0 ? busyMs : restMs);
+    if (this.#committed.size === 0) this.#memory.nextRound();
+    this.#nextLook = now + this.#ticks(mayPass ? restMs : this.#spread());
   }
 
   /** Grows with whatever may make it uneven, but for nodes that stop. */
@@ -78,7 +84,7 @@ export class LeaderSpread {
     return Math.max(1, Math.ceil(ms / this.#surroundings.tickMs));
   }
 
-  /** Hands over what is too much here; returns how much that is. */
+  /** Hands over what is too much here; returns in how many milliseconds to look again. */
   #spread(): number {
     const { self, logger } = this.#surroundings;
     const changes = this.#changes;
@@ -88,38 +94,51 @@ export class LeaderSpread {
     const byCluster = new Map(nodes.map((node) => [node.clusterId, node]));
     const clusters = nodes.map((node) => describe(self, node));
     this.#evenAt = isEven(self, clusters) ? changes : -1;
-    const moves = planSpread(
-      self,
-      clusters,
-      (clusterId, to) =>
-        this.#memory.mayMove(clusterId) &&
-        this.#targetIn(byCluster.get(clusterId)!, to) !== undefined,
-    );
+    const behind: Node[] = [];
+    const moves = planSpread(self, clusters, (clusterId, to) => {
+      if (!this.#memory.mayMove(clusterId)) return false;
+      const node = byCluster.get(clusterId)!;
+      const target = this.#targetIn(node, to);
+      if (target === "behind") behind.push(node);
+      return typeof target === "number";
+    });
     for (const { clusterId, to } of moves) {
       const node = byCluster.get(clusterId)!;
-      const target = this.#targetIn(node, to)!;
+      const target = this.#targetIn(node, to) as number;
       if (node.peer.transferLeadership(target) !== "started") continue;
       this.#memory.moved(clusterId);
       node.schedule();
       logger.debug("leadership is spread", { clusterId, to });
     }
-    return moves.length;
+    const isFirstLook = this.#committed.size === 0;
+    this.#committed.clear();
+    if (moves.length > 0) return busyMs;
+    if (behind.length === 0) return restMs;
+    if (!isFirstLook) return busyMs;
+    for (const { clusterId, peer } of behind) {
+      this.#committed.set(clusterId, peer.commit);
+    }
+    return momentMs;
   }
 
-  /** The voter at an address, if it holds the whole log and has been in touch for a while. */
-  #targetIn(node: Node, address: string): number | undefined {
+  /**
+   * The voter at an address, if it can take over soon; `"behind"` if it may be able to in a while; else undefined. It
+   * need not hold the whole log, which under load nobody does: a transfer waits for the rest, and takes no proposals
+   * meanwhile, so that the rest is what is on its way.
+   */
+  #targetIn(node: Node, address: string): number | "behind" | undefined {
     const since = this.#linkedSince.get(address);
+    if (since === undefined) return undefined;
     const steadyTicks = steadyElections * node.config.electionTimeoutTicks;
-    if (since === undefined || this.#now - since < steadyTicks) {
-      return undefined;
-    }
-    const { lastIndex } = node.peer;
+    if (this.#now - since < steadyTicks) return "behind";
     const [nodeId] = node.routes.membersAt(address);
     const member = node.peer.progress().find((one) => one.nodeId === nodeId);
-    const isFit = member?.kind === "voter" && member.isActive &&
-      member.state === "replicate" && member.match === lastIndex &&
+    const isThere = member?.kind === "voter" && member.isActive &&
       node.routes.isReachable(member.nodeId);
-    return isFit ? member.nodeId : undefined;
+    if (!isThere) return undefined;
+    const committed = this.#committed.get(node.clusterId) ?? node.peer.commit;
+    const isFit = member.state === "replicate" && member.match >= committed;
+    return isFit ? member.nodeId : "behind";
   }
 }
 
