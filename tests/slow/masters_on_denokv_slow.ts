@@ -15,7 +15,7 @@ Deno.test("Masters and NodeHosts on a real denokv are killed at random: clusters
   }
   const dir = Deno.makeTempDirSync({ prefix: "drakkar-masters-" });
   try {
-    const { rounds, acknowledged } = await runOnDenokv({
+    const { rounds, acknowledged, mastersKilled } = await runOnDenokv({
       denokv,
       dir,
       rounds: 2,
@@ -28,6 +28,7 @@ Deno.test("Masters and NodeHosts on a real denokv are killed at random: clusters
     });
     assert.equal(rounds, 2);
     assert.ok(acknowledged > 0);
+    assert.ok(mastersKilled > 2, `${mastersKilled} masters were killed`);
   } finally {
     Deno.removeSync(dir, { recursive: true });
   }

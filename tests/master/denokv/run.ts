@@ -1,8 +1,9 @@
 /**
- * Masters and NodeHosts as processes on a real denokv, killed at random while clients write: after each round every
- * cluster is repaired within 40 periods; at the end nothing that was acknowledged is lost, and no zombie is left.
+ * Masters and NodeHosts as processes on a real denokv, killed at random while clients write: masters one after the other
+ * until every cluster is repaired, which takes 40 periods at most. Then every cluster must take writes; at the end nothing
+ * that was acknowledged is lost, and no zombie is left.
  */
-import { Fleet, type HostMember } from "./fleet.ts";
+import { Fleet, type HostMember, type Member } from "./fleet.ts";
 import { ledgerName } from "./ledger.ts";
 import { Operator } from "./operator.ts";
 import { type Survey, survey } from "./survey.ts";
@@ -36,8 +37,12 @@ export interface RunSummary {
   readonly rounds: number;
   /** The longest that it took from the first kill of a round until every cluster was whole, in periods of the masters' time. */
   readonly periodsMax: number;
-  /** The same from the last kill on, by the clock. */
+  /** The same from the NodeHost's death on, by the clock. */
   readonly periodsByClockMax: number;
+  /** Masters that were killed. */
+  readonly mastersKilled: number;
+  /** Those of them that died while clusters were being repaired. */
+  readonly mastersKilledInRepairs: number;
   /** Commands that were acknowledged. */
   readonly acknowledged: number;
   /** How long all of it took. */
@@ -48,6 +53,10 @@ export interface RunSummary {
 export const periodsAllowed = 40;
 /** On a machine that has much else to do the masters' time runs more slowly; this slow is stuck. */
 const slownessMax = 4;
+/** Once it is whole, a cluster must take a write within so long: its client waits for answers that never come, too. */
+const writePatienceMs = 30_000;
+/** Between two deaths of masters while clusters are repaired, in periods. */
+const masterLifePeriods = [2, 6] as const;
 const launchPatienceMs = 60_000;
 const pollMs = 250;
 const writePauseMs = 150;
@@ -58,6 +67,10 @@ interface Stage {
   readonly operator: Operator;
   readonly clusterIds: readonly number[];
   readonly random: () => number;
+  /** For what is killed when time has come, so that what a round kills follows from the seed alone. */
+  readonly randomMeanwhile: () => number;
+  /** Masters that were killed so far: at all, and while clusters were being repaired. */
+  readonly killed: { masters: number; inRepairs: number };
 }
 
 /**
@@ -95,7 +108,16 @@ async function tell(
   const operator = new Operator(urls, fleet.operatorToken);
   const clusterIds = Array.from({ length: clusters }, (_, i) => i + 1);
   const random = randomFrom(options.seed);
-  const stage: Stage = { options, fleet, operator, clusterIds, random };
+  const killed = { masters: 0, inRepairs: 0 };
+  const stage: Stage = {
+    options,
+    fleet,
+    operator,
+    clusterIds,
+    random,
+    randomMeanwhile: randomFrom(options.seed + 1_000_000),
+    killed,
+  };
   await launch(stage);
 
   const deploymentId = await operator.deploymentId();
@@ -121,7 +143,7 @@ async function tell(
       if (writers.failure !== undefined) throw writers.failure;
       const written = writers.acknowledged - before;
       say(`   ${written} commands were acknowledged meanwhile`);
-      if (written === 0) throw new Error("Nobody could write in this round");
+      await untilAllWrite(writers);
     }
     await writers.stop();
     const findings = await writers.findings();
@@ -134,7 +156,14 @@ async function tell(
     await untilMended(stage, "the end", [], await operator.tick());
     const { acknowledged } = writers;
     const { rounds } = options;
-    return { rounds, periodsMax, periodsByClockMax, acknowledged };
+    return {
+      rounds,
+      periodsMax,
+      periodsByClockMax,
+      mastersKilled: killed.masters,
+      mastersKilledInRepairs: killed.inRepairs,
+      acknowledged,
+    };
   } finally {
     await writers.close();
   }
@@ -169,43 +198,74 @@ async function launch(stage: Stage): Promise<void> {
   say(`${clusterIds.length} clusters run after ${seconds} s`);
 }
 
-/** Kills some, and returns how many periods it took until every cluster was whole again. */
+/** What a round kills. */
+interface Victims {
+  readonly masters: readonly Member[];
+  readonly host: HostMember;
+  /** Whether the NodeHost is only started again once every cluster is whole without it. */
+  readonly staysDead: boolean;
+  /** One that dies as well, and comes back: with two for good, clusters of three would lose their majority. */
+  readonly second: HostMember | undefined;
+}
+
+function drawVictims({ fleet, random }: Stage): Victims {
+  const draw = <T>(all: readonly T[]) =>
+    all[Math.floor(random() * all.length)]!;
+  const host = draw(fleet.hosts);
+  const staysDead = random() < 0.6;
+  const masters = fleet.masters.filter(() => random() < 0.6);
+  if (masters.length === 0) masters.push(draw(fleet.masters));
+  const others = fleet.hosts.filter((one) => one !== host);
+  const second = random() < 0.4 ? draw(others) : undefined;
+  return { masters, host, staysDead, second };
+}
+
+function describe({ masters, host, staysDead, second }: Victims): string {
+  const names = masters.map(({ name }) => name).join(", ");
+  const fate = staysDead ? "stays dead" : "comes back at once";
+  const more = second === undefined
+    ? ""
+    : `, and ${second.name}, which comes back`;
+  return `Killing ${names}, and ${host.name}, which ${fate}${more}`;
+}
+
+/** Kills some, and masters until every cluster is whole again; returns how many periods it took. */
 async function runRound(
   stage: Stage,
   round: number,
 ): Promise<{ periods: number; periodsByClock: number }> {
-  const { fleet, operator, random, options: { say, periodMs } } = stage;
-  const host = fleet.hosts[Math.floor(random() * fleet.hosts.length)]!;
-  const staysDead = random() < 0.6;
-  const masters = fleet.masters.filter(() => random() < 0.6);
-  if (masters.length === 0) {
-    masters.push(fleet.masters[Math.floor(random() * fleet.masters.length)]!);
-  }
-  const names = masters.map(({ name }) => name).join(", ");
-  say(
-    `${round}. Killing ${names}, and ${host.name}, which ${
-      staysDead ? "stays dead" : "comes back at once"
-    }`,
-  );
+  const { fleet, operator, random, killed, options: { say, periodMs } } = stage;
+  const victims = drawVictims(stage);
+  const { masters, host, staysDead, second } = victims;
+  say(`${round}. ${describe(victims)}`);
   const killedAtTick = await operator.tick();
   for (const master of masters) {
     master.child.kill();
+    killed.masters++;
     await pause(random() * 300);
   }
   host.child.kill();
+  second?.child.kill();
   const killedAt = performance.now();
   await pause(random() * 1_000);
   for (const master of masters) await fleet.restartMaster(master);
+  if (second !== undefined) await fleet.restartHost(second);
   if (!staysDead) await fleet.restartHost(host);
   const dead = staysDead ? [host] : [];
-  await untilMended(stage, `round ${round}`, dead, killedAtTick);
+  const before = killed.inRepairs;
+  await whileMastersDie(
+    stage,
+    untilMended(stage, `round ${round}`, dead, killedAtTick),
+  );
   const seconds = (performance.now() - killedAt) / 1_000;
   const periods = await operator.tick() - killedAtTick;
   const periodsByClock = Math.round(seconds * 10_000 / periodMs) / 10;
   say(
     `   mended after ${periods} periods of the masters' time, ${
       seconds.toFixed(1)
-    } s (${periodsByClock} periods by the clock)`,
+    } s (${periodsByClock} periods by the clock), in which ${
+      killed.inRepairs - before
+    } more masters were killed`,
   );
   if (staysDead) {
     await fleet.restartHost(host);
@@ -214,6 +274,56 @@ async function runRound(
     say(`   ${host.name} is back, and what it ran is stopped`);
   }
   return { periods, periodsByClock };
+}
+
+/** One master after the other is killed and started again, until `work` is over. */
+async function whileMastersDie(
+  { fleet, randomMeanwhile: random, killed, options: { periodMs } }: Stage,
+  work: Promise<void>,
+): Promise<void> {
+  const over = new AbortController();
+  const [least, most] = masterLifePeriods;
+  const kill = async () => {
+    for (;;) {
+      await pause((least + random() * (most - least)) * periodMs);
+      if (over.signal.aborted) return;
+      const master = fleet
+        .masters[Math.floor(random() * fleet.masters.length)]!;
+      master.child.kill();
+      killed.masters++;
+      killed.inRepairs++;
+      await fleet.restartMaster(master);
+    }
+  };
+  const killing = kill();
+  killing.catch(() => {}); // Told below.
+  try {
+    await Promise.race([work, killing]);
+  } finally {
+    over.abort();
+    await killing;
+  }
+}
+
+/** Waits until every cluster took a write: that some did says nothing of the others. */
+async function untilAllWrite(writers: Writers): Promise<void> {
+  const before = writers.acknowledgedByCluster();
+  const deadline = performance.now() + writePatienceMs;
+  for (;;) {
+    const after = writers.acknowledgedByCluster();
+    const stuck = [...before].filter(([id, count]) => after.get(id) === count)
+      .map(([id]) => id);
+    if (stuck.length === 0) return;
+    if (writers.failure !== undefined) throw writers.failure;
+    if (performance.now() > deadline) {
+      throw new Error(
+        `Nobody could write to clusters ${stuck.join(", ")} for ${
+          writePatienceMs / 1_000
+        } s after all was mended`,
+      );
+    }
+    await pause(pollMs);
+  }
 }
 
 /** Waits until every cluster is whole and nothing else runs, `periodsAllowed` from a tick of the masters' time on. */

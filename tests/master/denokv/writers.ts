@@ -81,6 +81,13 @@ export class Writers {
     return this.#writers.reduce((sum, one) => sum + one.acknowledged, 0);
   }
 
+  /** The same of each cluster. */
+  acknowledgedByCluster(): Map<number, number> {
+    return new Map(
+      this.#writers.map((one) => [one.clusterId, one.acknowledged]),
+    );
+  }
+
   /** Writes until {@link stop}. */
   start(pauseMs: number): void {
     this.#runs = this.#writers.map((writer) => this.#run(writer, pauseMs));
