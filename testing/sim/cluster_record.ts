@@ -3,10 +3,12 @@
  * state at each place in the sequence. Everything new is compared with it, so that each check costs in
  * proportion to what changed (F1).
  */
+import type { LogEntry } from "../../raft/log_query.ts";
 import type { Entry, Result } from "../../raft/state_machine.ts";
 import { digestOf } from "./digest.ts";
 import { SimulationFailure } from "./failure.ts";
 import type { History, Operation } from "./history.ts";
+import { operationOf } from "./observed_machine.ts";
 import type { ObservedNode } from "./observed_machine.ts";
 
 /** One command as the first node to apply it saw it. */
@@ -256,6 +258,33 @@ export class ClusterRecord {
         `operation ${operation.id} ended as not applied (${operation.errorCode}), and stands at index ${operation.index}`,
       );
     }
+  }
+
+  /** A node told what stands in its log from `firstIndex` on, all of it applied: nothing is missing, and nothing is other. */
+  logQueried(
+    label: string,
+    firstIndex: number,
+    entries: readonly LogEntry[],
+  ): void {
+    entries.forEach(({ index, term, kind, command }, i) => {
+      const known = this.#commandAt(index);
+      const isCommand = kind === "command";
+      const isSame = known !== undefined && isCommand && known.term === term &&
+        known.digest === digestOf(command);
+      // What a session repeats stands in the log again, and is not applied again.
+      const isRepeated = known === undefined && isCommand &&
+        (this.#history.operation(operationOf(command))?.session ?? 0) !== 0;
+      const isOther = known === undefined && !isCommand;
+      const isInPlace = index === firstIndex + i;
+      if (isInPlace && (isSame || isRepeated || isOther)) return;
+      this.#failed(
+        "log queries are the log",
+        `${label} tells of a ${kind} at index ${index} of term ${term}, entry ${i} from ${firstIndex} on, and ` +
+          (known === undefined
+            ? "nothing was applied there"
+            : `${known.firstBy} applied a command of term ${known.term} there`),
+      );
+    });
   }
 
   #append(

@@ -29,6 +29,9 @@ export type CheckName =
   | "stops only when told"
   | "close leaves nothing"
   | "events in order"
+  | "told when committed"
+  | "stale reads never go back"
+  | "log queries are the log"
   | "counts as a seed"
   | "application";
 

@@ -68,6 +68,11 @@ export function markCommand(
   return marked;
 }
 
+/** The operation whose command this is. */
+export function operationOf(command: Uint8Array): number {
+  return command.length < commandHeaderBytes ? 0 : uint32At(command, 0);
+}
+
 function uint32At(bytes: Uint8Array, at: number): number {
   return (bytes[at]! | bytes[at + 1]! << 8 | bytes[at + 2]! << 16 |
     bytes[at + 3]! << 24) >>> 0;

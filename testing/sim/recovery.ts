@@ -129,6 +129,7 @@ export class Recovery {
       () => plan.clusters.every(isEven),
     );
     for (const machine of machines) checks.compareStates(machine);
+    this.#world.workload.commits.check();
     if (checks.failure !== undefined) throw checks.failure;
   }
 

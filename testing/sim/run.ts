@@ -75,6 +75,12 @@ export interface SimulationReport {
   readonly historiesJudged: number;
   /** Events of NodeHosts that a listener saw, and checked the order of. */
   readonly eventsHeard: number;
+  /** Answers of `staleRead`, none of an older state than the one before. */
+  readonly staleReads: number;
+  /** Entries that `queryLog` gave, each compared with what was applied. */
+  readonly entriesQueried: number;
+  /** Commands of which a client was told when they were committed. */
+  readonly commitsTold: number;
   /** Syncs of files. */
   readonly syncs: number;
   /** Bytes written to files. */
@@ -193,6 +199,9 @@ function reportOf(
     statesCompared: checks.statesCompared,
     historiesJudged: world.historiesJudged,
     eventsHeard: checks.watches.reduce((sum, { count }) => sum + count, 0),
+    staleReads: world.sideReads.staleCount,
+    entriesQueried: world.sideReads.entryCount,
+    commitsTold: world.workload.commits.toldCount,
     syncs: sum((machine) => machine.disk.statistics.syncs),
     bytesWritten: sum((machine) => machine.disk.statistics.bytesWritten),
     faults: Object.fromEntries(world.faults.counts),

@@ -15,6 +15,7 @@ const attemptsMax = 8;
 interface CallOptions {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+  readonly onCommitted?: () => void;
 }
 
 /** The sessions that clients hold: they outlive the machine that they were opened at, unless that dies in a call. */
@@ -53,11 +54,12 @@ export class SessionClients {
     command: Uint8Array,
     options: CallOptions,
   ): Promise<Result> {
+    const { onCommitted: _, ...wait } = options;
     const session = this.#sessions.get(keyOf(operation));
     if (session !== undefined && !session.isClosed) {
       operation.session = session.clientId;
       const asked = session.isUnfinished
-        ? host.retry(session, options)
+        ? host.retry(session, wait)
         : host.propose(session, command, options);
       return this.#void.has(session)
         ? asked.finally(() => this.#sessions.delete(keyOf(operation))).then(
@@ -68,7 +70,7 @@ export class SessionClients {
         )
         : asked;
     }
-    return host.openSession(operation.clusterId, options).then(
+    return host.openSession(operation.clusterId, wait).then(
       (opened) => {
         this.#sessions.set(keyOf(operation), opened);
         operation.session = opened.clientId;

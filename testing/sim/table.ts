@@ -59,6 +59,13 @@ export function formatTotals(totals: SimulationTotals): string[] {
         count(of("eventsHeard"))
       } events followed`,
     ],
+    [
+      "asked too",
+      `${count(of("staleReads"))} stale reads, ${
+        count(of("entriesQueried"))
+      } entries of logs queried, ` +
+      `${count(of("commitsTold"))} commits told`,
+    ],
   ];
   return [
     ...rows.map(([name, text]) => `${name.padEnd(11)}${text}`),

@@ -3,6 +3,7 @@ import { RaftError } from "../../raft/errors.ts";
 import type { NodeHost } from "../../raft/nodehost.ts";
 import type { Result } from "../../raft/state_machine.ts";
 import { eventKind } from "./clock.ts";
+import { CommitWatch } from "./commit_watch.ts";
 import { SimulationFailure } from "./failure.ts";
 import type { Operation } from "./history.ts";
 import { describeError } from "./machine.ts";
@@ -21,6 +22,9 @@ const abortReason = new DOMException("the client gave up", "AbortError");
 
 /** Between two lulls there is work for at least so long, and at most twice that. */
 const betweenLullsUs = 4_000_000;
+
+/** So many of those that write want to know when their command is committed. */
+const watchedShare = 1 / 4;
 
 /** How many read where a leader was just elected. */
 const readsAfterElection = 6;
@@ -54,6 +58,8 @@ interface AskedCall {
 export class Workload {
   /** Those that propose in sessions. */
   readonly sessions: SessionClients;
+  /** Those that want to know when their command is committed. */
+  readonly commits: CommitWatch;
   readonly #world: World;
   readonly #random: SimRandom;
   readonly #routing: SimRandom;
@@ -61,6 +67,7 @@ export class Workload {
   /** Operations that wait for their next attempt. */
   #waiting = 0;
   readonly #readerRandom: SimRandom;
+  readonly #commitRandom: SimRandom;
   #isStopped = true;
   /** Counts {@link start}s: who was thinking before does not begin beside those who began since. */
   #round = 0;
@@ -74,6 +81,8 @@ export class Workload {
     this.#world = world;
     this.#random = random;
     this.#readerRandom = new SimRandom(world.plan.seed, "reads of new leaders");
+    this.#commitRandom = new SimRandom(world.plan.seed, "commits told");
+    this.commits = new CommitWatch((failure) => world.fail(failure));
     this.#routing = random.fork("routing");
     this.sessions = new SessionClients(world.plan, random.fork("sessions"));
     this.sessions.onRevived = ({ id, clusterId }) =>
@@ -354,9 +363,14 @@ export class Workload {
     this.#calls.add(call);
     machine.onDeath.add(call.onDeath);
     const signal = this.#maybeAbort(machine, timeoutMs);
-    const options = signal === undefined
-      ? { timeoutMs }
-      : { timeoutMs, signal };
+    const watched = kind === "write" && this.#commitRandom.chance(watchedShare)
+      ? this.commits.call(operation, isInSession)
+      : undefined;
+    const options = {
+      timeoutMs,
+      ...(signal === undefined ? {} : { signal }),
+      ...(watched === undefined ? {} : { onCommitted: watched.onCommitted }),
+    };
     const marked = () =>
       markCommand(input as Uint8Array, operation.id, clusterId);
     const asked: Promise<unknown> = kind === "read"
@@ -366,11 +380,14 @@ export class Workload {
       : host.propose(clusterId, marked(), options);
     asked.then(
       (output) => {
+        watched?.ended("done");
         operation.output = output;
         this.#ended(call, "done", done);
       },
       (error) => {
-        if (isInSession && this.#isUnknown(error, signal)) {
+        const isUnknown = this.#isUnknown(error, signal);
+        watched?.ended(isUnknown ? "unknown" : "notApplied");
+        if (isInSession && isUnknown) {
           if (this.sessions.wantsRetry(operation)) {
             return this.#again(call, wish, done);
           }

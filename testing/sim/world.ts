@@ -19,6 +19,7 @@ import type { ClusterPlan, FaultPlan, SimPlan } from "./plan.ts";
 import { rebuildCluster } from "./rebuild.ts";
 import { Recovery } from "./recovery.ts";
 import { SimRandom } from "./random.ts";
+import { SideReads } from "./side_reads.ts";
 import { DataRemovals } from "./removals.ts";
 import type { Trace } from "./trace.ts";
 import { Workload } from "./workload.ts";
@@ -39,6 +40,8 @@ export class World {
   readonly network: SimNetwork;
   readonly machines: readonly Machine[];
   readonly workload: Workload;
+  /** Stale reads, and queries of logs. */
+  readonly sideReads: SideReads;
   readonly membership: MembershipChurn;
   readonly faults: FaultInjector;
   /** What is damaged, and what must stay whole. */
@@ -88,6 +91,7 @@ export class World {
     );
     for (const cluster of plan.clusters) this.#place(cluster);
     this.workload = new Workload(this, random.fork("workload"));
+    this.sideReads = new SideReads(this);
     this.membership = new MembershipChurn(this, random.fork("membership"));
     this.faults = new FaultInjector(this, random.fork("faults"));
     this.folders = new FolderFaults(this);
@@ -119,6 +123,7 @@ export class World {
       if (laterFaults.length > 0) this.history.settle();
     }
     this.#checkRate();
+    this.sideReads.stop();
     if (this.plan.rebuilds && await rebuildCluster(this)) this.rebuildCount++;
     for (const { clusterId } of this.plan.clusters) this.judge(clusterId);
   }
@@ -342,6 +347,7 @@ export class World {
         if (!machine.scope.isPaused) this.checks.compareStates(machine);
       }
       this.workload.check();
+      this.sideReads.second();
       this.#everySecond();
     });
   }
