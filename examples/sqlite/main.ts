@@ -62,7 +62,21 @@ async function main(): Promise<void> {
   });
   if (values.help) return console.log(usage);
   const hosts = await openAll(values.dir, Number(values.port));
-  const [host, ...others] = hosts as [NodeHost, ...NodeHost[]];
+  try {
+    await work(hosts as [NodeHost, ...NodeHost[]], values);
+  } catch (error) {
+    for (const one of hosts) await one.close();
+    throw error;
+  }
+  if (values.stay) return; // Open ports and timers keep the process running.
+  for (const one of hosts) await one.close();
+}
+
+/** Does what the command line asks for. */
+async function work(
+  [host, ...others]: [NodeHost, ...NodeHost[]],
+  values: { put: string[]; delete: string[]; query: string },
+): Promise<void> {
   for (const text of values.put) {
     const [key, ...value] = text.split("=");
     await host.propose(clusterId, put(key!, value.join("=")));
@@ -73,8 +87,11 @@ async function main(): Promise<void> {
   const rows = await asked.read<object[]>(clusterId, values.query);
   for (const row of rows) console.log(JSON.stringify(row));
   console.log(`${rows.length} rows`);
-  if (values.stay) return; // Open ports and timers keep the process running.
-  for (const one of hosts) await one.close();
 }
 
-await main();
+try {
+  await main();
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  Deno.exit(1);
+}

@@ -12,7 +12,7 @@ import type {
   Result,
   SnapshotWriter,
 } from "../../mod.ts";
-import { DatabaseSync } from "./deps.ts";
+import { DatabaseSync, dirname } from "./deps.ts";
 
 const schema = `
   CREATE TABLE IF NOT EXISTS items (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -70,7 +70,13 @@ export class SqliteMachine implements OnDiskStateMachine<Copy> {
 
   /** Before this a crash may cost the last transactions, each as a whole and none before another. */
   sync(): void {
-    this.#db().exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    // That somebody was in the way is told in a row, not by an error.
+    const row = this.#db().prepare("PRAGMA wal_checkpoint(TRUNCATE)").get();
+    if (row?.busy !== 0) {
+      throw new Error(
+        `Cannot sync ${this.#path}: another program reads it; let nobody else open it for long`,
+      );
+    }
   }
 
   /** Runs a query. */
@@ -108,8 +114,11 @@ export class SqliteMachine implements OnDiskStateMachine<Copy> {
     using copied = await Deno.open(next, { read: true, write: true });
     await copied.sync();
     this.close();
-    removeDatabase(this.#path);
+    // A log of the old database beside the new one would be taken for its own: it goes first, for good.
+    removeBeside(this.#path);
+    await syncFolderOf(this.#path);
     await Deno.rename(next, this.#path);
+    await syncFolderOf(this.#path);
     this.#connect().prepare("UPDATE raft SET applied = ?").run(snapshot.index);
   }
 
@@ -131,6 +140,7 @@ export class SqliteMachine implements OnDiskStateMachine<Copy> {
     this.#writer = db;
     // With a write-ahead log, NORMAL keeps the order of transactions, and syncs at a checkpoint.
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
+    db.exec("PRAGMA busy_timeout = 1000"); // milliseconds
     db.exec(schema);
     this.#reader = new DatabaseSync(this.#path, { readOnly: true });
     return db;
@@ -160,11 +170,26 @@ function apply(db: DatabaseSync, entry: Entry): number {
 
 /** Removes a database and what SQLite keeps beside it. */
 function removeDatabase(path: string): void {
-  for (const name of [path, `${path}-wal`, `${path}-shm`, `${path}-journal`]) {
-    try {
-      Deno.removeSync(name);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
+  removeIfThere(path);
+  removeBeside(path);
+}
+
+/** Removes what SQLite keeps beside a database. */
+function removeBeside(path: string): void {
+  for (const end of ["-wal", "-shm", "-journal"]) removeIfThere(path + end);
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
+}
+
+/** Makes durable which files are in the folder of `path`. Windows opens no folder, and needs no such thing. */
+async function syncFolderOf(path: string): Promise<void> {
+  if (Deno.build.os === "windows") return;
+  using folder = await Deno.open(dirname(path));
+  await folder.sync();
 }

@@ -6,6 +6,7 @@ import {
   remove,
   SqliteMachine,
 } from "../../../examples/sqlite/state_machine.ts";
+import { DatabaseSync } from "../../../examples/sqlite/deps.ts";
 import { freePort } from "../../support/hosts.ts";
 
 const program = new URL("../../../examples/sqlite/main.ts", import.meta.url);
@@ -83,6 +84,70 @@ Deno.test("The SQLite example keeps what was acknowledged when its process is ki
       await output(run(dir, port, "--delete", "a", "--put", "c=4")),
       '{"key":"b","value":"2=3"}\n{"key":"c","value":"4"}\n2 rows\n',
     );
+  });
+});
+
+Deno.test("The SQLite example says in a line what is wrong with a query", async () => {
+  await inFolder(async (dir) => {
+    const command = run(dir, freePorts(), "--query", "SELEC 1");
+    const { code, stderr } = await command.output();
+    assert.equal(code, 1);
+    assert.match(new TextDecoder().decode(stderr), /^.*syntax error.*\n$/);
+  });
+});
+
+Deno.test("A SQLite database is there until that of a snapshot takes its place", async () => {
+  await inFolder(async (dir) => {
+    const machine = new SqliteMachine(`${dir}/items.db`);
+    await machine.open();
+    const entry = { index: 1, term: 1, command: put("a", "1") };
+    machine.update([entry]);
+    const copy = machine.prepareSnapshot();
+    machine.update([{ ...entry, index: 2, command: put("a", "2") }]);
+    const recover = () =>
+      machine.recoverFromSnapshot(new ReadableStream(), {
+        index: 1,
+        term: 1,
+        files: [{ id: 1, path: copy.path, metadata: new Uint8Array() }],
+      });
+    const rename = Object.getOwnPropertyDescriptor(Deno, "rename")!;
+    Object.defineProperty(Deno, "rename", {
+      ...rename,
+      value: () => Promise.reject(new Error("the power is gone")),
+    });
+    try {
+      await assert.rejects(recover(), /the power is gone/);
+    } finally {
+      Object.defineProperty(Deno, "rename", rename);
+    }
+    const query = "SELECT value FROM items";
+    assert.equal(await machine.open(), 2);
+    assert.deepEqual({ ...(machine.lookup(query) as object[])[0] }, {
+      value: "2",
+    });
+    await recover();
+    assert.deepEqual({ ...(machine.lookup(query) as object[])[0] }, {
+      value: "1",
+    });
+    machine.close();
+    assert.equal(await machine.open(), 1);
+    machine.close();
+  });
+});
+
+Deno.test("A SQLite database that somebody else reads is not taken for synced", async () => {
+  await inFolder(async (dir) => {
+    const machine = new SqliteMachine(`${dir}/items.db`);
+    await machine.open();
+    machine.sync();
+    const other = new DatabaseSync(`${dir}/items.db`, { readOnly: true });
+    other.exec("BEGIN");
+    other.prepare("SELECT * FROM items").all();
+    machine.update([{ index: 1, term: 1, command: put("a", "1") }]);
+    assert.throws(() => machine.sync(), /another program reads it/);
+    other.close();
+    machine.sync();
+    machine.close();
   });
 });
 
