@@ -70,6 +70,8 @@ export interface ImportedOver {
   readonly commit: number;
   /** Entries behind the image: lost, if this is the member that is imported, or if no other NodeHost has them. */
   readonly entriesBehindImage: number;
+  /** Those among them that this node knew to be committed; there may be more, of which it had not heard yet. */
+  readonly committedBehindImage: number;
 }
 
 /** What an import did, or would do. */
@@ -388,13 +390,15 @@ function reportOf(
   const found = nodes.filter((node) => node.bootstrap()?.isRemoved !== true)
     .map((node) => {
       const lastIndex = node.lastIndex();
+      const commit = node.hardState()?.commit ?? 0;
       return {
         nodeId: node.nodeId,
         generation: node.bootstrap()?.generation ?? 0,
         lastIndex,
         lastTerm: node.termOf(lastIndex) ?? 0,
-        commit: node.hardState()?.commit ?? 0,
+        commit,
         entriesBehindImage: Math.max(0, lastIndex - index),
+        committedBehindImage: Math.max(0, Math.min(commit, lastIndex) - index),
       };
     });
   const { nodeId } = options;

@@ -13,7 +13,7 @@ export interface LogQuery {
   readonly firstIndex: number;
   /** Index of the last one; by default the last that is applied here. */
   readonly lastIndex?: number;
-  /** Stop after so many bytes of commands, though never before the first entry; 1 MiB by default. */
+  /** Stop after so many bytes of commands, though never before the first entry; 1 MiB by default, 16 MiB at most. */
   readonly maxBytes?: number;
 }
 
@@ -41,6 +41,9 @@ export interface LogQueryResult {
   /** The last entry that is applied here; 0 if none is. */
   readonly availableTo: number;
 }
+
+/** More is never read at once, however much is asked for: it would be held in memory, and hold up the rest. */
+const mostBytes = 16 * 1024 * 1024;
 
 const noBytes = new Uint8Array(0);
 
@@ -93,7 +96,8 @@ export function queryLog(
   query: LogQuery,
   compression: Compression,
 ): LogQueryResult {
-  const { firstIndex, lastIndex = applied, maxBytes = 1024 * 1024 } = query;
+  const { firstIndex, lastIndex = applied } = query;
+  const maxBytes = Math.min(query.maxBytes ?? 1024 * 1024, mostBytes);
   const availableFrom = log.firstIndex();
   if (firstIndex < availableFrom || lastIndex > applied) {
     const range = availableFrom > applied

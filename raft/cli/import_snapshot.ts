@@ -118,7 +118,7 @@ function describe(report: ImportReport): string {
   );
   const found = report.found.map((node) =>
     `  node ${node.nodeId} of generation ${node.generation}: log up to index ${node.lastIndex}, term ${node.lastTerm}, ` +
-    `committed ${node.commit}; ${node.entriesBehindImage} entries behind the image`
+    `committed ${node.commit}; ${node.entriesBehindImage} entries behind the image, of which ${node.committedBehindImage} are known as committed`
   );
   return [
     `cluster ${clusterId}: the image holds everything up to index ${index}, term ${term}`,
@@ -129,10 +129,11 @@ function describe(report: ImportReport): string {
     report.isDone
       ? `imported as node ${nodeId}, generation ${generation}`
       : `would be imported as node ${nodeId}, generation ${generation}; nothing was changed`,
+    `client sessions ${report.isDone ? "are" : "would be"} void`,
     `members: ${members.join(", ")}`,
     ...(membership.removed.length === 0
       ? []
-      : [`never to come back: ${membership.removed.join(", ")}`]),
+      : [`removed for ever: node ${membership.removed.join(", ")}`]),
   ].join("\n");
 }
 

@@ -258,8 +258,10 @@ class Rebuild {
   /** The image tells what will be left, and each folder what is behind that there. */
   #checkReport(machine: Machine, report: ImportReport, index: number): void {
     const isRight = report.index === index &&
-      report.found.every(({ lastIndex, entriesBehindImage }) =>
-        entriesBehindImage === Math.max(0, lastIndex - index)
+      report.found.every(({ lastIndex, commit, ...behind }) =>
+        behind.entriesBehindImage === Math.max(0, lastIndex - index) &&
+        behind.committedBehindImage ===
+          Math.max(0, Math.min(commit, lastIndex) - index)
       ) &&
       (this.#lost.includes(machine) || report.found.length > 0);
     if (isRight) return;

@@ -104,3 +104,20 @@ Deno.test("queryLog() says what the log holds when it is asked for something els
     code: "clusterNotFound",
   });
 });
+
+Deno.test("queryLog() reads at most 16 MiB at once, whatever maxBytes says", async () => {
+  const size = 4 * 1024 * 1024;
+  const segmentBytes = 64 * 1024 * 1024;
+  await using hosts = await Hosts.started(1, { snapshotEntries: 0 }, {
+    segmentBytes,
+  });
+  const host = hosts.host(1);
+  for (let i = 0; i < 5; i++) await host.propose(1, new Uint8Array(size));
+  const all = { firstIndex: 1, maxBytes: Number.MAX_SAFE_INTEGER };
+  const { entries, availableTo } = host.queryLog(1, all);
+  const bytes = entries.reduce((sum, { command }) => sum + command.length, 0);
+  assert.equal(bytes, 4 * size);
+  const firstIndex = entries.at(-1)!.index + 1;
+  const rest = host.queryLog(1, { ...all, firstIndex });
+  assert.equal(rest.entries.at(-1)!.index, availableTo);
+});

@@ -214,6 +214,11 @@ Deno.test("A dry run says what would be lost, and changes nothing", async () => 
   const behind = found!.entriesBehindImage;
   assert.ok(behind >= 5 && behind < 10, String(behind));
   assert.equal(found!.lastIndex, index + behind);
+  assert.equal(
+    found!.committedBehindImage,
+    Math.max(0, found!.commit - index),
+  );
+  assert.ok(found!.committedBehindImage >= 1, "the last but one is known");
   assert.equal(found!.generation, 1);
   // A folder that is not there is not made.
   copyFile(hosts.disk(1), hosts.disk(7), image);
@@ -556,7 +561,11 @@ Deno.test("deno task import-snapshot rebuilds a cluster on real files, and expla
     assert.match(help.text, /--dry-run/);
     const dry = await run(...args, "--dry-run");
     assert.equal(dry.code, 0, dry.text);
-    assert.match(dry.text, /3 entries behind the image/);
+    assert.match(
+      dry.text,
+      /3 entries behind the image, of which \d are known as committed/,
+    );
+    assert.match(dry.text, /client sessions would be void/);
     assert.match(dry.text, /nothing was changed/);
     const bad = await run(...args, "--member", "nonsense");
     assert.equal(bad.code, 1);
