@@ -96,6 +96,66 @@ Deno.test("docs/FEATURES.md names tests that exist, and one or a reason in every
   assert.deepEqual(problems, []);
 });
 
+/** What Dragonboat's documents and sources offer, each with the beginning of the row that answers it. */
+const offered: readonly (readonly [feature: string, row: string])[] = [
+  ["several groups, batching, pipelining, group commit", "Many Raft groups"],
+  ["replication before the sync", "Replication before the sync"],
+  ["fast apply", "Fast apply of each cluster"],
+  ["regular state machines", "Regular state machine"],
+  ["concurrent state machines", "Concurrent state machine"],
+  ["on-disk state machines", "On-disk state machine"],
+  ["state machines in C++", "C++ state machine"],
+  ["client sessions", "Client sessions"],
+  ["ReadIndex, StaleRead", "ReadIndex and StaleRead"],
+  ["observers", "Non-voting members"],
+  ["witnesses", "Witnesses"],
+  ["PreVote, CheckQuorum", "Pre-vote, check-quorum"],
+  ["leader transfer", "Leadership transfer"],
+  ["ordered config change", "Ordered config change"],
+  ["guards of membership changes", "Guards on the only voter"],
+  ["quiesce", "Quiesce"],
+  ["rate limit by the log in memory", "In-memory log limit"],
+  ["back-pressure of a busy log", "Back-pressure of a busy log"],
+  ["fail-fast", "Fail-fast for dropped requests"],
+  ["commit notification", "Commit notification"],
+  ["snapshots: automatic, requested, exported", "Snapshots by themselves"],
+  ["snapshots streamed without a file", "Snapshot streamed without"],
+  [
+    "compression: snapshots, entries",
+    "Compression of snapshots and of entries",
+  ],
+  ["bandwidth limits of snapshots", "Bandwidth limits"],
+  ["block checksums", "Block checksums"],
+  ["import after a loss of quorum", "Import after a loss of quorum"],
+  ["RemoveData, compaction", "RemoveData, manual compaction"],
+  ["log queries", "Raft log query"],
+  ["the log in a key-value store", "LogDB on RocksDB"],
+  ["the log in segments", "Segmented write-ahead log"],
+  ["a log of one's own", "Custom log"],
+  ["a transport of one's own", "Custom transport"],
+  ["gRPC", "gRPC transport"],
+  ["mutual TLS", "Mutual TLS"],
+  ["deployment id", "Deployment id check"],
+  ["directory lock", "Directory lock"],
+  ["NodeHost id", "NodeHost id"],
+  ["gossip", "Addresses that change, registry, gossip"],
+  ["a node registry of one's own", "Custom node registry"],
+  ["event listeners", "Raft and system events"],
+  ["Prometheus", "Prometheus metrics"],
+  ["virtual file system, faults", "Virtual file system, injected faults"],
+  ["master", "Master (Drummer) in the tree"],
+  ["start that waits", "Start that waits until it is ready"],
+  ["INodeUser", "Direct handle on a node"],
+];
+
+Deno.test("docs/FEATURES.md has a row for everything that Dragonboat offers", () => {
+  const page = Deno.readTextFileSync(
+    `${import.meta.dirname}/../docs/FEATURES.md`,
+  );
+  const missing = offered.filter(([, row]) => !page.includes(`\n| ${row}`));
+  assert.deepEqual(missing, []);
+});
+
 for (const name of ["MASTER_SCENARIOS", "NODEHOST_SCENARIOS"]) {
   Deno.test(`docs/${name}.md says of each scenario what became of it, and names tests that exist`, () => {
     const root = `${import.meta.dirname}/../`;
