@@ -166,3 +166,15 @@ Deno.test("A NodeHost that starts again under load gets its share of leaders bac
   await world.proposalsOfAll();
   await world.end();
 });
+
+Deno.test("A NodeHost whose disk is a little slower, so that it is always behind under load, gets its share of leaders", async () => {
+  const world = new LoadedHosts();
+  await world.ledByOne();
+  world.hosts.disk(3).faults = { beforeSync: () => world.clock.settle(20) };
+  await world.load();
+  const ticks = await world.until("two led by each", () => world.isEven());
+  const most = Math.max(restTicks, steadyTicks) + 8 * roundTicks;
+  assert.ok(ticks <= most, `${ticks} ticks, of ${most}`);
+  world.hosts.disk(3).faults = {};
+  await world.end();
+});
