@@ -177,3 +177,61 @@ Deno.test("mod.ts needs no package, and the master's clients need cbor-x only: H
     assert.deepEqual(strange.filter((name) => !tools.includes(name)), []);
     assert.ok(!server.asked.has("/master/server.ts"));
   }));
+
+Deno.test("The master and drakkar run when they are imported by URL, without a configuration file", () =>
+  withFolder(async (dir) => {
+    await using server = serveSources();
+    const options = [
+      "--no-prompt",
+      "--minimum-dependency-age=P30D",
+      `--allow-import=${server.host}`,
+    ];
+    const master = new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        ...options,
+        "--unstable-kv",
+        "--allow-net=127.0.0.1",
+        "--allow-env",
+        `${server.origin}/master/main.ts`,
+        ...["--port", "0", "--kv", ":memory:"],
+      ],
+      cwd: dir,
+      env: { DENO_DIR: `${dir}/cache`, NO_COLOR: "1" },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const complaints = new Response(master.stderr).text();
+    try {
+      let line = "";
+      for await (
+        const text of master.stdout.pipeThrough(new TextDecoderStream())
+          .values({ preventCancel: true })
+      ) {
+        line += text;
+        if (line.includes("\n")) break;
+      }
+      assert.match(line, /^\{"address":/, line === "" ? await complaints : "");
+      const { address } = JSON.parse(line.split("\n")[0]!);
+      const page = await fetch(address);
+      assert.equal(page.status, 200, "the page's files come by URL as well");
+      assert.match(await page.text(), /<html/);
+      const drakkar = await deno(dir, [
+        "run",
+        ...options,
+        "--allow-net=127.0.0.1",
+        `${server.origin}/master/cli/main.ts`,
+        "status",
+        "--json",
+        "--master",
+        address,
+      ]);
+      assert.ok(drakkar.success, drakkar.stderr);
+      assert.equal(JSON.parse(drakkar.stdout).paused, false);
+    } finally {
+      master.kill("SIGTERM");
+      await master.status;
+      await complaints;
+    }
+  }));
