@@ -20,7 +20,8 @@ import { readReport, writeReport } from "./wire/mod.ts";
 
 /** Options of a {@link KvMasterClient}. */
 export interface KvMasterClientOptions
-  extends Pick<KvStoreOptions, "periodMs" | "busyPeriodMs" | "limits"> {
+  extends
+    Pick<KvStoreOptions, "periodMs" | "busyPeriodMs" | "limits" | "onEvent"> {
   /** Opens the store that one of `masterServers` names; Deno KV by default. The client closes what it opened. */
   openKv?: KvOpener;
   /** Measures timeouts; real time by default. */

@@ -17,7 +17,12 @@ import { RaftError } from "../raft/errors.ts";
 import type { Random } from "../raft/ports.ts";
 import { StoreBoard } from "./board/board.ts";
 import type { Board } from "./board/types.ts";
-import { exportLines, importLines, type ImportResult } from "./export.ts";
+import { exportLines } from "./export.ts";
+import {
+  importLines,
+  type ImportOptions,
+  type ImportResult,
+} from "./import.ts";
 import type { EventListener, HistoryEvent } from "./history.ts";
 import { type Kv, openDenoKv } from "./kv.ts";
 import { KvAccess } from "./kv_access.ts";
@@ -331,12 +336,13 @@ export class KvStore {
    * clusters are decided about when a majority of their members reported.
    *
    * @throws {RangeError} if the lines are no export.
-   * @throws {RaftError} `rejected` if the store is in use; others if it failed: begin again.
+   * @throws {RaftError} `rejected` if the store is in use, or somebody else imports, too; others if it failed: begin again.
    */
   async importLines(
     lines: AsyncIterable<string> | Iterable<string>,
+    options: ImportOptions = {},
   ): Promise<ImportResult> {
-    const result = await importLines(this.#access, lines);
+    const result = await importLines(this.#access, lines, options);
     this.#meta = undefined;
     return result;
   }

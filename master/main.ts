@@ -11,6 +11,7 @@
  *     --period-ms N        how often NodeHosts report: 2,000 by default, 60,000 on Deno Deploy
  *     --dead-after N       so many reports in a row may be missed, 3 by default; then a NodeHost is replaced
  *     --export-every-ms N  how often all state is copied to where DRAKKAR_EXPORT says; once a day by default
+ *     --no-init            an empty store waits for `drakkar init` or `drakkar import`, as on Deno Deploy
  *     --repairs N          nodes that are replaced at once, 16 by default; on one NodeHost a quarter of it
  *
  * `DRAKKAR_TOKEN` is the bearer token that NodeHosts need, `DRAKKAR_OPERATOR_TOKEN` that of operators; each may hold two,
@@ -40,6 +41,7 @@ interface Settings {
   ttl: number;
   exportEveryMs: number;
   repairs: number;
+  makesDeployment: boolean;
 }
 
 const usage = `Usage: deno task master [options]
@@ -56,6 +58,8 @@ const usage = `Usage: deno task master [options]
                        says, a folder or a URL; once a day
   --repairs N          nodes that are replaced at once, on one NodeHost a
                        quarter of it; 16
+  --no-init            an empty store waits for "drakkar init" or "drakkar
+                       import", as it does on Deno Deploy
   --help               this text
 
 Prints one line of JSON with its address. Exit status: 0 after Ctrl-C; 1 if it
@@ -85,6 +89,7 @@ function parseFlags(args: string[]) {
         "dead-after": { type: "string", default: "3" },
         "export-every-ms": { type: "string", default: "86400000" },
         repairs: { type: "string", default: "16" },
+        "no-init": { type: "boolean", default: false },
       },
     }).values;
   } catch (error) {
@@ -124,6 +129,7 @@ function readSettings(args: string[]): Settings {
       30 * 86_400_000,
     ),
     repairs: readNumber("--repairs", values.repairs, 1, 10_000),
+    makesDeployment: !values["no-init"] && !isOnDeploy(),
   };
 }
 
@@ -152,19 +158,42 @@ function readNumber(
   return value;
 }
 
+/** Alarms that are told to a URL. */
+interface Webhook {
+  readonly tell: (event: HistoryEvent) => void;
+  /** Resolves when nothing is on its way any more. */
+  readonly settled: () => Promise<void>;
+}
+
 /** Tells alarms to a URL, as JSON. Whoever does not answer in ten seconds is not told. */
-function webhook(url: string): (event: HistoryEvent) => void {
-  return (event) => {
-    if (!isAlarm(event)) return;
-    fetch(url, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(event),
-      signal: AbortSignal.timeout(10_000),
-      redirect: "manual",
-    }).then((response) => response.body?.cancel(), (error) => {
-      console.error(`Cannot tell the webhook of an alarm: ${error.message}`);
-    });
+function webhook(url: string): Webhook {
+  const onTheirWay = new Set<Promise<void>>();
+  const send = async (event: HistoryEvent) => {
+    try {
+      const response = await fetch(url, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(event),
+        signal: AbortSignal.timeout(10_000),
+        redirect: "manual",
+      });
+      await response.body?.cancel();
+      if (!response.ok) throw new Error(`the status is ${response.status}`);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      console.error(`Cannot tell the webhook of an alarm: ${why}`);
+    }
+  };
+  return {
+    tell: (event) => {
+      if (!isAlarm(event)) return;
+      // No report waits for it; the end of the process does.
+      const sent = send(event).finally(() => onTheirWay.delete(sent));
+      onTheirWay.add(sent);
+    },
+    settled: async () => {
+      await Promise.all(onTheirWay);
+    },
   };
 }
 
@@ -181,10 +210,11 @@ function isProduction(): boolean {
 type Cron = (name: string, at: string, run: () => Promise<void>) => void;
 
 /** Where nothing runs between requests, the platform's timer lets time grow while no NodeHost reports. */
-function tickByCron(store: KvStore): void {
+function tickByCron(store: KvStore, hook: Webhook | undefined): void {
   const { cron } = Deno as unknown as { cron?: Cron };
   cron?.("drakkar round", "*/5 * * * *", async () => {
     await store.tick();
+    await hook?.settled();
   });
 }
 
@@ -246,18 +276,18 @@ async function run(settings: Settings): Promise<void> {
       `DRAKKAR_TOKEN is not set: whoever reaches ${hostname} may report, and read`,
     );
   }
-  const makesDeployment = !isOnDeploy();
-  const { repairs } = settings;
+  const { repairs, makesDeployment } = settings;
   const limits = { ttl, repairs, repairsPerTarget: Math.ceil(repairs / 4) };
   const url = optionalVariable("DRAKKAR_WEBHOOK");
+  const hook = url === undefined ? undefined : webhook(url);
   const store = await openStore({
     path: kvPath,
     periodMs,
     makesDeployment,
     limits,
-    ...(url === undefined ? {} : { onEvent: webhook(url) }),
+    ...(hook === undefined ? {} : { onEvent: hook.tell }),
   });
-  if (isOnDeploy() && isProduction()) tickByCron(store);
+  if (isOnDeploy() && isProduction()) tickByCron(store, hook);
   const endExports = beginExports(store, settings.exportEveryMs);
   try {
     const wantsSecrets = optionalVariable("DRAKKAR_WANT_SECRETS") === "1";
@@ -285,6 +315,7 @@ async function run(settings: Settings): Promise<void> {
   } finally {
     endExports();
     store.close();
+    await hook?.settled();
   }
 }
 

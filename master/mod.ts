@@ -41,7 +41,7 @@ export type {
   MemberStanding,
 } from "./board/types.ts";
 export type { ClusterImage } from "./cluster_image.ts";
-export type { ImportResult } from "./export.ts";
+export type { ImportOptions, ImportResult } from "./import.ts";
 export { isAlarm } from "./history.ts";
 export type { EventListener, HistoryEvent } from "./history.ts";
 export { KvStore, NotInitialisedError, openStore } from "./kv_store.ts";

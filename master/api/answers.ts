@@ -348,6 +348,15 @@ export const initAnswer = answerOf({
   isDryRun: optional(boolean),
 });
 
+/** What an import brought, or would bring. */
+export const importAnswer = answerOf({
+  deploymentId: described(anyText, "That of the export."),
+  clusters: count,
+  nodeHosts: count,
+  epoch: optional(described(anyText, "The store's new one.")),
+  isDryRun: optional(boolean),
+});
+
 /** Anything: the document is described by OpenAPI itself. */
 export const documentAnswer: Shape<Record<string, unknown>> = written({
   type: "object",

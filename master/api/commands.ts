@@ -3,12 +3,15 @@
  * `?dryRun=true` only says what it would do. `X-Operator` names who it is, for the history. What cannot be undone wants
  * `confirm`, which repeats the id.
  */
+import { RaftError } from "../../raft/errors.ts";
+import { problem } from "../http.ts";
 import type { KvStore } from "../kv_store.ts";
 import type { Command, CommandOptions, CommandResult } from "../operator.ts";
 import {
   clusterResult,
   globalResult,
   hostResult,
+  importAnswer,
   initAnswer,
   recoverResult,
 } from "./answers.ts";
@@ -35,6 +38,7 @@ import { type Route, route, type RouteFacts } from "./route.ts";
 import {
   boolean,
   described,
+  InputError,
   type ObjectOf,
   optional,
   type Shape,
@@ -43,6 +47,11 @@ import {
 
 /** Ticks in which a cluster that an operator deletes can still be kept (M19). */
 const deletionWaitTicks = 30;
+
+/** Bytes of an export at most: that of a million clusters has about half of it. */
+const maxImportBytes = 1024 * 1024 * 1024;
+/** Bytes of one of its lines at most: a value has 64 KiB, and JSON makes six of one where it is worst. */
+const maxImportLineBytes = 512 * 1024;
 
 const query = {
   dryRun: optional(
@@ -130,6 +139,7 @@ export function commandRoutes(store: KvStore): Route[] {
     ...clusterCommands(store),
     ...hostCommands(store),
     ...globalCommands(store),
+    importCommand(store),
   ];
 }
 
@@ -381,4 +391,51 @@ function globalCommands(store: KvStore): Route[] {
       },
     }),
   ];
+}
+
+function importCommand(store: KvStore): Route {
+  return route({
+    method: "POST",
+    path: "/v1/import",
+    operationId: "importStore",
+    summary: "Fills an empty store with the lines of an export.",
+    description:
+      "Until it is done no master writes; one that was cut off is repeated from its beginning. Then the brake is on until all NodeHosts reported. A dry run reads and judges everything.",
+    tag: "everything",
+    access: "operator",
+    query,
+    headers: { "x-operator": headers["x-operator"] },
+    lines: {
+      contentType: "application/x-ndjson",
+      maxBytes: maxImportBytes,
+      maxLineBytes: maxImportLineBytes,
+    },
+    answer: importAnswer,
+    problems: {
+      409: "The store is not empty, or somebody else writes to it.",
+    },
+    handle: async ({ query, headers, lines }) => {
+      const who = headers["x-operator"];
+      const isDryRun = query.dryRun === true;
+      try {
+        const { deploymentId, epoch, clusters, nodeHosts } = await store
+          .importLines(lines, {
+            isDryRun,
+            ...(who === undefined ? {} : { who }),
+          });
+        return {
+          deploymentId: deploymentId.toString(),
+          clusters,
+          nodeHosts,
+          ...(isDryRun ? { isDryRun } : { epoch }),
+        };
+      } catch (error) {
+        if (error instanceof RaftError && error.code === "rejected") {
+          return problem(409, "conflict", error.message);
+        }
+        if (error instanceof RangeError) throw new InputError(error.message);
+        throw error;
+      }
+    },
+  });
 }

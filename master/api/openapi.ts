@@ -91,7 +91,7 @@ const security: Readonly<Record<Route["access"], readonly unknown[]>> = {
 };
 
 function operationOf(one: Route): Record<string, unknown> {
-  const { operationId, tag, summary, access, body } = one;
+  const { operationId, tag, summary, access, body, lines } = one;
   const parameters = [
     ...parametersOf("path", one.params),
     ...parametersOf("query", one.query),
@@ -106,6 +106,12 @@ function operationOf(one: Route): Record<string, unknown> {
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined ? {} : {
       requestBody: { required: true, content: bothFormats(body.shape.schema) },
+    }),
+    ...(lines === undefined ? {} : {
+      requestBody: {
+        required: true,
+        content: { [lines.contentType]: { schema: { type: "string" } } },
+      },
     }),
     responses: responsesOf(one),
   };
@@ -167,7 +173,7 @@ export function problemsOf(one: Route): Record<number, string> {
   const hasParts = [one.params, one.query, one.headers]
     .some((params) => Object.keys(params).length > 0);
   return {
-    400: hasParts || one.body !== undefined
+    400: hasParts || one.body !== undefined || one.lines !== undefined
       ? "Something in the request is not what it should be."
       : "The query has something that is not known.",
     ...(one.access === "open"
@@ -180,6 +186,11 @@ export function problemsOf(one: Route): Record<number, string> {
     ...(one.body === undefined ? {} : {
       413: `The body has more than ${one.body.maxBytes} bytes.`,
       415: "The body is neither JSON nor CBOR.",
+    }),
+    ...(one.lines === undefined ? {} : {
+      413:
+        `The body has more than ${one.lines.maxBytes} bytes, or a line of it more than ${one.lines.maxLineBytes}.`,
+      415: `The body is not ${one.lines.contentType}.`,
     }),
     ...(one.isStoreless === true ? {} : {
       409: "The store is another deployment's than it was.",

@@ -7,6 +7,7 @@ import { RaftError } from "../../raft/errors.ts";
 import type { Access, Gate } from "../gate.ts";
 import { answer, methodNotAllowed, problem, readBody } from "../http.ts";
 import { CommandError } from "../operator.ts";
+import { linesOfBody, type LinesParts, TooLargeError } from "./lines.ts";
 import {
   ContradictionError,
   fromText,
@@ -41,6 +42,8 @@ export interface Input<P, Q, H, B> {
   readonly headers: H;
   /** The body. */
   readonly body: B;
+  /** The lines of a body of lines, read as they are asked for; else there are none. */
+  readonly lines: AsyncIterable<string>;
   /** The request. */
   readonly context: Context;
 }
@@ -79,6 +82,8 @@ export interface Route extends RouteFacts {
   readonly headers: Params;
   /** The body, if it takes one. */
   readonly body: BodyParts<unknown> | undefined;
+  /** The body, if it is one of lines that is read while it is worked on. */
+  readonly lines: LinesParts | undefined;
   /** What it answers. */
   readonly answer: Shape<unknown>;
   /** Content type of the answer, if it is neither JSON nor CBOR. */
@@ -102,6 +107,7 @@ export function route<
     query?: Q;
     headers?: H;
     body?: BodyParts<B>;
+    lines?: LinesParts;
     answer: Shape<A>;
     contentType?: string;
     handle: (
@@ -115,6 +121,7 @@ export function route<
     query: parts.query ?? {},
     headers: parts.headers ?? {},
     body: parts.body,
+    lines: parts.lines,
     contentType: parts.contentType,
     handle: parts.handle as Route["handle"],
   };
@@ -174,7 +181,12 @@ async function run(
       await one.onUnreadable?.(context);
       return body;
     }
-    const input = { ...inputs, body: readValue(one, body?.value), context };
+    const lines = one.lines === undefined
+      ? noLines
+      : linesOfBody(context, one.lines);
+    if (lines instanceof Response) return lines;
+    const value = readValue(one, body?.value);
+    const input = { ...inputs, body: value, lines, context };
     const result = await one.handle(
       input as unknown as Input<never, never, never, never>,
     );
@@ -185,6 +197,10 @@ async function run(
     return refusalOf(error, one.body?.code ?? "bad-request");
   }
 }
+
+const noLines: AsyncIterable<string> = {
+  async *[Symbol.asyncIterator]() {},
+};
 
 function readValue({ body }: Route, value: unknown): unknown {
   return body?.shape.read(value, "the body");
@@ -224,6 +240,9 @@ function refusalOf(error: unknown, code: string): Response {
     return problem(422, "contradiction", error.message);
   }
   if (error instanceof InputError) return problem(400, code, error.message);
+  if (error instanceof TooLargeError) {
+    return problem(413, "too-large", error.message);
+  }
   if (error instanceof CommandError) {
     const status = { "not-found": 404, conflict: 409, invalid: 422 };
     return problem(status[error.code], error.code, error.message);

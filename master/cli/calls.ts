@@ -23,6 +23,12 @@ export class RefusedError extends Error {
   }
 }
 
+/** Something is wrong on this side, which no other master would mend. */
+export class LocalError extends Error {
+  /** Tells it from other errors. */
+  override readonly name = "LocalError";
+}
+
 /** Who is asked, and how. */
 export interface CallOptions {
   /** Addresses of masters, in the order in which they are tried. */
@@ -96,14 +102,71 @@ export class MasterCalls {
     });
   }
 
+  /**
+   * Gets something that is too much for memory: `save` is given it, and once more from its beginning if it breaks off.
+   *
+   * @throws {RefusedError} if a master said no.
+   * @throws {UnreachableError} if none answered to the end.
+   */
+  async download(
+    path: string,
+    save: (body: ReadableStream<Uint8Array<ArrayBuffer>>) => Promise<void>,
+  ): Promise<void> {
+    const headers = {
+      accept: "application/x-ndjson, application/problem+json",
+    };
+    await this.#tryAll(path, { method: "GET", headers }, async (response) => {
+      const type = response.headers.get("content-type") ?? "";
+      const isIt = response.ok && type.startsWith("application/x-ndjson") &&
+        response.body !== null;
+      if (!isIt) return await readAnswer(response);
+      await save(response.body);
+      return {};
+    });
+  }
+
+  /**
+   * Sends something that is too much for memory; each master that is tried is sent all of it.
+   *
+   * @throws {RefusedError} if a master said no.
+   * @throws {UnreachableError} if none answered: it may have been done.
+   */
+  async upload(
+    path: string,
+    isDryRun: boolean,
+    open: () => Promise<ReadableStream<Uint8Array<ArrayBuffer>>>,
+  ): Promise<Fields> {
+    const { who } = this.#options;
+    return await this.#tryAll(
+      isDryRun ? `${path}?dryRun=true` : path,
+      {
+        method: "POST",
+        headers: {
+          "content-type": "application/x-ndjson",
+          ...(who === undefined ? {} : { "x-operator": who }),
+        },
+      },
+      readAnswer,
+      open,
+    );
+  }
+
   /** A master whose store fails is as good as none: the next may have a better one. */
-  async #tryAll(path: string, init: RequestInit): Promise<Fields> {
+  async #tryAll(
+    path: string,
+    init: RequestInit,
+    read: (response: Response) => Promise<Fields> = readAnswer,
+    open?: () => Promise<ReadableStream<Uint8Array<ArrayBuffer>>>,
+  ): Promise<Fields> {
     const failures: string[] = [];
     let broken: RefusedError | undefined;
     for (const url of this.#options.urls) {
+      // What cannot be read here is no master's fault.
+      const more = open === undefined ? {} : { body: await open() };
       try {
-        return await this.#ask(new URL(path, url), init);
+        return await this.#ask(new URL(path, url), { ...init, ...more }, read);
       } catch (error) {
+        if (error instanceof LocalError) throw error;
         if (error instanceof RefusedError) {
           if (error.status < 500) throw error;
           broken = error;
@@ -118,14 +181,18 @@ export class MasterCalls {
     );
   }
 
-  async #ask(url: URL, init: RequestInit): Promise<Fields> {
+  async #ask(
+    url: URL,
+    init: RequestInit,
+    read: (response: Response) => Promise<Fields>,
+  ): Promise<Fields> {
     const { token, timeoutMs, fetch } = this.#options;
     const ending = new AbortController();
     const late = new Error(`it did not answer within ${timeoutMs} ms`);
     const timer = setTimeout(() => ending.abort(late), timeoutMs);
     try {
       const headers = new Headers(init.headers);
-      headers.set("accept", "application/json");
+      if (!headers.has("accept")) headers.set("accept", "application/json");
       if (token !== undefined) headers.set("authorization", `Bearer ${token}`);
       // A redirection would carry a command, and perhaps a token, to somebody who was not named.
       const response = await fetch(url, {
@@ -134,7 +201,7 @@ export class MasterCalls {
         redirect: "error",
         signal: ending.signal,
       });
-      return await readAnswer(response);
+      return await read(response);
     } finally {
       clearTimeout(timer);
     }

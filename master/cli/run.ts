@@ -13,6 +13,7 @@ import { type Fields, MasterCalls, UnreachableError } from "./calls.ts";
 import { parseArgs } from "./deps.ts";
 import { facts } from "./table.ts";
 import { recoveryTable } from "./recovery.ts";
+import { type Files, transfers, transferTimeoutMs } from "./transfers.ts";
 import { views } from "./views.ts";
 
 /** The world of a command line. */
@@ -25,6 +26,10 @@ export interface Surroundings {
   env: (name: string) => string | undefined;
   /** The text of a file. */
   readFile: (path: string) => Promise<string>;
+  /** What is in a file, piece by piece; without it nothing is imported. */
+  openFile?: Files["openFile"];
+  /** Writes a file, piece by piece; without it nothing is exported. */
+  saveFile?: Files["saveFile"];
   /** Asks at the terminal; absent where there is none. */
   ask?: (question: string) => string | null;
   /** Does one request. */
@@ -70,6 +75,9 @@ ${lines(views)}
 Commands:
 ${lines(actions)}
 
+All state:
+${lines(transfers)}
+
 Flags:${common}
 
 Flags of commands:${forActions}
@@ -78,7 +86,8 @@ ${exitCodes}`;
 
 function helpOf(name: string): string {
   const action = actions[name];
-  const { usage, what, help = "" } = action ?? views[name]!;
+  const transfer = transfers[name];
+  const { usage, what, help = "" } = action ?? transfer ?? views[name]!;
   const flagsText = action === undefined
     ? ""
     : action.isOnce === true
@@ -89,7 +98,7 @@ function helpOf(name: string): string {
     : "";
   return `Usage: deno task drakkar ${name}${usage && ` ${usage}`} [flags]
 
-It ${action === undefined ? "shows " : ""}${what}.
+It ${(action ?? transfer) === undefined ? "shows " : ""}${what}.
 ${warning}
 Flags:${help}${flagsText}${common}
 ${exitCodes}`;
@@ -171,7 +180,8 @@ async function dispatch(
     : Object.hasOwn(views, name)
     ? views[name]
     : undefined;
-  const one = action ?? view;
+  const transfer = Object.hasOwn(transfers, name) ? transfers[name] : undefined;
+  const one = action ?? view ?? transfer;
   if (one === undefined) {
     throw new UsageError(`Cannot use "${name}": there is no such command`);
   }
@@ -190,7 +200,16 @@ async function dispatch(
     if (allowed.includes(flag)) continue;
     throw new UsageError(`Cannot use --${flag}: ${name} has no such flag`);
   }
-  checkIds(name, [id, ...rest], action, view?.hasId === true);
+  if (transfer !== undefined && id === undefined) {
+    throw new UsageError(`Cannot use ${name}: the file is missing`);
+  }
+  checkIds(
+    name,
+    [id, ...rest],
+    action,
+    view?.hasId ?? transfer !== undefined,
+  );
+  if (transfer !== undefined) return await move(name, id!, values, around);
   const given = givenOf(name, id, values);
   // Read before anything is asked: what is wrong with the arguments is told by status 2.
   const call = action?.call(given);
@@ -217,6 +236,34 @@ async function dispatch(
   );
   around.out(resultText(result, { name, isDryRun, isJson: values.json }));
   return 0;
+}
+
+/** Does a transfer. */
+async function move(
+  name: string,
+  path: string,
+  values: Values,
+  around: Surroundings,
+): Promise<number> {
+  const { openFile, saveFile } = around;
+  if (openFile === undefined || saveFile === undefined) {
+    throw new UsageError(`Cannot ${name}: there are no files here`);
+  }
+  const isDryRun = values["dry-run"] === true;
+  const calls = await callsOf(values, around, transferTimeoutMs);
+  try {
+    const files = { openFile, saveFile };
+    const result = await transfers[name]!.run(calls, files, { path, isDryRun });
+    around.out(resultText(result, { name, isDryRun, isJson: values.json }));
+    return 0;
+  } catch (error) {
+    if (error instanceof UnreachableError && name === "import" && !isDryRun) {
+      around.err(
+        "Whether it was done is not known: look with status, or repeat it; a store that has it says that it is in use",
+      );
+    }
+    throw error;
+  }
 }
 
 /** Whoever does not say what is given up wants to know first. */
@@ -271,6 +318,7 @@ function givenOf(name: string, id: string | undefined, values: Values): Given {
 async function callsOf(
   values: Values,
   around: Surroundings,
+  usualTimeoutMs = defaultTimeoutMs,
 ): Promise<MasterCalls> {
   const listed = values.master ??
     (around.env("DRAKKAR_MASTER") ?? defaultMaster).split(/[\s,]+/)
@@ -293,7 +341,7 @@ async function callsOf(
     ...(who === undefined ? {} : { who }),
     key: key ?? around.newKey(),
     timeoutMs: timeout === undefined
-      ? defaultTimeoutMs
+      ? usualTimeoutMs
       : wholeNumber("timeout-ms", timeout),
     fetch: around.fetch,
   });

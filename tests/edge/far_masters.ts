@@ -219,11 +219,12 @@ export class FarMaster implements Master {
   }
 }
 
-/** What operators command, other than signing in and making a deployment. */
+/** What operators command, other than signing in, making a deployment and importing one. */
 function isCommand(method: string, url: URL): boolean {
   return ["POST", "PATCH", "DELETE"].includes(method) &&
     !url.searchParams.has("dryRun") && url.pathname.startsWith("/v1/") &&
-    !["/v1/report", "/v1/session", "/v1/init"].includes(url.pathname);
+    !["/v1/report", "/v1/session", "/v1/init", "/v1/import"]
+      .includes(url.pathname);
 }
 
 function responseOf(

@@ -79,6 +79,15 @@ async function withDesk(
               throw new Error("the connection was lost");
             },
             newKey: () => crypto.randomUUID(),
+            openFile: (path) => {
+              const text = desk.files[path];
+              return text === undefined
+                ? Promise.reject(new Error("there is no such file"))
+                : Promise.resolve(new Blob([text]).stream());
+            },
+            saveFile: async (path, bytes) => {
+              desk.files[path] = await new Response(bytes).text();
+            },
           },
         );
         return { code, out: out.join("\n"), err: err.join("\n") };
@@ -310,6 +319,10 @@ Deno.test("drakkar ends with 2 when its line cannot be used, before anybody is a
       ["pause", "--key", "two words"],
       ["release-brake", "7"],
       ["init", "--key", "one"],
+      ["export"],
+      ["import", "a", "b"],
+      ["export", "a", "--dry-run"],
+      ["import", "a", "--key", "one"],
       ["delete", "7", "--wait-ticks", "soon"],
     ];
     for (const args of wrong) {
@@ -321,13 +334,55 @@ Deno.test("drakkar ends with 2 when its line cannot be used, before anybody is a
   });
 });
 
+Deno.test("drakkar exports all state to a file, and imports it into an empty store", async () => {
+  await withDesk(async ({ run, json, store, files, asked }) => {
+    await reportAll(store);
+    const saved = await json("export", "all.ndjson");
+    const lines = files["all.ndjson"]!.trimEnd().split("\n");
+    assert.equal(saved.records, lines.length - 1);
+    assert.equal(saved.file, "all.ndjson");
+    const used = await run("import", "all.ndjson");
+    assert.equal(used.code, 1);
+    assert.match(used.err, /the store is in use/);
+    const none = await run("import", "none");
+    assert.deepEqual([none.code, none.err], [
+      1,
+      "Cannot read none: there is no such file",
+    ]);
+    asked.length = 0;
+    const away = await run("import", "all.ndjson", "--master", down);
+    assert.equal(away.code, 3);
+    assert.match(away.err, /Whether it was done is not known/);
+    const kept = files["all.ndjson"];
+    assert.equal((await run("export", "all.ndjson", "--master", down)).code, 3);
+    assert.equal(files["all.ndjson"], kept, "what was there is there");
+    // Another desk, whose store was lost.
+    await withDesk(async (next) => {
+      next.files["all.ndjson"] = kept!;
+      const dry = await next.json("import", "all.ndjson", "--dry-run");
+      assert.deepEqual([dry.isDryRun, dry.nodeHosts], [true, 3]);
+      const masters = ["--master", down, "--master", up];
+      const done = await next.json(
+        "import",
+        "all.ndjson",
+        ...masters,
+        "--as",
+        "ann",
+      );
+      assert.deepEqual([done.clusters, done.nodeHosts], [1, 3]);
+      assert.equal(await next.store.deploymentId(), await store.deploymentId());
+      assert.match((await next.run("events")).out, /imported +ann/);
+    });
+  });
+});
+
 Deno.test("drakkar has a help for the whole and for each command", async () => {
   await withDesk(async ({ run, asked }) => {
     const { code, out } = await run("--help");
     assert.equal(code, 0);
     const names = [...out.matchAll(/^ {2}([a-z][a-z-]+) {2,}/gm)]
       .map(([, name]) => name!);
-    assert.equal(names.length, 26, names.join());
+    assert.equal(names.length, 28, names.join());
     for (const name of names) {
       const help = await run(name, "--help");
       assert.equal(help.code, 0, name);

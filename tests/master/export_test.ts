@@ -5,8 +5,9 @@ import type { ClockRecord, ClusterRecord } from "../../master/schema.ts";
 import { RaftError } from "../../raft/errors.ts";
 import { MemoryKv } from "../../testing/master/memory_kv.ts";
 import { MasterWorld } from "../../testing/master/world.ts";
-import { cluster, report, withStore } from "./fixtures.ts";
+import { cluster, dump, report, withStore } from "./fixtures.ts";
 import { masterOver } from "./instances.ts";
+import { Reader } from "./openapi_reader.ts";
 import { create, settle, told } from "./world_checks.ts";
 
 async function linesOf(store: KvStore): Promise<string[]> {
@@ -95,7 +96,9 @@ Deno.test("An export holds everything that does not follow, and comes back as it
       confirmedBy: [],
     });
     assert.deepEqual(await other.cluster(2), await store.cluster(2));
-    assert.deepEqual((await other.events(10)).length, 2);
+    const events = (await other.events(10)).map(({ what }) => what);
+    assert.equal(events.length, 3, events.join());
+    assert.ok(events.includes("imported"));
   });
 });
 
@@ -116,7 +119,10 @@ Deno.test("An import is refused into a store that is in use, and of what is no e
         [lines[0]!, '[["c",1],{"members":{"1":{},"01":{}}}]'],
         /line 2: "01" is not a node id/, // One NodeHost would count as two (rule I3).
       ],
-      [[lines[0]!, '[["h","x"],{}]'], /the line of the store is missing/],
+      [
+        [lines[0]!, '[["tomb",1],{"tick":1,"steps":1}]'],
+        /the line of the store is missing/,
+      ],
     ];
     for (const [text, message] of bad) {
       const empty = new KvStore({ kv: new MemoryKv() });
@@ -163,8 +169,6 @@ Deno.test("An import that was cut off is repeated; until it is done nobody write
 Deno.test("GET /v1/export streams the lines, to operators only", async () => {
   await withStore(async (store) => {
     await store.report(report(1, [cluster(1, 1)]));
-    const token = "a-nodehosts-token-of-at-least-32-characters";
-    const operatorToken = "an-operators-token-of-32-characters";
     const master = masterOver({ store, token, operatorToken });
     const get = (secret: string) =>
       master.request("/v1/export", {
@@ -175,4 +179,180 @@ Deno.test("GET /v1/export streams the lines, to operators only", async () => {
     const lines = (await response.text()).trimEnd().split("\n");
     assert.deepEqual(lines, await linesOf(store));
   });
+});
+
+const token = "a-nodehosts-token-of-at-least-32-characters";
+const operatorToken = "an-operators-token-of-32-characters";
+
+/** A master over an empty store, and how it is sent an import. */
+function emptyMaster() {
+  const kv = new MemoryKv();
+  const store = new KvStore({ kv, makesDeployment: false });
+  const errors: unknown[] = [];
+  const error = (...told: unknown[]) => void errors.push(told);
+  const logger = { debug() {}, info() {}, warn() {}, error };
+  const master = masterOver({ store, token, operatorToken, logger });
+  const send = async (
+    body: BodyInit,
+    { query = "", secret = operatorToken, type = "application/x-ndjson" } = {},
+  ) =>
+    await master.request(`/v1/import${query}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${secret}`, "content-type": type },
+      body,
+    });
+  return { kv, store, master, errors, send };
+}
+
+/** Bytes in pieces that have nothing to do with lines. */
+function inPieces(text: string, size: number): ReadableStream<Uint8Array> {
+  const bytes = new TextEncoder().encode(text);
+  let at = 0;
+  return new ReadableStream({
+    pull(controller) {
+      if (at >= bytes.length) return controller.close();
+      controller.enqueue(bytes.slice(at, at += size));
+    },
+  });
+}
+
+/** What a store with a few of everything exports. */
+async function someLines(clusters = 3): Promise<string[]> {
+  let lines: string[] = [];
+  await withStore(async (store) => {
+    const ids = Array.from({ length: clusters }, (_, i) => i + 1);
+    for (const n of [1, 2, 3]) {
+      const region = "nørd";
+      await store.report(
+        report(n, ids.map((id) => cluster(id, n)), { region }),
+      );
+    }
+    await store.command({
+      type: "adoptCluster",
+      clusterId: 1,
+      wish: { app: "kv" },
+    });
+    lines = await linesOf(store);
+  });
+  return lines;
+}
+
+Deno.test("POST /v1/import fills an empty store with what was exported, for operators only; a dry run writes nothing (M11)", async () => {
+  const lines = await someLines(150);
+  const body = lines.join("\n") + "\n";
+  const { kv, store, master, send } = emptyMaster();
+  const document = await (await master.request("/v1/openapi.json")).json();
+  const reader = new Reader(document);
+  const operation = reader.find("importStore");
+  const told = async (response: Response) =>
+    await reader.judge(operation, response) as Record<string, unknown>;
+  assert.equal((await send(body, { secret: token })).status, 403);
+  assert.equal((await send(body, { type: "application/json" })).status, 415);
+  const dry = await told(await send(body, { query: "?dryRun=true" }));
+  assert.deepEqual(await dump(kv, []), {}, "a dry run writes nothing");
+  const [, meta] = lines;
+  const { $bigint } = JSON.parse(meta!)[1].deploymentId;
+  const counts = { deploymentId: $bigint, clusters: 150, nodeHosts: 3 };
+  assert.deepEqual(dry, { ...counts, isDryRun: true });
+  const { epoch, ...rest } = await told(await send(inPieces(body, 7)));
+  assert.deepEqual(rest, counts);
+  assert.match(String(epoch), /^[0-9a-f]{16}$/);
+  assert.equal((await store.deploymentId()).toString(), $bigint);
+  assert.equal((await store.cluster(1))!.isImported, true);
+  assert.equal((await store.events(1))[0]!.what, "imported");
+  for (const query of ["", "?dryRun=true"]) {
+    const again = await send(body, { query });
+    assert.equal(again.status, 409, "the store is in use");
+    await told(again);
+  }
+});
+
+Deno.test("Whatever is sent to be imported, it is refused by name and is no fault; the next import takes its leftovers away", async () => {
+  const lines = await someLines();
+  const [head, meta, clock] = lines;
+  const { kv, store, master, errors, send } = emptyMaster();
+  const reader = new Reader(
+    await (await master.request("/v1/openapi.json")).json(),
+  );
+  const after = (...more: unknown[]) =>
+    [head, meta, clock, ...more.map((one) => JSON.stringify(one))].join("\n");
+  const one = lines.find((line) => line.startsWith('[["c",1]'))!;
+  const others = Array.from(
+    { length: 99 },
+    (_, i) => one.replace('["c",1]', `["c",${i + 9}]`),
+  ).join("\n");
+  const cut = new ReadableStream({
+    start(controller) {
+      const text = `${after()}\n${others}\n`;
+      controller.enqueue(new TextEncoder().encode(text));
+    },
+    pull(controller) {
+      controller.error(new Error("the line went dead"));
+    },
+  });
+  const bad: [BodyInit, number, RegExp][] = [
+    ["", 400, /it is empty/],
+    ["\n\n", 400, /line 1: it is not JSON/],
+    [`${head}\n{`, 400, /line 2: it is not JSON/],
+    [new Uint8Array([0x22, 0xff, 0x22, 0x0a]), 400, /not UTF-8/],
+    ["x".repeat(512 * 1024 + 1), 413, /A line has more than/],
+    [`${head}\n${"[".repeat(100_000)}`, 400, /line 2: it is not JSON/],
+    [[head, meta, meta].join("\n"), 400, /line 3: it is there twice/],
+    [
+      `${head}\n[["meta"],{"deploymentId":{"$bigint":"${"9".repeat(99)}"}}]`,
+      400,
+      /line 2: it is not JSON/,
+    ],
+    [`${head}\n[["meta"],{"deploymentId":5}]`, 400, /line 2/],
+    [after([["h", 5], {}]), 400, /line 4: it is no record/],
+    [after([["h", "x"], {}]), 400, /line 4: its record is not/],
+    [after([["c", "1"], {}]), 400, /line 4: it is no record/],
+    [after([["c", 1], { cci: 0, members: { 1: 5 } }]), 400, /line 4/],
+    [after([["c", 1], { cci: 0 }]), 400, /line 4/],
+    [after([["c", 1], { cci: 0, members: {}, life: "wild" }]), 400, /line 4/],
+    [after([["tomb", 0], {}]), 400, /line 4/],
+    [after([["q", "host-1", 1], {}]), 400, /line 4/],
+    [after([["meta", 1], {}]), 400, /line 4/],
+    [cut, 400, /it broke off/],
+  ];
+  for (const [body, status, words] of bad) {
+    const response = await send(body);
+    const at = String(words);
+    assert.equal(response.status, status, at);
+    const problem = await reader.judge(reader.find("importStore"), response);
+    assert.match((problem as { detail: string }).detail, words, at);
+  }
+  assert.deepEqual(errors, []);
+  assert.notEqual((await kv.get(["c", 9])).value, null);
+  assert.equal((await send(lines.join("\n"))).status, 200);
+  assert.equal(await store.cluster(9), undefined, "of the one that broke off");
+  assert.equal((await store.clusters()).length, 3);
+});
+
+Deno.test("Of two imports into one store the later one wins, and nothing of the other is left", async () => {
+  const lines = await someLines();
+  const kv = new MemoryKv();
+  const first = new KvStore({ kv });
+  const second = new KvStore({ kv });
+  const isWaiting = Promise.withResolvers<void>();
+  const goesOn = Promise.withResolvers<void>();
+  const slow = first.importLines({
+    async *[Symbol.asyncIterator]() {
+      yield* lines.slice(0, 3);
+      isWaiting.resolve();
+      await goesOn.promise;
+      yield* lines.slice(3);
+    },
+  });
+  await isWaiting.promise;
+  const { epoch } = await second.importLines(lines);
+  const before = await dump(kv, []);
+  goesOn.resolve();
+  await assert.rejects(
+    slow,
+    (error) => error instanceof RaftError && error.code === "rejected",
+  );
+  assert.deepEqual(await dump(kv, []), before);
+  const { value } = await kv.get(["meta"]);
+  assert.equal((value as { epoch: string }).epoch, epoch);
 });

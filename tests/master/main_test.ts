@@ -212,3 +212,129 @@ Deno.test("main.ts outside production takes no reports, and makes copies only in
     await Deno.remove(dir, { recursive: true });
   }
 });
+
+Deno.test("main.ts sends each alarm to DRAKKAR_WEBHOOK as JSON, and nothing else (M19)", async () => {
+  const received: { type: string | null; event: Record<string, unknown> }[] =
+    [];
+  await using hook = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    async (request) => {
+      const type = request.headers.get("content-type");
+      received.push({ type, event: await request.json() });
+      return new Response(null, { status: 204 });
+    },
+  );
+  const child = deno([
+    "run",
+    "--no-check",
+    "--unstable-kv",
+    "--allow-net=127.0.0.1",
+    "--allow-env=DRAKKAR_TOKEN,DRAKKAR_KV,DRAKKAR_WEBHOOK",
+    main.href,
+    ...["--port", "0", "--kv", ":memory:", "--period-ms", "20"],
+  ], { DRAKKAR_WEBHOOK: `http://127.0.0.1:${hook.addr.port}/hook` }).spawn();
+  try {
+    const { address } = JSON.parse(await firstLine(child.stdout));
+    const post = async (path: string, body: unknown) => {
+      const response = await fetch(`${address}${path}`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(body),
+      });
+      await response.body?.cancel();
+      return response.status;
+    };
+    const report = (n: number, seq: number) =>
+      post("/v1/report", {
+        nodeHostId: `host-${n}`,
+        nodeHostAddress: `h${n}:7001`,
+        nodeHostApiAddress: "",
+        region: "north",
+        clusterInfoList: [],
+        clusterIdList: [],
+        logInfoIncluded: false,
+        logInfo: [],
+        boot: 1,
+        seq,
+      });
+    for (const n of [1, 2, 3, 4]) assert.equal(await report(n, 1), 200);
+    // An order is an event, and no alarm.
+    assert.equal(await post("/v1/nodehosts/host-1/cordon", {}), 200);
+    // From now on the fourth is silent.
+    for (let seq = 2; received.length === 0; seq++) {
+      for (const n of [1, 2, 3]) await report(n, seq);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  } finally {
+    child.kill("SIGTERM");
+    await child.status;
+    await child.stderr.cancel();
+  }
+  const [{ type, event }] = received as [typeof received[number]];
+  assert.equal(type, "application/json");
+  assert.equal(event.what, "failed");
+  assert.equal(event.host, "host-4");
+  for (const one of received) {
+    assert.ok(["failed", "brake"].includes(String(one.event.what)));
+  }
+});
+
+Deno.test("main.ts with --no-init leaves an empty store alone until drakkar imports into it (M11)", async () => {
+  const dir = await Deno.makeTempDir();
+  const cli = (address: string, args: string[]) =>
+    deno([
+      "run",
+      "--no-check",
+      "--allow-net=127.0.0.1",
+      "--allow-env=DRAKKAR_MASTER,DRAKKAR_TOKEN,DRAKKAR_OPERATOR_TOKEN,INIT_CWD",
+      `--allow-read=${dir}`,
+      `--allow-write=${dir}`,
+      new URL("master/cli/main.ts", root).href,
+      ...args,
+      "--json",
+    ], { DRAKKAR_MASTER: address, INIT_CWD: dir }).output();
+  const withMain = async (
+    args: string[],
+    work: (address: string) => Promise<void>,
+  ) => {
+    const child = runMain(":memory:", args).spawn();
+    try {
+      await work(JSON.parse(await firstLine(child.stdout)).address);
+    } finally {
+      child.kill("SIGTERM");
+      await child.status;
+      await child.stderr.cancel();
+    }
+  };
+  const idOf = async (address: string) => {
+    const response = await fetch(`${address}/v1/deployment`);
+    const { deploymentId, code } = await response.json();
+    return deploymentId ?? code;
+  };
+  try {
+    let id: unknown;
+    await withMain([], async (address) => {
+      id = await idOf(address);
+      const { code, stderr } = await cli(address, ["export", "all.ndjson"]);
+      assert.equal(code, 0, new TextDecoder().decode(stderr));
+      if (Deno.build.os !== "windows") {
+        const { mode } = await Deno.stat(`${dir}/all.ndjson`);
+        assert.equal(mode! & 0o777, 0o600);
+      }
+      const used = await cli(address, ["import", "all.ndjson"]);
+      assert.equal(used.code, 1);
+      assert.match(new TextDecoder().decode(used.stderr), /is in use/);
+    });
+    await withMain(["--no-init"], async (address) => {
+      assert.equal(await idOf(address), "store-not-initialised");
+      const { code, stderr } = await cli(address, ["import", "all.ndjson"]);
+      assert.equal(code, 0, new TextDecoder().decode(stderr));
+      assert.equal(await idOf(address), id);
+    });
+    assert.deepEqual([...Deno.readDirSync(dir)].map(({ name }) => name), [
+      "all.ndjson",
+    ]);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
