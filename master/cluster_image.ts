@@ -1,6 +1,11 @@
 /** How reports move what the master knows of a cluster. Pure: a record and a report in, a record out. */
 import type { ClusterInfo } from "./protocol.ts";
-import type { AdoptionRule, ClusterRecord, MemberRecord } from "./schema.ts";
+import type {
+  AdoptionRule,
+  ClusterRecord,
+  MemberRecord,
+  StepKind,
+} from "./schema.ts";
 
 /** A cluster's record without what the writer of it adds. */
 export type ClusterImage = Omit<ClusterRecord, "v" | "w">;
@@ -50,6 +55,20 @@ export function adoptedAs(
   const size = votersOf(image).length;
   const gen = (image.def?.gen ?? 0) + 1;
   return { ...image, life: "ok", def: { gen, app, size, regions, config } };
+}
+
+/** The record after a step had no effect on nodes. That other nodes do not start says nothing about the plan. */
+export function withFailure(
+  image: ClusterImage,
+  kind: StepKind,
+  nodes: readonly number[],
+): ClusterImage {
+  const { plan } = image;
+  if (plan === undefined) return image;
+  const isOther = (kind === "restore" || kind === "launch") &&
+    !nodes.includes(plan.in ?? 0);
+  if (isOther) return image;
+  return { ...image, plan: { ...plan, failures: plan.failures + 1 } };
 }
 
 /**
@@ -370,9 +389,10 @@ function listed(
 ): MemberRecord {
   if (
     member.host !== undefined && member.since !== undefined &&
-    member.missingSince === undefined && member.isLost === undefined
+    member.missingSince === undefined && member.isLost === undefined &&
+    member.starts === undefined
   ) return member;
-  const { missingSince: _, isLost: __, ...rest } = member;
+  const { missingSince: _, isLost: __, starts: ___, ...rest } = member;
   return { ...rest, host: hostId, since: member.since ?? tick };
 }
 

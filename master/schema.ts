@@ -233,6 +233,8 @@ export interface MemberRecord {
   isReady?: boolean;
   /** Its NodeHost has no data of it: it cannot come back. */
   isLost?: boolean;
+  /** How often its NodeHost was asked to start it since it last ran, and in which tick last. */
+  starts?: { count: number; at: number };
 }
 
 /** A slot key after `"slot"`. */

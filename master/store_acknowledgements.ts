@@ -3,10 +3,10 @@
  * what does not show there, and what failed, ends a request.
  */
 import { unmetNodeOf } from "../raft/errors.ts";
-import type { ClusterImage } from "./cluster_image.ts";
+import { type ClusterImage, withFailure } from "./cluster_image.ts";
 import { inParallel } from "./kv_access.ts";
 import type { Acknowledgement } from "./protocol.ts";
-import { clusterKey, readCluster } from "./schema.ts";
+import { clusterKey, readCluster, type StepKind } from "./schema.ts";
 import { addCluster } from "./store_index.ts";
 import type { NewsContext } from "./store_memberships.ts";
 
@@ -89,7 +89,7 @@ function failed(
   image: ClusterImage,
   { node, kind, code, unmet }: {
     node: number;
-    kind: string;
+    kind: StepKind;
     code: string;
     unmet: number | undefined;
   },
@@ -100,16 +100,8 @@ function failed(
   const members = isLost && member !== undefined
     ? { ...image.members, [node]: { ...member, isLost } }
     : image.members;
-  const { plan } = image;
-  return {
-    ...image,
-    members,
-    ...(plan === undefined ? {} : {
-      plan: {
-        ...plan,
-        failures: plan.failures + 1,
-        ...(unmet === undefined ? {} : { unmet }),
-      },
-    }),
-  };
+  const next = withFailure({ ...image, members }, kind, [node]);
+  const { plan } = next;
+  if (plan === undefined || unmet === undefined) return next;
+  return { ...next, plan: { ...plan, unmet } };
 }

@@ -156,6 +156,7 @@ const member: Shape<MemberRecord> = answerOf({
   missingSince: optional(tick),
   isReady: optional(boolean),
   isLost: optional(boolean),
+  starts: optional(answerOf({ count, at: tick })),
 });
 
 const slot: Shape<SlotName> = written({

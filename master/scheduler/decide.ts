@@ -11,6 +11,7 @@ import {
   isConfirmed,
   quorumOf,
   votersOf,
+  withFailure,
 } from "../cluster_image.ts";
 import type { MemberRecord, StepRecord } from "../schema.ts";
 import { beginPlan, continuePlan } from "./plan.ts";
@@ -22,6 +23,7 @@ import {
   isAlive,
   isDead,
   isRunning,
+  nextStart,
   nothing,
   type View,
 } from "./view.ts";
@@ -59,11 +61,7 @@ function closeStep(view: View, image: ClusterImage): ClusterImage {
     if (open.length === Object.keys(step.hosts).length) return image;
     return { ...image, step: { ...step, hosts: Object.fromEntries(open) } };
   }
-  if (rest.plan === undefined) return rest;
-  return {
-    ...rest,
-    plan: { ...rest.plan, failures: rest.plan.failures + 1 },
-  };
+  return withFailure(rest, step.kind, open.map(([, node]) => node));
 }
 
 /** Whether reports show the effect of a step. */
@@ -169,24 +167,29 @@ function launch(view: View, image: ClusterImage): Decision {
   });
   const next: ClusterImage = { ...image, life: "launching", members };
   const where = placement.hosts.join(", ");
-  return change(startAll(view, next, "launch"), {
+  return change(startAll(view, next, "launch", stopped(view, next)), {
     hosts: placement.hosts,
     what: "launch",
     why: `its ${size} nodes start on ${where}`,
   });
 }
 
-/** A step that starts every node which does not run and whose NodeHost lives. */
+/** A step that starts these nodes, which do not run and whose NodeHosts live. */
 function startAll(
   view: View,
   image: ClusterImage,
   kind: "launch" | "restore",
+  ids: readonly number[],
 ): ClusterImage {
   const hosts: Record<string, number> = {};
-  for (const id of stopped(view, image)) {
-    hosts[image.members[id]?.host ?? ""] = id;
+  const members = { ...image.members };
+  for (const id of ids) {
+    const member = members[id]!;
+    hosts[member.host ?? ""] = id;
+    const count = (member.starts?.count ?? 0) + 1;
+    members[id] = { ...member, starts: { count, at: view.tick } };
   }
-  return withStep(view, image, { kind, node: 0, hosts });
+  return withStep(view, { ...image, members }, { kind, node: 0, hosts });
 }
 
 /** Nodes that do not run and could be started where they are. Two ticks are left for a NodeHost to do it by itself (I5). */
@@ -213,10 +216,11 @@ function finishLaunch(view: View, image: ClusterImage): Decision {
       why: "a majority of its nodes runs",
     });
   }
-  if (stopped(view, image).length === 0) {
+  const ids = stopped(view, image);
+  if (ids.length === 0) {
     return nothing("stuck: its nodes are told to start, and form no majority");
   }
-  return change(startAll(view, image, "launch"), {
+  return change(startAll(view, image, "launch", ids), {
     hosts: [],
     what: "",
     why: "some nodes do not run yet",
@@ -287,16 +291,28 @@ function killAll(view: View, image: ClusterImage): Decision {
 
 // ---- Maintenance ----
 
+/**
+ * The nodes to start now. One that cannot start keeps nothing else from being done: it is tried again later each time,
+ * unless the majority is lost, when there is nothing else to do.
+ */
+function startable(view: View, image: ClusterImage): number[] {
+  const ids = stopped(view, image);
+  if (!hasQuorum(view, image)) return ids;
+  return ids.filter((id) =>
+    view.tick >= (nextStart(view, image.members[id]!) ?? 0)
+  );
+}
+
 function maintain(view: View, image: ClusterImage): Decision {
   const zombies = killZombie(view, image);
   if (zombies !== undefined) return zombies;
-  const stoppedIds = stopped(view, image);
+  const stoppedIds = startable(view, image);
   if (stoppedIds.length > 0) {
     // An initial member that never ran is told who the others are; later its log says so.
     const isNew = image.cci === 0 &&
       stoppedIds.some((id) => image.members[id]?.since === undefined);
     const kind = isNew ? "launch" : "restore";
-    return change(startAll(view, image, kind), {
+    return change(startAll(view, image, kind, stoppedIds), {
       hosts: [],
       what: "restore",
       why: `node ${stoppedIds.join(", ")} does not run, but its NodeHost does`,

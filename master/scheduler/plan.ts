@@ -13,6 +13,7 @@ import { loadOf, misplaced, obstacle, place } from "./placement.ts";
 import { change, memberStep, withStep } from "./step.ts";
 import {
   type Decision,
+  failsToStart,
   freeSlot,
   isAlive,
   isDeadVoter,
@@ -29,14 +30,13 @@ const failuresMax = 6;
 export function beginPlan(view: View, image: ClusterImage): Decision {
   const voters = votersOf(image);
   const size = image.def?.size ?? voters.length;
-  const dead = voters.find((id) => isDeadVoter(view, image.members[id]!));
+  const dead = voters.find((id) => isDeadVoter(view, image, id));
   if (dead !== undefined) {
     if (voters.length > size) return shrink(view, image, dead);
-    const host = image.members[dead]?.host ?? "its NodeHost";
     return begin(view, image, {
       kind: "repair",
       out: dead,
-      why: `node ${dead} is dead: ${host} is lost`,
+      why: whyDead(view, image, dead),
     });
   }
   const stray = strayOf(image);
@@ -47,6 +47,15 @@ export function beginPlan(view: View, image: ClusterImage): Decision {
     return begin(view, image, { kind: "grow", why });
   }
   return leave(view, image, voters);
+}
+
+function whyDead(view: View, image: ClusterImage, id: number): string {
+  const member = image.members[id];
+  const host = member?.host ?? "its NodeHost";
+  if (!isAlive(view, host)) return `node ${id} is dead: ${host} is lost`;
+  return member?.isLost === true
+    ? `node ${id} is dead: ${host} has lost its data`
+    : `node ${id} is as good as dead: ${host} lives, and cannot start it`;
 }
 
 function leave(
@@ -326,11 +335,10 @@ function removeUnmet(
 ): Decision | undefined {
   const member = image.members[unmet ?? 0];
   if (unmet === undefined || member === undefined) return undefined;
-  if (!isVoter(member) || !isDeadVoter(view, member)) return undefined;
+  if (!isVoter(member) || !isDeadVoter(view, image, unmet)) return undefined;
   const after = votersOf(image).filter((id) => id !== unmet);
   const areKnown = after.every((id) => {
-    const other = image.members[id]!;
-    return isRunning(view, other) || isDeadVoter(view, other);
+    return isRunning(view, image.members[id]) || isDeadVoter(view, image, id);
   });
   if (!areKnown) return nothing(`a voter is silent: node ${unmet} stays`);
   if (!keepsQuorum(view, image, after)) return undefined;
@@ -363,7 +371,10 @@ function futility(
       return `nothing can be placed on ${plan.host}: ${reason}`;
     }
   }
-  if (member?.isLost === true) return `node ${plan.in} cannot start`;
+  if (
+    member !== undefined &&
+    (member.isLost === true || failsToStart(view, image, member))
+  ) return `node ${plan.in} cannot start`;
   const age = view.tick - plan.at;
   if (member?.since === undefined && age > view.limits.startTicks) {
     return `node ${plan.in} did not start in ${age} ticks`;

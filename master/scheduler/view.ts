@@ -22,6 +22,9 @@ export interface Limits {
   readonly movesPerHost: number;
 }
 
+/** A NodeHost that was asked so often to start a node is not expected to do it any more. */
+const startsMax = 3;
+
 /** The limits unless told otherwise. */
 export const defaultLimits: Limits = {
   ttl: 3,
@@ -126,13 +129,41 @@ export function isRunning(
 }
 
 /** Whether a voter cannot be expected to come back by itself. */
-export function isDeadVoter(view: View, member: MemberRecord): boolean {
-  if (isRunning(view, member)) return false;
+export function isDeadVoter(
+  view: View,
+  image: ClusterImage,
+  id: number,
+): boolean {
+  const member = image.members[id];
+  if (member === undefined || isRunning(view, member)) return false;
   if (isDead(view, member.host) || member.isLost === true) return true;
-  // Its NodeHost lives, and could not be made to run it.
-  const { missingSince } = member;
-  return missingSince !== undefined && isAlive(view, member.host) &&
+  return failsToStart(view, image, member);
+}
+
+/** Whether a NodeHost that lives could not be made to run a member, or says itself that it cannot. */
+export function failsToStart(
+  view: View,
+  { def }: ClusterImage,
+  member: MemberRecord,
+): boolean {
+  if (!isAlive(view, member.host) || isRunning(view, member)) return false;
+  const { missingSince, starts } = member;
+  const apps = view.hosts.get(member.host ?? "")?.apps;
+  const isUnable = def !== undefined && apps?.includes(def.app) === false;
+  if ((starts?.count ?? 0) >= (isUnable ? 1 : startsMax)) return true;
+  return missingSince !== undefined &&
     view.tick - missingSince > view.limits.startTicks;
+}
+
+/** In which tick a NodeHost is to be asked again to start a member: later each time, so that other things are done. */
+export function nextStart(
+  view: View,
+  { starts }: MemberRecord,
+): number | undefined {
+  if (starts === undefined) return undefined;
+  const { stepTicks, startTicks } = view.limits;
+  const pause = stepTicks * 2 ** Math.min(starts.count - 1, 8);
+  return starts.at + Math.min(startTicks, pause);
 }
 
 /** The voters that are known to run. */

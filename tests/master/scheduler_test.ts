@@ -1,8 +1,12 @@
 import { assert } from "../deps.ts";
-import type { ClusterImage } from "../../master/cluster_image.ts";
+import { type ClusterImage, withNode } from "../../master/cluster_image.ts";
 import { acknowledge } from "../../master/store_acknowledgements.ts";
 import { unmetText } from "../../raft/errors.ts";
-import type { HostRecord, StepRecord } from "../../master/schema.ts";
+import type {
+  HostRecord,
+  MemberRecord,
+  StepRecord,
+} from "../../master/schema.ts";
 import { decide } from "../../master/scheduler/decide.ts";
 import type { Decision, View } from "../../master/scheduler/view.ts";
 import { hasQuorum, slotText } from "../../master/scheduler/view.ts";
@@ -263,7 +267,9 @@ Deno.test("A launch is decided once: its members stay, whatever happens to their
   const hosts = [host(1), deadHost(2), deadHost(3), host(4), host(5)];
   const decision = decide(view(hosts), launching);
   assert.deepEqual(brief(decision), ["launch", 0, { h1: 1 }]);
-  assert.deepEqual(changeOf(decision).next.members, members);
+  const started = { ...members[1]!, starts: { count: 1, at: now } };
+  const { next } = changeOf(decision);
+  assert.deepEqual(next.members, { ...members, 1: started });
   const stuck = { ...launching, members: { ...members, 1: member(1) } };
   assert.match(whyNot(decide(view(hosts), stuck)), /stuck/);
 });
@@ -399,6 +405,96 @@ Deno.test("A node whose NodeHost has no data of it is replaced (I1)", () => {
   };
   const [kind] = brief(decide(view(fourHosts()), image({ members })));
   assert.equal(kind, "addObserver");
+});
+
+/** What a step does, in a cluster where `broken` never starts. */
+function afterStep(next: ClusterImage, broken: number): ClusterImage {
+  const { step, ...rest } = next;
+  if (step === undefined) return next;
+  const { kind, node } = step;
+  if (kind === "restore") {
+    return acknowledge(
+      next,
+      { clusterId: 1, n: step.n, isDone: false, code: "notReady" },
+      `h${broken}`,
+    );
+  }
+  const { [node]: target, ...others } = rest.members;
+  const { plan } = rest;
+  if (kind === "remove") return { ...rest, members: others };
+  const { address = "", host: at = "" } = plan ?? {};
+  const grown: MemberRecord = kind === "addObserver"
+    ? { role: "observer", address, host: at }
+    : kind === "promote"
+    ? { ...target!, role: "voter" }
+    : { ...target!, since: 1, isReady: true };
+  return { ...rest, members: { ...others, [node]: grown } };
+}
+
+Deno.test("A node that cannot start keeps no other from being replaced, and is replaced in the end", () => {
+  for (const apps of [["kv"], []]) {
+    const { def, members } = image();
+    let record = image({
+      def: { ...def!, size: 5 },
+      members: {
+        ...members,
+        4: member(4, { missingSince: now - 2 }),
+        5: member(5),
+      },
+    });
+    const events: string[] = [];
+    const asked: number[] = [];
+    let tick = now;
+    for (; tick < now + 60; tick++) {
+      const alive = [1, 2, 3, 6, 7].map((n) => host(n, { tick }));
+      const hosts = [...alive, host(4, { apps, tick }), deadHost(5)];
+      const known = view(hosts, { tick, newIds: [tick] });
+      const decision = decide(known, record);
+      if (decision.do === "settle") break;
+      if (decision.do === "nothing") continue;
+      if (decision.next.step?.kind === "restore") asked.push(tick - now);
+      if (decision.what !== "restore") events.push(decision.what);
+      record = afterStep(decision.next, 4);
+    }
+    const repair = ["repair", "", "promote", "remove", "done"];
+    assert.deepEqual(events, [...repair, ...repair], `apps ${apps}`);
+    assert.equal(record.plan, undefined);
+    assert.ok(asked.length <= 4 && asked[0] === 0, `${asked}`);
+    assert.ok(tick < now + 20, `${tick - now} ticks`);
+  }
+});
+
+Deno.test("Where the majority is lost its nodes are asked to start again and again, whatever became of it before", () => {
+  const stuck = { missingSince: now - 50, starts: { count: 9, at: now - 1 } };
+  const lost = image({
+    members: { 1: member(1), 2: member(2, stuck), 3: member(3, stuck) },
+  });
+  const { next } = changeOf(decide(view(fourHosts()), lost));
+  assert.deepEqual(next.step!.hosts, { h2: 2, h3: 3 });
+  assert.deepEqual(next.members[2]!.starts, { count: 10, at: now });
+  const seen = withNode(next, { nodeId: 2, areObserversReady: false }, {
+    hostId: "h2",
+    tick: now + 1,
+  });
+  assert.deepEqual(seen.members[2], member(2), "it runs: all is forgotten");
+});
+
+Deno.test("A restart that fails does not count against the plan for another node", () => {
+  const { next } = changeOf(decide(view(oneDead()), image()));
+  const { plan, ...rest } = without(next);
+  const restart = {
+    n: 20,
+    kind: "restore" as const,
+    node: 0,
+    at: now,
+    expectCci: 30,
+    hosts: { h2: 2 },
+  };
+  const record = { ...rest, plan: plan!, step: restart };
+  const said = { clusterId: 1, n: 20, isDone: false, code: "notReady" };
+  assert.equal(acknowledge(record, said, "h2").plan!.failures, 0);
+  const ofComing = { ...record, step: { ...restart, hosts: { h4: 1001 } } };
+  assert.equal(acknowledge(ofComing, said, "h4").plan!.failures, 1);
 });
 
 Deno.test("A step is closed when its effect was seen, or after three ticks; its number never returns", () => {
