@@ -7,7 +7,7 @@ import {
 } from "./cluster_image.ts";
 import type { KvAtomic, KvEntry } from "./kv.ts";
 import type { KvAccess } from "./kv_access.ts";
-import { addEvent, type HistoryEvent } from "./history.ts";
+import { type AddedEvent, addEvent, commitAndTell } from "./history.ts";
 import {
   addressKey,
   type AddressRecord,
@@ -189,13 +189,10 @@ export async function carryOutCommand(
     const { result, shown } = await prepare(parts, command);
     if (options.isDryRun === true) return { ...result, ...shown };
     const event = record({ ...parts, command, text, result, options });
-    const { ok, failure } = await access.tryCommit(atomic);
-    if (ok) {
-      context.onEvent?.(event);
-      return result;
-    }
+    const { ok, failure } = await commitAndTell(context, atomic, [event]);
+    if (ok) return result;
     if (failure !== undefined) {
-      // With a key its repetition finds out; without one nobody can tell.
+      // It may happen yet. With a key its repetition finds out; without one nobody can tell.
       if (options.key === undefined || attempt > 0) throw failure;
     }
     if (attempt >= maxAttempts) {
@@ -244,7 +241,7 @@ function record(
     result: CommandResult;
     options: CommandOptions;
   },
-): HistoryEvent {
+): AddedEvent {
   const { context, atomic, clock, w, command, text, result, options } = parts;
   const { key, who = "operator" } = options;
   const { access } = context;

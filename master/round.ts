@@ -5,7 +5,7 @@
  * The list is read before the NodeHosts: whoever takes a cluster off it then either knows of a death that put it there,
  * or finds that the entry changed.
  */
-import { addEvent, type HistoryEvent } from "./history.ts";
+import { type AddedEvent, addEvent, commitAndTell } from "./history.ts";
 import type { KvAtomic, KvEntry } from "./kv.ts";
 import type { KvAccess } from "./kv_access.ts";
 import { takeCensus } from "./liveness.ts";
@@ -150,8 +150,11 @@ async function walkHost(
       const value = { v: schemaVersion, w, tick };
       atomic.set(attentionKey(Number(key[2])), value);
     }
-    const { ok, versionstamp } = await access.tryCommit(atomic);
-    if (ok && event !== undefined) state.context.onEvent?.(event);
+    const { ok, versionstamp } = await commitAndTell(
+      state.context,
+      atomic,
+      event === undefined ? [] : [event],
+    );
     if (!ok) return; // It was heard, or another master walks: the next round looks again.
     if (page.length > 0) state.isBusy = true;
     if (isLast || versionstamp === undefined) return;
@@ -191,8 +194,8 @@ async function finish(
     const atomic = access.atomic().check({ key: clockKey, versionstamp })
       .set(clockKey, { ...after, v: schemaVersion, w });
     const event = addBrakeEvent(access, atomic, before, after);
-    const { ok } = await access.tryCommit(atomic);
-    if (ok && event !== undefined) state.context.onEvent?.(event);
+    const events = event === undefined ? [] : [event];
+    const { ok } = await commitAndTell(state.context, atomic, events);
     if (ok) return after;
   }
   return await amendClock(state, before, after, w);
@@ -212,7 +215,7 @@ function addBrakeEvent(
   atomic: KvAtomic,
   { brake: old }: ClockRecord,
   { brake, tick }: ClockRecord,
-): HistoryEvent | undefined {
+): AddedEvent | undefined {
   if (brake?.at === old?.at) return undefined;
   const what = brake === undefined ? "brake-off" : "brake";
   const why = brake?.why ?? "those that were silent returned";
@@ -255,8 +258,12 @@ async function amendClock(
     .check({ key: clockKey, versionstamp: entry.versionstamp })
     .set(clockKey, { ...next, v: schemaVersion, w });
   const event = addBrakeEvent(access, atomic, now, next);
-  const { ok } = await access.tryCommit(atomic); // If not now, then the next round.
-  if (ok && event !== undefined) state.context.onEvent?.(event);
+  // If not now, then the next round.
+  await commitAndTell(
+    state.context,
+    atomic,
+    event === undefined ? [] : [event],
+  );
   return next;
 }
 

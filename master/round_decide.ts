@@ -5,7 +5,7 @@ import {
   withNode,
   withReadyObservers,
 } from "./cluster_image.ts";
-import { addEvent, type HistoryEvent } from "./history.ts";
+import { type AddedEvent, addEvent, commitAndTell } from "./history.ts";
 import type { KvAtomic, KvEntry } from "./kv.ts";
 import { inParallel, maxKeysAtOnce } from "./kv_access.ts";
 import { clusterKey, readCluster, schemaVersion, tombKey } from "./schema.ts";
@@ -120,7 +120,7 @@ export async function carryOut(
     : decision.do === "change"
     ? decision.next
     : before;
-  const told: HistoryEvent[] = [];
+  const told: AddedEvent[] = [];
   const tell = (what: string, why: string) => {
     const event = { cluster: clusterId, what, why };
     told.push(addEvent({ access, tick }, atomic, event));
@@ -141,8 +141,7 @@ export async function carryOut(
     const { what, why } = decision;
     if (what !== "") tell(what, why);
   }
-  const { ok } = await access.tryCommit(atomic);
-  if (ok) { for (const event of told) state.context.onEvent?.(event); }
+  const { ok } = await commitAndTell(state.context, atomic, told);
   return ok;
 }
 

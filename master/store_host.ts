@@ -1,6 +1,6 @@
 /** How what a NodeHost says of itself gets into its record, and into the slices beside it. */
 import { unknownRegion } from "../raft/config.ts";
-import { addEvent, type EventListener, type HistoryEvent } from "./history.ts";
+import { type AddedEvent, addEvent, type EventListener } from "./history.ts";
 import type { KvAtomic, KvEntry, KvKey } from "./kv.ts";
 import type { KvAccess } from "./kv_access.ts";
 import type { NodeHostInfo } from "./protocol.ts";
@@ -231,7 +231,7 @@ export async function writeHost(
       return { ok: false };
     }
   }
-  if (event !== undefined) write.onEvent?.(event);
+  if (event !== undefined) write.onEvent?.(event.event);
   if (isLogLater) await writeLogLater(access, write);
   return versionstamp === undefined || isLogLater
     ? { ok: true }
@@ -243,7 +243,7 @@ function addReplacement(
   access: KvAccess,
   atomic: KvAtomic,
   { info, claim, clock }: HostWrite,
-): HistoryEvent | undefined {
+): AddedEvent | undefined {
   if (claim.kind !== "free" || claim.replaces === undefined) return undefined;
   const { tick } = clock.record;
   return addEvent({ access, tick }, atomic, {

@@ -9,7 +9,12 @@ import {
   ruleFor,
   withNode,
 } from "./cluster_image.ts";
-import { addEvent, type EventListener, type HistoryEvent } from "./history.ts";
+import {
+  type AddedEvent,
+  addEvent,
+  commitAndTell,
+  type EventListener,
+} from "./history.ts";
 import type { KvEntry } from "./kv.ts";
 import { inParallel, type KvAccess, maxKeysAtOnce } from "./kv_access.ts";
 import type { ClusterInfo, MasterRequest } from "./protocol.ts";
@@ -96,7 +101,7 @@ async function takeGroup(
     const kills = await killsOfDeleted(context, group, entries);
     const dead = new Set(kills.map((kill) => kill.clusterId));
     const atomic = access.atomic();
-    const events: HistoryEvent[] = [];
+    const events: AddedEvent[] = [];
     let changes = 0;
     group.forEach((one, i) => {
       const before = records[i];
@@ -126,11 +131,12 @@ async function takeGroup(
     const result = { want: wanted(group, records), moved: [...moved], kills };
     if (changes === 0) return result;
     if (failure !== undefined) throw failure;
-    const { ok, failure: trouble } = await access.tryCommit(atomic);
-    if (ok) {
-      for (const event of events) context.onEvent?.(event);
-      return result;
-    }
+    const { ok, failure: trouble } = await commitAndTell(
+      context,
+      atomic,
+      events,
+    );
+    if (ok) return result;
     failure = trouble;
   }
   throw new RaftError(

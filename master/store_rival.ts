@@ -7,7 +7,7 @@
  * the second one is refused, and that is an alarm as well.
  */
 import { RaftError } from "../raft/errors.ts";
-import { addEvent } from "./history.ts";
+import { addEvent, commitAndTell } from "./history.ts";
 import type { KvEntry } from "./kv.ts";
 import type { NodeHostInfo } from "./protocol.ts";
 import { type ClockRecord, type HostRecord, schemaVersion } from "./schema.ts";
@@ -65,11 +65,12 @@ export async function refuseCopy(
 }
 
 async function tell(
-  { access, onEvent }: StoreContext,
+  context: StoreContext,
   { clock, host, hostEntry: { key, versionstamp } }: Known,
   { nodeHostId }: NodeHostInfo,
   { rival, why }: { rival: HostRecord["rival"] & object; why: string },
 ): Promise<void> {
+  const { access } = context;
   const w = access.randomHex(8);
   const atomic = access.atomic().check({ key, versionstamp })
     .set(key, { ...host, rival, v: schemaVersion, w });
@@ -78,6 +79,5 @@ async function tell(
     what: "interleaved",
     why: `two processes report under its id: ${why}`,
   });
-  const { ok } = await access.tryCommit(atomic);
-  if (ok) onEvent?.(event);
+  await commitAndTell(context, atomic, [event]);
 }

@@ -5,13 +5,14 @@ import { decodeCbor, encodeCbor } from "../../master/wire/mod.ts";
 import {
   cluster,
   dump,
+  type Fault,
   type FaultyKv,
   type ManualClock,
   report,
   withStore,
 } from "./fixtures.ts";
 import type { KvStore } from "../../master/kv_store.ts";
-import { masterOver, storeOver } from "./instances.ts";
+import { inThisProcess, masterOver, storeOver } from "./instances.ts";
 
 const operatorToken = "an-operators-token-of-32-characters";
 const token = "a-nodehosts-token-of-at-least-32-characters";
@@ -588,6 +589,40 @@ Deno.test("Whoever listens hears of what was stored: deaths, quarantine, orders;
       "replaced",
     ]);
   });
+});
+
+Deno.test("Whoever listens hears of a death, of the brake and of orders once, also where the store lies about its commits (M4, M19)", async () => {
+  const lies = Array<Fault>(50).fill("lies");
+  const lost = Array<Fault>(50).fill("lost");
+  for (const faults of [lies, lost, [undefined, ...lies]]) {
+    await withStore(async (_store, kv, clock) => {
+      const heard: string[] = [];
+      const onEvent = ({ what, host = "" }: HistoryEvent) =>
+        void heard.push(`${what} ${host}`);
+      const place = inThisProcess("its commits are answered wrongly");
+      const store = storeOver({ kv, clock, onEvent }, place);
+      const rounds = async (count: number, hosts: number[]) => {
+        for (let i = 0; i < count; i++) {
+          for (const n of hosts) {
+            kv.faults = [...faults];
+            await store.report(report(n));
+          }
+          clock.advance(20_000);
+        }
+      };
+      await rounds(3, [1, 2, 3, 4, 5]);
+      await rounds(12, [1, 2, 3, 4]);
+      await rounds(8, [1]);
+      await rounds(3, [1, 2, 3, 4]);
+      kv.faults = [faults.at(-1)];
+      await store.command({ type: "pause" });
+      kv.faults = [];
+      const all = ["failed host-5", "brake ", "brake-off ", "pause "];
+      assert.deepEqual(heard, all, faults.slice(0, 2).join());
+      const stored = (await store.events(10)).map(({ what }) => what);
+      assert.equal(stored.length, all.length);
+    });
+  }
 });
 
 Deno.test("Two processes under one id are an alarm, once; late reports of the older one are none (M10)", async () => {
