@@ -27,6 +27,30 @@ export function isTickDue(
     Math.abs(nowMs - clock.atMs) >= periodShare * periodMs;
 }
 
+/**
+ * The longest period that a NodeHost was told which is heard: masters of different periods may share a store, and one
+ * may just have been replaced by another. `undefined` if no record says.
+ */
+export function longestPeriodMs(
+  hosts: ReadonlyMap<string, HostRecord>,
+  tick: number,
+  ttl: number,
+): number | undefined {
+  let longest: number | undefined;
+  for (const { periodMs, state, tick: heardAt } of hosts.values()) {
+    if (periodMs === undefined || state !== "ok" || tick - heardAt > ttl) {
+      continue;
+    }
+    longest = Math.max(longest ?? 0, periodMs);
+  }
+  return longest;
+}
+
+/** A tick lasts so long for a master with this period: nobody is to be missed who keeps what another one told it. */
+export function tickPeriodMs(clock: ClockRecord, periodMs: number): number {
+  return Math.max(periodMs, clock.periodMs ?? 0);
+}
+
 /** Whether the NodeHost is silent to masters, but another one that is not says that it hears it. */
 export function isUnreported(
   hostId: string,

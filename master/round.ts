@@ -8,7 +8,7 @@
 import { type AddedEvent, addEvent, commitAndTell } from "./history.ts";
 import type { KvAtomic, KvEntry } from "./kv.ts";
 import type { KvAccess } from "./kv_access.ts";
-import { takeCensus } from "./liveness.ts";
+import { longestPeriodMs, takeCensus } from "./liveness.ts";
 import { balance } from "./round_balance.ts";
 import { decideAll } from "./round_decide.ts";
 import {
@@ -70,6 +70,10 @@ export async function runRound(
   state.clock = { ...state.clock, silent: [...census.silent] };
   if (census.brake === undefined) delete state.clock.brake;
   else state.clock.brake = census.brake;
+  const { ttl } = context.limits;
+  const periodMs = longestPeriodMs(state.hosts, clock.tick, ttl);
+  if (periodMs === undefined) delete state.clock.periodMs;
+  else state.clock.periodMs = periodMs;
   const walked = await walk(state, census.failing);
   const listed = walked
     ? await access.listNow({ prefix: ["att"] }, attentionMax)
@@ -238,6 +242,7 @@ async function amendClock(
   if (isOwnTick) {
     next.silent = after.silent;
     next.sweep = after.sweep;
+    if (after.periodMs !== undefined) next.periodMs = after.periodMs;
     // An operator who changed the rules meanwhile began the walk anew.
     if (now.gen === before.gen) {
       delete next.adoptCursor;
@@ -270,6 +275,7 @@ async function amendClock(
 function isSame(a: ClockRecord, b: ClockRecord): boolean {
   return a.busy === b.busy && a.sweep === b.sweep &&
     a.adoptCursor === b.adoptCursor &&
+    a.periodMs === b.periodMs &&
     a.balanceAt === b.balanceAt && a.silent.join() === b.silent.join() &&
     JSON.stringify(a.brake) === JSON.stringify(b.brake);
 }

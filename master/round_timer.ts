@@ -1,4 +1,5 @@
 /** Time that grows without reports. */
+import { tickPeriodMs } from "./liveness.ts";
 import { nextTick } from "./pace.ts";
 import { runRound } from "./round.ts";
 import { clockKey, readClock, schemaVersion } from "./schema.ts";
@@ -12,14 +13,15 @@ export async function tickByTimer(
   context: StoreContext,
   epoch: string,
 ): Promise<boolean> {
-  const { access, periodMs } = context;
+  const { access } = context;
   const entry = await access.get(clockKey);
   if (entry.value === null) return false;
   const nowMs = access.now();
   const clock = readClock(entry.value, nowMs);
+  const periodMs = tickPeriodMs(clock, context.periodMs);
   if (Math.abs(nowMs - clock.atMs) < periods * periodMs) return false;
   const w = access.randomHex(8);
-  const next = { ...nextTick(clock, nowMs, context), v: schemaVersion, w };
+  const next = { ...nextTick(clock, nowMs, { periodMs }), v: schemaVersion, w };
   const atomic = access.atomic()
     .check({ key: clockKey, versionstamp: entry.versionstamp })
     .set(clockKey, next);

@@ -88,6 +88,8 @@ export interface ClockRecord extends StoredRecord {
   busyDay?: number;
   /** How long that day something was being done, in milliseconds. */
   busyMs?: number;
+  /** The longest period that a NodeHost which is heard was told, in milliseconds; absent if no record says. */
+  periodMs?: number;
 }
 
 /** `failing`: its clusters are being put on the to-do list; `gone`: for good, by an operator or a new one at its address. */
@@ -153,6 +155,8 @@ export interface HostRecord extends StoredRecord {
   hears?: Record<string, number>;
   /** SHA-256 of its secret. */
   secretHash?: string;
+  /** It was told to report after so many milliseconds at most, by the master that took its last report. */
+  periodMs?: number;
   /** The boot before this one, its last report, and whether it was told as an alarm that it goes on. */
   rival?: { boot: number; seq: number; isTold: boolean };
 }

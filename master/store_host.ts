@@ -184,6 +184,8 @@ export interface HostWrite {
   readonly positions: SliceChange | undefined;
   /** Some memberships are lacking, so the next report has to be examined even if it says the same. */
   readonly isLacking: boolean;
+  /** It is told to report after so many milliseconds at most. */
+  readonly periodMs: number;
   /** Write id. */
   readonly w: string;
   /** The NodeHost's secret, if it gave one. */
@@ -274,7 +276,7 @@ function recordAfter(
   { info, rows, entry, clock, claim, nodes, positions, ...rest }: HostWrite,
   log: SliceChange | undefined,
 ): HostRecord {
-  const { isLacking, w, secret } = rest;
+  const { isLacking, periodMs, w, secret } = rest;
   const old = readHost(entry.value);
   const { tick } = clock.record;
   const boot = info.boot ?? old?.boot ?? 0;
@@ -305,6 +307,7 @@ function recordAfter(
     since: isBack ? tick : old.since,
     gen: (old?.gen ?? 0) + (isOther ? 1 : 0),
     state: "ok",
+    periodMs,
     ...(positions === undefined
       ? {}
       : { posDigest: positions.digest, posSlices: positions.sliceCount }),

@@ -2,7 +2,7 @@
 import { RaftError } from "../raft/errors.ts";
 import { isFull } from "./cluster_image.ts";
 import type { KvEntry } from "./kv.ts";
-import { isTickDue } from "./liveness.ts";
+import { isTickDue, tickPeriodMs } from "./liveness.ts";
 import { nextReportMs, nextTick } from "./pace.ts";
 import type {
   HostAddress,
@@ -229,6 +229,7 @@ async function write(
     log,
     positions,
     isLacking,
+    periodMs,
     w,
     onEvent,
     secret: parts.credentials.secret,
@@ -243,9 +244,10 @@ async function write(
 function nextClock(
   { clockEntry: entry, clock, host }: Reading,
   nowMs: number,
-  periodMs: number,
+  ownPeriodMs: number,
 ): ClockChange {
   if (entry.value === null) return { entry, record: clock, isDue: true };
+  const periodMs = tickPeriodMs(clock, ownPeriodMs);
   if (!isTickDue(clock, host?.tick, nowMs, periodMs)) {
     return { entry, record: clock, isDue: false };
   }

@@ -1,5 +1,10 @@
 import { assert } from "../deps.ts";
-import { isTickDue, isUnreported, takeCensus } from "../../master/liveness.ts";
+import {
+  isTickDue,
+  isUnreported,
+  longestPeriodMs,
+  takeCensus,
+} from "../../master/liveness.ts";
 import {
   type ClockRecord,
   type HostRecord,
@@ -179,4 +184,76 @@ Deno.test("A report that changes nothing costs two read units and one write; a q
     }
     clock.advance(20_000);
   }
+});
+
+Deno.test("Time grows as slowly as the slowest NodeHost that is heard was told to report, whoever makes it grow (M5)", async () => {
+  const kv = new MemoryKv();
+  const clock = new ManualClock();
+  const slow = new KvStore({ kv, clock, periodMs: 60_000 });
+  const fast = new KvStore({ kv, clock, periodMs: 20_000 });
+  const stateOf = async (id: string) =>
+    ((await kv.get(["h", id])).value as HostRecord).state;
+  const tick = async () =>
+    ((await kv.get(["clock"])).value as ClockRecord).tick;
+  // Of five NodeHosts one writes into the store by itself, the others report to a master.
+  const others = [2, 3, 4, 5];
+  let before = 0;
+  for (let second = 0; second < 1_200; second += 20) {
+    if (second % 60 === 0) {
+      for (const n of others) await slow.report(report(n));
+      before ||= await tick();
+    }
+    await fast.report(report(1));
+    for (const n of others) assert.equal(await stateOf(`host-${n}`), "ok");
+    clock.advance(20_000);
+  }
+  const grown = await tick() - before;
+  assert.ok(grown >= 18 && grown <= 21, `${grown} ticks in twenty minutes`);
+});
+
+Deno.test("A master with a shorter period does not miss whom the one before it told to wait, and then is as fast as it says (M5)", async () => {
+  const kv = new MemoryKv();
+  const clock = new ManualClock();
+  const before = new KvStore({ kv, clock, periodMs: 60_000 });
+  const after = new KvStore({ kv, clock, periodMs: 2_000 });
+  const clockRecord = async () =>
+    (await kv.get(["clock"])).value as ClockRecord;
+  const all = [1, 2, 3, 4, 5];
+  for (let round = 0; round < 3; round++) {
+    for (const n of all) await before.report(report(n));
+    clock.advance(60_000);
+  }
+  // The first two are told now; the others come when they were told to.
+  for (const n of [1, 2]) await after.report(report(n));
+  for (let second = 0; second < 58; second += 2) {
+    clock.advance(2_000);
+    for (const n of [1, 2]) await after.report(report(n));
+  }
+  for (const n of all) {
+    const { value } = await kv.get(["h", `host-${n}`]);
+    assert.equal((value as HostRecord).state, "ok", `NodeHost ${n}`);
+  }
+  assert.equal((await clockRecord()).brake, undefined);
+  for (let second = 0; second < 120; second += 2) {
+    for (const n of all) await after.report(report(n));
+    clock.advance(2_000);
+  }
+  const { tick } = await clockRecord();
+  for (let second = 0; second < 20; second += 2) {
+    for (const n of all) await after.report(report(n));
+    clock.advance(2_000);
+  }
+  assert.ok((await clockRecord()).tick - tick >= 9);
+});
+
+Deno.test("Whoever is silent for good does not slow time down", () => {
+  const hosts = hostsAt(100, 100, 90, 100);
+  const told = (id: string, periodMs: number, rest = {}) =>
+    hosts.set(id, { ...hosts.get(id)!, periodMs, ...rest });
+  assert.equal(longestPeriodMs(hosts, 100, ttl), undefined);
+  told("1", 2_000);
+  told("2", 5_000);
+  told("3", 60_000);
+  told("4", 60_000, { state: "gone" });
+  assert.equal(longestPeriodMs(hosts, 100, ttl), 5_000);
 });
