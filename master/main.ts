@@ -7,10 +7,11 @@
  *     --port N             8080 by default; 0 for any
  *     --hostname NAME      127.0.0.1 by default, 0.0.0.0 on Deno Deploy
  *     --kv PATH            ":memory:", a file, or the https: URL of a database; DRAKKAR_KV by default, else the platform's
- *     --silent-after-ms N  when the page shows a NodeHost as silent; 60,000 by default
+ *     --silent-after-ms N  when the page shows a NodeHost as silent; two and a half periods by default, at least 60,000
  *     --period-ms N        how often NodeHosts report: 2,000 by default, 60,000 on Deno Deploy
  *     --dead-after N       so many reports in a row may be missed, 3 by default; then a NodeHost is replaced
- *     --export-every-ms N  how often all state is copied to where DRAKKAR_EXPORT says; once a day by default
+ *     --export-every-ms N  how often all state is copied to where DRAKKAR_EXPORT says; once a day by default. Refused on
+ *                          Deno Deploy, whose timer does it each day at 03:17 UTC
  *     --no-init            an empty store waits for `drakkar init` or `drakkar import`, as on Deno Deploy
  *     --repairs N          nodes that are replaced at once, 16 by default; on one NodeHost a quarter of it
  *
@@ -36,7 +37,7 @@ interface Settings {
   kvPath: string | undefined;
   token: string | undefined;
   operatorToken: string | undefined;
-  silentAfterMs: number;
+  silentAfterMs: number | undefined;
   periodMs: number;
   ttl: number;
   exportEveryMs: number;
@@ -50,12 +51,14 @@ const usage = `Usage: deno task master [options]
   --hostname NAME      127.0.0.1 by default, 0.0.0.0 on Deno Deploy
   --kv PATH            ":memory:", a file, or the https: URL of a database;
                        DRAKKAR_KV by default, else the platform's own
-  --silent-after-ms N  when the page shows a NodeHost as silent; 60000
+  --silent-after-ms N  when the page shows a NodeHost as silent; two and a half
+                       periods, at least 60000
   --period-ms N        how often NodeHosts report: 2000, or 60000 on Deno Deploy
   --dead-after N       so many reports in a row may be missed; then a NodeHost
                        is replaced; 3
   --export-every-ms N  how often all state is copied to where DRAKKAR_EXPORT
-                       says, a folder or a URL; once a day
+                       says, a folder or a URL; once a day. Refused on Deno
+                       Deploy, which does it each day at 03:17 UTC
   --repairs N          nodes that are replaced at once, on one NodeHost a
                        quarter of it; 16
   --no-init            an empty store waits for "drakkar init" or "drakkar
@@ -84,10 +87,10 @@ function parseFlags(args: string[]) {
         port: { type: "string", default: "8080" },
         hostname: { type: "string" },
         kv: { type: "string" },
-        "silent-after-ms": { type: "string", default: "60000" },
+        "silent-after-ms": { type: "string" },
         "period-ms": { type: "string" },
         "dead-after": { type: "string", default: "3" },
-        "export-every-ms": { type: "string", default: "86400000" },
+        "export-every-ms": { type: "string" },
         repairs: { type: "string", default: "16" },
         "no-init": { type: "boolean", default: false },
       },
@@ -103,18 +106,22 @@ function readSettings(args: string[]): Settings {
     console.log(usage);
     Deno.exit(0);
   }
+  const silentAfter = values["silent-after-ms"];
+  const exportEvery = values["export-every-ms"];
+  if (exportEvery !== undefined && isOnDeploy()) {
+    throw new UsageError(
+      "Cannot use --export-every-ms: on Deno Deploy the platform's timer makes copies, each day at 03:17 UTC; leave it out",
+    );
+  }
   return {
     port: readNumber("--port", values.port, 0, 65_535),
     hostname: values.hostname ?? (isOnDeploy() ? "0.0.0.0" : "127.0.0.1"),
     kvPath: values.kv ?? Deno.env.get("DRAKKAR_KV"),
     token: Deno.env.get("DRAKKAR_TOKEN"),
     operatorToken: optionalVariable("DRAKKAR_OPERATOR_TOKEN"),
-    silentAfterMs: readNumber(
-      "--silent-after-ms",
-      values["silent-after-ms"],
-      1,
-      86_400_000,
-    ),
+    silentAfterMs: silentAfter === undefined
+      ? undefined
+      : readNumber("--silent-after-ms", silentAfter, 1, 86_400_000),
     periodMs: readNumber(
       "--period-ms",
       values["period-ms"] ?? (isOnDeploy() ? "60000" : "2000"),
@@ -124,7 +131,7 @@ function readSettings(args: string[]): Settings {
     ttl: readNumber("--dead-after", values["dead-after"], 1, 1_000),
     exportEveryMs: readNumber(
       "--export-every-ms",
-      values["export-every-ms"],
+      exportEvery ?? "86400000",
       1_000,
       30 * 86_400_000,
     ),
@@ -294,7 +301,7 @@ async function run(settings: Settings): Promise<void> {
     const takesReports = isProduction();
     const options: MasterOptions = {
       store,
-      silentAfterMs,
+      ...(silentAfterMs === undefined ? {} : { silentAfterMs }),
       wantsSecrets,
       takesReports,
     };

@@ -32,7 +32,10 @@ export interface MasterOptions {
   operatorToken?: string | readonly string[];
   /** Where failures are logged; the console by default. Never told a token. */
   logger?: Logger;
-  /** The page shows a NodeHost as silent after so many milliseconds, 60,000 by default: three periods of 20 s. */
+  /**
+   * The page shows a NodeHost as silent after so many milliseconds; by default after two and a half of the store's
+   * periods, and not before 60,000.
+   */
   silentAfterMs?: number;
   /**
    * While somebody looks at the page, the store is read every so many milliseconds; by default half of the store's
@@ -96,7 +99,9 @@ function assemble(
   });
   const intervalMs = options.boardIntervalMs ??
     Math.min(15_000, Math.max(1_000, store.periodMs / 2));
-  const board = store.board(options.silentAfterMs ?? 60_000);
+  const board = store.board(
+    options.silentAfterMs ?? Math.max(60_000, 2.5 * store.periodMs),
+  );
   const describe = (error: unknown) => troubleOf(error, logger);
   const streams = new BoardStreams({ board, clock, intervalMs, describe });
   const page = { board, streams, intervalMs };

@@ -11,6 +11,7 @@ import { KvStore } from "../../master/kv_store.ts";
 import { documentText, iconText } from "../../master/page/document.ts";
 import { scriptText } from "../../master/page/script.ts";
 import { styleText } from "../../master/page/style.ts";
+import { createMaster } from "../../master/server.ts";
 import { MemoryKv } from "../../testing/master/memory_kv.ts";
 import { MasterWorld } from "../../testing/master/world.ts";
 import { SimRandom } from "../../testing/sim/random.ts";
@@ -277,4 +278,24 @@ Deno.test("Events are told in words, operators' commands with their names", () =
     "",
     "operator",
   ]);
+});
+
+Deno.test("The page does not call NodeHosts silent that report as often as their master tells them, whatever its period", async () => {
+  for (const [periodMs, silentMs] of [[60_000, 150_000], [2_000, 60_000]]) {
+    const clock = new ManualClock();
+    const kv = new MemoryKv();
+    const store = new KvStore({ kv, clock, periodMs: periodMs! });
+    const master = createMaster({ store });
+    const headline = async () => {
+      const answer = await (await master.request("/v1/board")).json();
+      return answer.status.headline.text;
+    };
+    for (const n of [1, 2, 3]) await store.report(report(n, [cluster(1, n)]));
+    assert.equal(await headline(), "All is well");
+    clock.advance(silentMs! - 1);
+    assert.equal(await headline(), "All is well", `period ${periodMs}`);
+    clock.advance(15_000); // The page reads the store so often.
+    assert.equal(await headline(), "1 cluster without a majority");
+    master.close();
+  }
 });

@@ -115,6 +115,20 @@ Deno.test("main.ts says what is wrong with its options, and with a short token",
   }
 });
 
+Deno.test("main.ts refuses --export-every-ms where the platform's timer makes copies (M11)", async () => {
+  const args = ["--port=0", "--kv=:memory:", "--export-every-ms=60000"];
+  const { code, stdout, stderr } = await deno(
+    ["run", "--no-check", "-A", main.href, ...args],
+    { DENO_DEPLOY: "true" },
+  ).output();
+  assert.equal(code, 2);
+  assert.equal(new TextDecoder().decode(stdout), "");
+  assert.match(
+    new TextDecoder().decode(stderr),
+    /Cannot use --export-every-ms: on Deno Deploy .* at 03:17 UTC/,
+  );
+});
+
 Deno.test("main.ts says in one line that its port is in use", async () => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = taken.addr;
