@@ -59,7 +59,7 @@ export interface NodeSummary {
   isLeader: boolean;
   /** Whether it did not know its membership yet. */
   pending: boolean;
-  /** Whether it was too far behind to be counted on. */
+  /** Whether it was too far behind to be counted on: by more than 1,000 entries, or without a leader. */
   isLagging: boolean;
   /** Index of the last membership change it had applied. */
   configChangeIndex: number;

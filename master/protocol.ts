@@ -24,7 +24,7 @@ export interface ClusterInfo {
   witnesses?: Record<number, string>;
   /** The NodeHost of each member by node id, as far as the membership records it. */
   nodeHostIds?: Record<number, string>;
-  /** The node is too far behind, or knows no leader. */
+  /** The node has more than 1,000 committed entries that it has not applied yet, or knows no leader. */
   isLagging?: boolean;
   /** Told by the leader while there are observers: all of them have caught up with its log. */
   areObserversReady?: boolean;

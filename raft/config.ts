@@ -70,7 +70,7 @@ export interface NodeHostConfig {
   masterServers?: string[];
   /** Makes the client that talks to the masters. */
   masterClientFactory?: MasterClientFactory;
-  /** Milliseconds between reports, 20,000 by default. */
+  /** Milliseconds between reports, 20,000 by default; each is up to a twentieth of it early or late. */
   reportPeriodMs?: number;
   /**
    * Whether NodeHosts spread leadership among themselves: one that leads at least two clusters more than another, of

@@ -283,7 +283,7 @@ function positionOf({ log, applier }: Node): LogPosition {
   };
 }
 
-/** Behind by so many entries a node is too far behind to be counted on. */
+/** With more committed entries than this that it has not applied, a node is too far behind to be counted on. */
 const lagMax = 1_000;
 
 function isLagging({ peer, applier }: Node): boolean {

@@ -1,7 +1,7 @@
 /**
  * What a NodeHost does about its masters: learns the deployment id once, reports at every period, and lets the client
- * carry out what masters ask for. Masters are optional to a running NodeHost: whatever fails here is logged, and the
- * next period tries again.
+ * carry out what masters ask for. Masters are optional to a running NodeHost: whatever fails here is logged, and tried
+ * again: a report after pauses that grow, within its period.
  */
 import type {
   HostAddress,
@@ -17,6 +17,10 @@ const deploymentTimeoutMs = 5_000;
 const deploymentPauseMs = 5_000;
 const firstReportWithinMs = 1_000;
 const requestsIntervalMs = 1_000;
+/** Reports are so much of a period early or late, at random: NodeHosts that started together drift apart. */
+const jitterShare = 0.05;
+/** What no master took is told again after such shares of a period, or down to half of each. */
+const pauseShares = [1 / 8, 1 / 4, 1 / 2];
 const logEvery = 3;
 const warnIntervalMs = 60_000;
 const longestPeriodMs = 3_600_000;
@@ -58,6 +62,9 @@ export class Reporter {
   /** Milliseconds between reports: what the masters said last, at first what was configured. */
   #periodMs: number;
   #lastTickAt = 0;
+  /** By what the period that is under way is multiplied: near 1. */
+  #jitter = 1;
+  #nextTickAt = 0;
   #reportTimer: Timer | undefined;
   #wasLogDelivered = false;
   readonly #seeking = new Seeking();
@@ -127,6 +134,7 @@ export class Reporter {
   /** Keeps the period whatever the last report does; of those that fall due meanwhile, one is made up for. */
   #reportTick(): void {
     this.#lastTickAt = this.#deps.clock.now();
+    this.#jitter = 1 - jitterShare + this.#below(2 * jitterShare);
     this.#reportLater();
     this.#isReportDue = true;
     if (!this.#isReporting) this.#run(this.#reportWhileDue());
@@ -134,8 +142,8 @@ export class Reporter {
 
   #reportLater(): void {
     if (this.#reportTimer !== undefined) this.#cancel(this.#reportTimer);
-    const dueAt = this.#lastTickAt + this.#periodMs;
-    const delayMs = Math.max(0, dueAt - this.#deps.clock.now());
+    this.#nextTickAt = this.#lastTickAt + this.#periodMs * this.#jitter;
+    const delayMs = Math.max(0, this.#nextTickAt - this.#deps.clock.now());
     this.#reportTimer = this.#after(delayMs, () => this.#reportTick());
   }
 
@@ -161,20 +169,48 @@ export class Reporter {
     this.#isReporting = false;
   }
 
-  /** One report: the masters in random order, until one takes it, two periods for all of them. */
+  /** One report, and while no master took it another one after a pause, until the next is due. */
   async #report(): Promise<void> {
-    const { clock, servers, reportPeriodMs } = this.#deps;
+    if (await this.#attempt() || this.#lifetime.signal.aborted) return;
+    this.#adopt(Math.min(this.#deps.reportPeriodMs, this.#periodMs));
+    this.#reportTrouble.tell();
+    for (const share of pauseShares) {
+      if (!await this.#rest(share) || await this.#attempt()) return;
+    }
+  }
+
+  /** Waits for such a share of a period, or down to half of it; `false`: the next report is due before, or it is over. */
+  async #rest(share: number): Promise<boolean> {
+    const { clock } = this.#deps;
+    const { signal } = this.#lifetime;
+    const longestMs = share * this.#periodMs;
+    const delayMs = longestMs / 2 + this.#below(longestMs / 2);
+    const isTooLate = clock.now() + delayMs >= this.#nextTickAt;
+    if (isTooLate || this.#isReportDue || signal.aborted) return false;
+    try {
+      await this.#pause(delayMs, undefined);
+    } catch {
+      return false;
+    }
+    return !this.#isReportDue && !signal.aborted;
+  }
+
+  /**
+   * The masters in random order, until one takes the report, two periods for all of them. Each attempt has a number of
+   * its own: the one before may have arrived.
+   */
+  async #attempt(): Promise<boolean> {
+    const { clock, servers } = this.#deps;
     const trouble = this.#reportTrouble;
-    const deadline = clock.now() + 2 * this.#periodMs;
-    const order = this.#shuffled(servers);
     let info: NodeHostInfo;
     try {
       info = this.#nextInfo();
     } catch (error) {
       trouble.note("", error);
-      trouble.tell();
-      return;
+      return false;
     }
+    const deadline = clock.now() + 2 * this.#periodMs;
+    const order = this.#shuffled(servers);
     for (const [i, server] of order.entries()) {
       // A master that does not answer leaves the others their share of the time.
       const left = Math.max(1, deadline - clock.now());
@@ -185,14 +221,13 @@ export class Reporter {
         if (info.logInfoIncluded) this.#wasLogDelivered = true;
         this.#found(info.seeks, reply?.addresses);
         trouble.end();
-        return;
+        return true;
       } catch (error) {
-        if (this.#lifetime.signal.aborted) return;
+        if (this.#lifetime.signal.aborted) return false;
         trouble.note(server, error);
       }
     }
-    this.#adopt(Math.min(reportPeriodMs, this.#periodMs));
-    trouble.tell();
+    return false;
   }
 
   /** The log is told in the first report that arrives, and in every third. */
