@@ -66,6 +66,7 @@ export type {
   Command,
   CommandOptions,
   CommandResult,
+  GlobalBinding,
   GlobalCommand,
   HostCommand,
   KnownClusterCommand,
@@ -85,6 +86,7 @@ export type {
 } from "./protocol.ts";
 export type { Limits } from "./scheduler/view.ts";
 export type {
+  AdoptionRule,
   BrakeRecord,
   ClusterDefinition,
   ClusterLife,
