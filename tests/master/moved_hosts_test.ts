@@ -86,22 +86,17 @@ const overKv = (hosts: Managed): MasterClientFactory => {
 };
 
 for (const [how, factory] of [["HTTP", overHttp], ["KV", overKv]] as const) {
-  // The time limit of a call to the master that was under way at the end may still be set.
-  Deno.test(
-    `Two NodeHosts that move at the same time find each other through a master alone, over ${how} (M17, rule I1)`,
-    { sanitizeOps: false },
-    async () => {
-      await using hosts = new Managed(factory);
-      await hosts.begin(2);
-      await hosts.host(1).propose(1, Uint8Array.of(5));
-      await hosts.move(1, 2);
-      await hosts.host(1).waitReady(1, patience);
-      await hosts.host(2).waitReady(1, patience);
-      assert.equal(await hosts.host(2).read(1, "total", patience), 5);
-      await hosts.host(2).propose(1, Uint8Array.of(1), patience);
-      assert.equal(await hosts.host(1).read(1, "total", patience), 6);
-    },
-  );
+  Deno.test(`Two NodeHosts that move at the same time find each other through a master alone, over ${how} (M17, rule I1)`, async () => {
+    await using hosts = new Managed(factory);
+    await hosts.begin(2);
+    await hosts.host(1).propose(1, Uint8Array.of(5));
+    await hosts.move(1, 2);
+    await hosts.host(1).waitReady(1, patience);
+    await hosts.host(2).waitReady(1, patience);
+    assert.equal(await hosts.host(2).read(1, "total", patience), 5);
+    await hosts.host(2).propose(1, Uint8Array.of(1), patience);
+    assert.equal(await hosts.host(1).read(1, "total", patience), 6);
+  });
 }
 
 /** A client of the release before: it neither asks for addresses nor hears of any. */
@@ -122,53 +117,43 @@ function olderClient(factory: MasterClientFactory): MasterClientFactory {
   };
 }
 
-// See above.
-Deno.test(
-  "A NodeHost that does not ask, or whose master does not answer, goes on as before (M17, M20)",
-  { sanitizeOps: false },
-  async () => {
-    await using hosts = new Managed((all) => olderClient(overHttp(all)));
-    await hosts.begin(2);
-    await hosts.move(1, 2);
-    // Nobody tells them; what they can do is say so, and go on when somebody does.
-    await assert.rejects(
-      hosts.host(1).waitReady(1, { timeoutMs: 500 }),
-      (error) => error instanceof RaftError && error.code === "timeout",
-    );
-    const { nodeHostId, raftAddress } = hosts.host(2);
-    hosts.host(1).learnAddress(nodeHostId, raftAddress);
-    await hosts.host(1).waitReady(1, patience);
-    await hosts.host(2).waitReady(1, patience);
-  },
-);
+Deno.test("A NodeHost that does not ask, or whose master does not answer, goes on as before (M17, M20)", async () => {
+  await using hosts = new Managed((all) => olderClient(overHttp(all)));
+  await hosts.begin(2);
+  await hosts.move(1, 2);
+  // Nobody tells them; what they can do is say so, and go on when somebody does.
+  await assert.rejects(
+    hosts.host(1).waitReady(1, { timeoutMs: 500 }),
+    (error) => error instanceof RaftError && error.code === "timeout",
+  );
+  const { nodeHostId, raftAddress } = hosts.host(2);
+  hosts.host(1).learnAddress(nodeHostId, raftAddress);
+  await hosts.host(1).waitReady(1, patience);
+  await hosts.host(2).waitReady(1, patience);
+});
 
-// The time limit of a call to the master that was under way at the end may still be set.
-Deno.test(
-  "Reports of connected NodeHosts ask for nobody, so that they cost what they did (M17)",
-  { sanitizeOps: false },
-  async () => {
-    await using hosts = new Managed(overHttp);
-    const { store } = hosts;
-    const asked: (readonly string[] | undefined)[] = [];
-    const take = store.report.bind(store);
-    store.report = (info, credentials) => {
-      asked.push(info.seeks);
-      return take(info, credentials);
-    };
-    await hosts.begin(3);
-    await until(
-      "links",
-      () =>
-        [1, 2, 3].every((n) =>
-          hosts.host(n).info().links.filter((link) => link.isUp).length === 2
-        ),
-    );
-    // What was under way may have been made before the links stood.
-    const before = asked.length + 3;
-    await until("reports", () => asked.length > before + 9);
-    assert.ok(asked.slice(before).every((seeks) => seeks === undefined));
-    const gone = hosts.host(3).nodeHostId;
-    await hosts.close(3);
-    await until("a question", () => asked.some((ids) => ids?.includes(gone)));
-  },
-);
+Deno.test("Reports of connected NodeHosts ask for nobody, so that they cost what they did (M17)", async () => {
+  await using hosts = new Managed(overHttp);
+  const { store } = hosts;
+  const asked: (readonly string[] | undefined)[] = [];
+  const take = store.report.bind(store);
+  store.report = (info, credentials) => {
+    asked.push(info.seeks);
+    return take(info, credentials);
+  };
+  await hosts.begin(3);
+  await until(
+    "links",
+    () =>
+      [1, 2, 3].every((n) =>
+        hosts.host(n).info().links.filter((link) => link.isUp).length === 2
+      ),
+  );
+  // What was under way may have been made before the links stood.
+  const before = asked.length + 3;
+  await until("reports", () => asked.length > before + 9);
+  assert.ok(asked.slice(before).every((seeks) => seeks === undefined));
+  const gone = hosts.host(3).nodeHostId;
+  await hosts.close(3);
+  await until("a question", () => asked.some((ids) => ids?.includes(gone)));
+});
