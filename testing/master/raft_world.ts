@@ -6,6 +6,7 @@
  * Always watched: the store's indexes agree with its truth after every commit; members that could run are a majority in
  * every membership there ever was; no node id is used twice, and none returns. At the end, see {@link RaftWorld.verify}.
  */
+import { during } from "./during.ts";
 import type { KvKey } from "../../master/kv.ts";
 import { KvStore } from "../../master/kv_store.ts";
 import type { ClusterRecord, HostRecord } from "../../master/schema.ts";
@@ -133,15 +134,7 @@ export class RaftWorld implements MachineWorld {
 
   /** Awaits `work` while time passes. */
   async during<T>(work: Promise<T>): Promise<T> {
-    let isOver = false;
-    const over = () => {
-      isOver = true;
-    };
-    work.then(over, over);
-    for (let i = 0; i < 600 && !isOver; i++) {
-      await this.run(100, () => isOver);
-    }
-    return await work;
+    return await during(this.timeline, work);
   }
 
   /** A store over the same data, for operators. */

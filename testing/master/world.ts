@@ -3,6 +3,7 @@
  * that can fail fails: the store lies, masters die in the middle of a request, reports are lost, repeated and delayed,
  * NodeHosts die, return and lose their disks. After every commit the store's indexes must agree with its truth.
  */
+import { during } from "./during.ts";
 import { KvStore, type KvStoreOptions } from "../../master/kv_store.ts";
 import type { KvKey } from "../../master/kv.ts";
 import type { NodeHostInfo, ReportReply } from "../../master/protocol.ts";
@@ -132,15 +133,7 @@ export class MasterWorld implements FakeWorld {
 
   /** Awaits `work` while time passes. */
   async during<T>(work: Promise<T>): Promise<T> {
-    let isOver = false;
-    const over = () => {
-      isOver = true;
-    };
-    work.then(over, over);
-    for (let i = 0; i < 600 && !isOver; i++) {
-      await this.run(100, () => isOver);
-    }
-    return await work;
+    return await during(this.timeline, work);
   }
 
   /** A master's process ends in the middle of whatever it does; another one takes its place. */

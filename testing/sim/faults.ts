@@ -87,13 +87,24 @@ export class FaultInjector {
     this.#restedUs = 0;
     this.#poorSeconds = 0;
     this.#lastCompleted = this.#world.history.completedCount;
-    if (this.#folderKinds.length > 0) this.#waitForFolder(this.#phase);
+    const phase = this.#phase;
+    const seldomUs = Math.max(folderGapUs, 4 * plan.gapUs);
+    if (this.#folderKinds.length > 0) {
+      const delayUs = () => this.#folderRandom.below(seldomUs);
+      this.#again(phase, delayUs, () => this.#harmFolder());
+    }
     const mayMove = enabled.has(addressKind.name);
-    if (mayMove) this.#waitForMove(this.#phase);
+    if (mayMove) {
+      const delayUs = () => this.#addressRandom.below(seldomUs);
+      this.#again(phase, delayUs, () => this.#moveMachines());
+    }
     if (enabled.has("restoredFolder")) this.#world.folders.keepBackups();
     if (this.#kinds.length + this.#folderKinds.length === 0 && !mayMove) return;
-    if (this.#kinds.length > 0) this.#wait(this.#phase);
-    this.#everySecond(this.#phase);
+    if (this.#kinds.length > 0) {
+      const delayUs = () => this.#random.below(plan.gapUs);
+      this.#again(phase, delayUs, () => this.#harmAnything());
+    }
+    this.#everySecond(phase);
   }
 
   /** Harm is over: every lasting fault ends. */
@@ -149,53 +160,34 @@ export class FaultInjector {
     });
   }
 
-  #wait(phase: number): void {
+  /** Does harm again and again, each time after a delay that is drawn when the one before is done. */
+  #again(phase: number, delayUs: () => number, harm: () => void): void {
     const { timeline } = this.#world;
-    timeline.schedule(
-      timeline.world,
-      this.#random.below(this.#plan.gapUs),
-      eventKind.world,
-      () => {
-        if (this.#isOver(phase)) return;
-        this.#inject(choose(this.#kinds, this.#random), undefined);
-        this.#wait(phase);
-      },
-    );
+    timeline.schedule(timeline.world, delayUs(), eventKind.world, () => {
+      if (this.#isOver(phase)) return;
+      harm();
+      this.#again(phase, delayUs, harm);
+    });
   }
 
-  #waitForFolder(phase: number): void {
-    const { timeline, machines } = this.#world;
+  #harmAnything(): void {
+    this.#inject(choose(this.#kinds, this.#random), undefined);
+  }
+
+  #harmFolder(): void {
     const random = this.#folderRandom;
-    timeline.schedule(
-      timeline.world,
-      random.below(Math.max(folderGapUs, 4 * this.#plan.gapUs)),
-      eventKind.world,
-      () => {
-        if (this.#isOver(phase)) return;
-        const kind = choose(this.#folderKinds, random);
-        this.#inject(kind, random.pick(machines));
-        this.#waitForFolder(phase);
-      },
-    );
+    const kind = choose(this.#folderKinds, random);
+    this.#inject(kind, random.pick(this.#world.machines));
   }
 
-  #waitForMove(phase: number): void {
-    const { timeline, machines } = this.#world;
+  /** Now and then several at once, so that nobody is left where the others look. */
+  #moveMachines(): void {
+    const { machines } = this.#world;
     const random = this.#addressRandom;
-    timeline.schedule(
-      timeline.world,
-      random.below(Math.max(folderGapUs, 4 * this.#plan.gapUs)),
-      eventKind.world,
-      () => {
-        if (this.#isOver(phase)) return;
-        // Now and then several at once, so that nobody is left where the others look.
-        const count = random.pick([1, 1, 2, machines.length]);
-        for (const machine of random.shuffle(machines).slice(0, count)) {
-          this.#inject(addressKind, machine);
-        }
-        this.#waitForMove(phase);
-      },
-    );
+    const count = random.pick([1, 1, 2, machines.length]);
+    for (const machine of random.shuffle(machines).slice(0, count)) {
+      this.#inject(addressKind, machine);
+    }
   }
 
   #everySecond(phase: number): void {

@@ -179,6 +179,15 @@ Deno.test(
   },
 );
 
+/** A master over HTTP, whose NodeHosts keep nothing of removed nodes. */
+function forgettingAtOnce(store: KvStore): MasterClientFactory {
+  const master = masterOver({ store });
+  return httpMasterClient({
+    fetch: (request) => master.fetch(request),
+    retentionMs: 0,
+  });
+}
+
 /** The NodeHosts that run a node of cluster 1. */
 function carriers(hosts: Managed, count: number): number[] {
   return Array.from({ length: count }, (_, i) => i + 1).filter((n) =>
@@ -190,13 +199,7 @@ Deno.test(
   "Real NodeHosts are drained, take a cluster that grows and shrinks, are restarted, and forget one that is deleted",
   lastWords,
   async () => {
-    await withManaged((store) => {
-      const master = masterOver({ store });
-      return httpMasterClient({
-        fetch: (request) => master.fetch(request),
-        retentionMs: 0,
-      });
-    }, async (hosts) => {
+    await withManaged(forgettingAtOnce, async (hosts) => {
       const { store } = hosts;
       for (const n of [1, 2, 3, 4]) await hosts.openManaged(n, `r${n}`);
       const wish = { app: "counter", size: 3 };
@@ -285,13 +288,7 @@ Deno.test(
   "A node that was removed while its NodeHost was away leaves nothing behind when that returns (M9)",
   lastWords,
   async () => {
-    await withManaged((store) => {
-      const master = masterOver({ store });
-      return httpMasterClient({
-        fetch: (request) => master.fetch(request),
-        retentionMs: 0,
-      });
-    }, async (hosts) => {
+    await withManaged(forgettingAtOnce, async (hosts) => {
       for (const n of [1, 2, 3, 4]) await hosts.openManaged(n, `r${n}`);
       const wish = { app: "counter", size: 3 };
       await hosts.store.command({ type: "createCluster", clusterId: 1, wish });
