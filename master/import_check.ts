@@ -3,6 +3,7 @@
  * right; but a file may be cut, mended by hand, or of another program, and a store that took it would stand still for
  * ever. Fields that are not known are let pass: a newer master may have written them.
  */
+import { clusterLives } from "./schema.ts";
 
 type Fields = Record<string, unknown>;
 type Check = (value: unknown) => boolean;
@@ -101,15 +102,7 @@ const records: Readonly<Record<string, { key: Check[]; value: Check }>> = {
   c: {
     key: [isId],
     value: objectWith({ cci: isCount }, {
-      life: oneOf(
-        "unmanaged",
-        "quarantine",
-        "defined",
-        "launching",
-        "ok",
-        "recovering",
-        "deleting",
-      ),
+      life: oneOf(...clusterLives),
       def: isDefinition,
       members: mapWith(isMember),
       voters: mapWith(isText),

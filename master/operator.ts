@@ -6,11 +6,8 @@ import {
   isManaged,
 } from "./cluster_image.ts";
 import type { KvAtomic, KvEntry } from "./kv.ts";
-import type { KvAccess } from "./kv_access.ts";
 import { type AddedEvent, addEvent, commitAndTell } from "./history.ts";
 import {
-  addressKey,
-  type AddressRecord,
   type AdoptionRule,
   attentionKey,
   clockKey,
@@ -30,6 +27,7 @@ import {
   schemaVersion,
   tombKey,
 } from "./schema.ts";
+import { hostAt } from "./store_address.ts";
 import { importSteps, readRecovery } from "./recovery.ts";
 import type { StoreContext } from "./store_context.ts";
 import { addCluster } from "./store_index.ts";
@@ -495,14 +493,6 @@ async function recovering(
   }
   const { plan: _, step: __, ...rest } = image;
   return { ...rest, life: "recovering", condemned };
-}
-
-async function hostAt(
-  access: KvAccess,
-  address: string,
-): Promise<string | undefined> {
-  const { value } = await access.get(addressKey(address));
-  return (value as AddressRecord | null)?.host;
 }
 
 // ---- NodeHosts ----

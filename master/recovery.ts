@@ -11,8 +11,6 @@ import {
 import type { KvAccess } from "./kv_access.ts";
 import type { LogPosition } from "./protocol.ts";
 import {
-  addressKey,
-  type AddressRecord,
   type ClockRecord,
   type ClusterLife,
   hostKey,
@@ -22,6 +20,7 @@ import {
   readHost,
   type SliceRecord,
 } from "./schema.ts";
+import { hostAt } from "./store_address.ts";
 import { isAlive, isDead, isRunning, type View } from "./scheduler/view.ts";
 import type { StoreContext } from "./store_context.ts";
 import { unpackPositions } from "./wire/mod.ts";
@@ -99,14 +98,6 @@ export async function readRecovery(
     newIds: [],
   };
   return judge(view, { clusterId, image, positions, hostOf });
-}
-
-async function hostAt(
-  access: KvAccess,
-  address: string,
-): Promise<string | undefined> {
-  const { value } = await access.get(addressKey(address));
-  return (value as AddressRecord | null)?.host;
 }
 
 async function positionOf(

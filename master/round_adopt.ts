@@ -11,7 +11,8 @@ import {
 } from "./cluster_image.ts";
 import { adoptedAs, isManaged } from "./cluster_image.ts";
 import type { KvEntry } from "./kv.ts";
-import { hostAt, type RoundState, rowsOfHost, viewOf } from "./round_state.ts";
+import { type RoundState, rowsOfHost, viewOf } from "./round_state.ts";
+import { hostAt } from "./store_address.ts";
 import { attentionKey, readCluster, schemaVersion } from "./schema.ts";
 import { change } from "./scheduler/step.ts";
 import { type Decision, isAlive, nothing } from "./scheduler/view.ts";
@@ -33,7 +34,8 @@ export async function decideAdoption(
   let count = 0;
   for (const id of voters) {
     const member = members[id]!;
-    const host = member.host ?? await hostAt(state, member.address);
+    const host = member.host ??
+      await hostAt(state.context.access, member.address);
     if (host === undefined || !isAlive(view, host)) continue;
     const row = (await rowsOfHost(state, host)).get(clusterId);
     if (row?.nodeId !== id || row.pending) continue;

@@ -12,7 +12,8 @@ import { clusterKey, readCluster, schemaVersion, tombKey } from "./schema.ts";
 import { decide } from "./scheduler/decide.ts";
 import { type Decision, isAlive, slotText } from "./scheduler/view.ts";
 import { decideAdoption } from "./round_adopt.ts";
-import { hostAt, type RoundState, rowsOfHost, viewOf } from "./round_state.ts";
+import { type RoundState, rowsOfHost, viewOf } from "./round_state.ts";
+import { hostAt } from "./store_address.ts";
 import { addCluster } from "./store_index.ts";
 
 const commitsInFlight = 16;
@@ -200,7 +201,8 @@ export async function refreshed(
     // Which voter leads is not known here: each of them may say that the observers have caught up.
     if (!isUnknown && !(isUnready && member.role === "voter")) continue;
     const id = Number(key);
-    const host = member.host ?? await hostAt(state, member.address);
+    const host = member.host ??
+      await hostAt(state.context.access, member.address);
     if (host === undefined || !isAlive(viewOf(state, 0), host)) continue;
     if (member.host === undefined) {
       const known = { ...next.members[id]!, host };

@@ -1,8 +1,6 @@
 /** What a round knows: the NodeHosts, the slots, and what NodeHosts list, read when it is needed. */
 import type { KvEntry } from "./kv.ts";
 import {
-  addressKey,
-  type AddressRecord,
   type ClockRecord,
   type HostRecord,
   nodesKey,
@@ -103,15 +101,6 @@ export function viewOf(state: RoundState, newIdCount: number): View {
     slots,
     newIds: Array.from({ length: newIdCount }, () => context.access.randomId()),
   };
-}
-
-/** The NodeHost that last reported from an address. */
-export async function hostAt(
-  { context }: RoundState,
-  address: string,
-): Promise<string | undefined> {
-  const { value } = await context.access.get(addressKey(address));
-  return (value as AddressRecord | null)?.host;
 }
 
 /** What a NodeHost lists, by cluster; read once a round. */

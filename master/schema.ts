@@ -187,6 +187,19 @@ export type ClusterLife =
   | "recovering"
   | "deleting";
 
+/** So that none is missing. */
+const lives: Readonly<Record<ClusterLife, true>> = {
+  unmanaged: true,
+  quarantine: true,
+  defined: true,
+  launching: true,
+  ok: true,
+  recovering: true,
+  deleting: true,
+};
+/** All of them. */
+export const clusterLives = Object.keys(lives) as readonly ClusterLife[];
+
 /** Which clusters are adopted as soon as a majority of their voters reports them, and what they should be (M7). */
 export interface AdoptionRule {
   /** Name of their state machine, as NodeHosts report it. */

@@ -31,6 +31,15 @@ export type AddressClaim =
     readonly old?: KvEntry;
   };
 
+/** The NodeHost that last reported from an address. */
+export async function hostAt(
+  access: KvAccess,
+  address: string,
+): Promise<string | undefined> {
+  const { value } = await access.get(addressKey(address));
+  return (value as AddressRecord | null)?.host;
+}
+
 /** Looks who is at an address. */
 export async function claimAddress(
   access: KvAccess,

@@ -20,6 +20,7 @@ import type {
   SlotName,
   StepRecord,
 } from "../schema.ts";
+import { clusterLives } from "../schema.ts";
 import {
   boolean,
   described,
@@ -68,15 +69,7 @@ function reference<T>(name: string): Shape<T> {
   return written({ $ref: `#/components/schemas/${name}` });
 }
 
-const life = oneOf(
-  "unmanaged",
-  "quarantine",
-  "defined",
-  "launching",
-  "ok",
-  "recovering",
-  "deleting",
-);
+const life = oneOf(...clusterLives);
 const stepKind = oneOf(
   "launch",
   "join",
