@@ -40,8 +40,10 @@ export interface Scene {
 
 /** Opens a cluster of the list. */
 export async function openCluster(page: Page, id: number): Promise<void> {
-  await page.getByRole("button", { name: `Cluster ${id}`, exact: true })
-    .first().click();
+  // In the list: the history names clusters as well, and may be there first.
+  await page.locator(".clusters")
+    .getByRole("button", { name: `Cluster ${id}`, exact: true }).first()
+    .click();
   await page.locator(".clusters .detail").first().waitFor();
 }
 
