@@ -68,10 +68,12 @@ export class ClientTasks {
     };
   }
 
-  /** The master took the report. */
+  /** The master answered the report. What it did not take counts as told to nobody: the next report says it again. */
   delivered(report: PreparedReport, reply: ReportReply): void {
-    this.known.delivered(report.info, reply.want);
-    this.#runner?.told(report.acknowledgements);
+    if (reply.accepted !== false) {
+      this.known.delivered(report.info, reply.want);
+      this.#runner?.told(report.acknowledgements);
+    }
     this.#runner?.receive(reply);
     this.#silent = Array.isArray(reply.silent) ? reply.silent : [];
     if (Array.isArray(reply.forget)) this.#forget = reply.forget;

@@ -54,6 +54,12 @@ export function isNewer(info: NodeHostInfo, host: HostRecord): boolean {
   return boot > host.boot || (boot === host.boot && seq > host.seq);
 }
 
+/** Whether a report is the one that the record knows, once more. */
+export function isSame({ boot, seq }: NodeHostInfo, host: HostRecord): boolean {
+  return boot === host.boot && seq === host.seq &&
+    host.conflict === undefined;
+}
+
 /** What the report changes in `["hl",host]`; `undefined` if nothing. */
 export async function changeOfNodes(
   access: KvAccess,

@@ -33,6 +33,7 @@ import {
   changeOfPositions,
   type ClockChange,
   isNewer,
+  isSame,
   writeHost,
 } from "./store_host.ts";
 import {
@@ -118,7 +119,11 @@ export async function takeReport(
     }
     if (host !== undefined && !isOwn && !isNewer(info, host)) {
       await watchRival(context, { ...reading, host }, info);
-      const rest = { accepted: false, want: [], kills: [] };
+      // One that came before, and whose answer was lost, is told again what is to go: this changes nothing.
+      const forget = isSame(info, host)
+        ? await leftoversToForget(context.access, info, clock)
+        : [];
+      const rest = { accepted: false, want: [], kills: [], forget };
       return await replyTo(context, { epoch, info, clock, ...rest });
     }
     const written = isOwn ? { clock, isTick: false } : await write(context, {

@@ -2,8 +2,14 @@
 import { assert } from "../deps.ts";
 import { ClientTasks } from "../../master/client_tasks.ts";
 import type { KvStore } from "../../master/kv_store.ts";
-import type { NodeInfo, ReportReply } from "../../master/protocol.ts";
+import type {
+  MasterRequest,
+  NodeInfo,
+  ReportReply,
+} from "../../master/protocol.ts";
+import type { NodeHost } from "../../raft/nodehost.ts";
 import { cluster, report, withStore } from "./fixtures.ts";
+import { inThisProcess } from "./instances.ts";
 
 const nodes = { 1: "h1:7001", 2: "h2:7001", 4: "h4:7001" };
 
@@ -39,6 +45,18 @@ Deno.test("The data of a node that was removed while its NodeHost was away is to
     const silent = await store.report(report(3, [], { boot: 2, seq: 3 }));
     assert.equal(silent.forget, undefined);
   });
+});
+
+Deno.test("A report that comes twice, since its answer was lost, is told the same of what is to go (M9, M10)", async () => {
+  await withStore(async (store) => {
+    const tell = await replaced(store);
+    const { forget } = await tell(1);
+    const again = await tell(1);
+    assert.equal(again.accepted, false);
+    assert.deepEqual(again.forget, forget);
+    await store.report(report(3, [], { boot: 3, seq: 1 }));
+    assert.equal((await tell(2)).forget, undefined, "an older process");
+  }, inThisProcess("it makes the calls twice itself"));
 });
 
 Deno.test("Nothing is to go while decisions are paused, or a majority has not confirmed that it was removed (M9)", async () => {
@@ -78,6 +96,35 @@ Deno.test("The data of nodes of a deleted cluster is to go", async () => {
     const reply = await store.report(report(1, [], { leftovers }));
     assert.deepEqual(reply.forget, leftovers);
   });
+});
+
+Deno.test("What a report said is said again if no master took it: memberships, and what became of requests (M10)", async () => {
+  const host = { info: () => ({ clusters: [], links: [] }) };
+  const tasks = new ClientTasks(host as unknown as NodeHost, {
+    now: () => 0,
+    retentionMs: undefined,
+  });
+  const info = report(1, [cluster(1, 1)]);
+  const taken: ReportReply = { accepted: true, want: [], epoch: "e1" };
+  const request = {
+    epoch: "e1",
+    clusterId: 1,
+    n: 1,
+    kind: "unknown",
+    nodeId: 1,
+    expectedConfigChangeIndex: 0,
+  } as unknown as MasterRequest;
+  tasks.delivered(tasks.prepare(report(1)), { ...taken, requests: [request] });
+  await tasks.handleRequests();
+  const first = tasks.prepare(info);
+  assert.equal(first.acknowledgements.length, 1);
+  assert.equal(first.info.clusterInfoList[0]?.incomplete, false);
+  tasks.delivered(first, { ...taken, accepted: false });
+  assert.deepEqual(tasks.prepare(info), first);
+  tasks.delivered(first, taken);
+  const next = tasks.prepare(info);
+  assert.deepEqual(next.acknowledgements, []);
+  assert.equal(next.info.clusterInfoList[0]?.incomplete, true);
 });
 
 Deno.test("A report tells as many leftovers as a master looks at, each time others", () => {
