@@ -141,16 +141,16 @@ async function readLoop(
   }
 }
 
-/** One session for each proposer, by cluster. */
+/** So many sessions of each cluster. */
 async function openSessions(
   host: NodeHost,
   clusterIds: readonly number[],
-  outstanding: number,
+  count: number,
 ): Promise<Map<number, Session[]>> {
   const sessions = new Map<number, Session[]>();
   for (const clusterId of clusterIds) {
     const opening = Array.from(
-      { length: outstanding },
+      { length: count },
       () => host.openSession(clusterId),
     );
     sessions.set(clusterId, await Promise.all(opening));
@@ -169,9 +169,7 @@ export async function runLoad(
   for (const clusterId of clusterIds) {
     if (isRead) counts.set(clusterId, await host.read(clusterId, "count"));
   }
-  const sessions = request.isInSession
-    ? await openSessions(host, clusterIds, outstanding)
-    : undefined;
+  const sessions = await openSessions(host, clusterIds, request.sessions);
   const tally = new Tally();
   const left = { count: request.count };
   const end = performance.now() + request.seconds * 1000;
@@ -187,7 +185,7 @@ export async function runLoad(
             host,
             {
               clusterId,
-              target: sessions?.get(clusterId)?.[i] ?? clusterId,
+              target: sessions.get(clusterId)?.[i] ?? clusterId,
             },
             { command, isEachTimed, end },
             { tally, left },
@@ -197,7 +195,7 @@ export async function runLoad(
   }
   await Promise.all(loops);
   const report = tally.report();
-  const opened = [...sessions?.values() ?? []].flat();
+  const opened = [...sessions.values()].flat();
   await Promise.all(
     opened.filter((session) => !session.isUnfinished && !session.isClosed)
       .map((session) => host.closeSession(session)),

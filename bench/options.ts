@@ -37,7 +37,10 @@ export interface BenchOptions {
   readonly dir: string | undefined;
   /** Mutual TLS between the NodeHosts. */
   readonly isSecure: boolean;
-  /** Events are iterated and the page of metrics is made every second, in each process. */
+  /**
+   * Events are iterated and the page of metrics is made every second, in each process, and one proposer of each cluster
+   * has a session.
+   */
   readonly isObserved: boolean;
   /** Every proposer has a session of its own. */
   readonly isInSession: boolean;
@@ -107,7 +110,8 @@ Three NodeHosts as three processes on loopback, every write synced to disk. Prin
   --repeat N             measurements, of which the median is printed (1); recovery: restarts; failover: kills (20)
   --snapshot-entries N   entries between snapshots, 0 for none (the library's default; recovery: 0)
   --tls                  mutual TLS between the NodeHosts; openssl makes the certificates
-  --observed             events are listened to, and metrics made every second, on each NodeHost
+  --observed             as in production: events are listened to, and metrics made every second, on each NodeHost, and
+                         one proposer of each cluster has a session
   --sessions             each proposer has a session: at most 4096 outstanding
   --against DIR          by turns with another checkout, which is not watched and without sessions; --repeat is the
                          number of pairs (5), and the exit status 1 below 0.9 of it

@@ -14,8 +14,8 @@ export interface Acknowledged {
 export interface LoadRequest {
   /** Propose, or read. */
   readonly isRead: boolean;
-  /** Whether each proposer has a session. */
-  readonly isInSession: boolean;
+  /** How many of the proposers of each cluster have a session. */
+  readonly sessions: number;
   /** The clusters; nothing is done for none. */
   readonly clusterIds: readonly number[];
   /** Proposers for each cluster. */

@@ -3,7 +3,7 @@ import { round } from "./figures.ts";
 import type { BenchOptions } from "./options.ts";
 import { type BenchResult, makeResult, requireNoErrors } from "./result.ts";
 import { diskMb, pause } from "./system.ts";
-import { loopOnLeaders } from "./throughput.ts";
+import { loopOnLeaders, sessionsOf } from "./throughput.ts";
 import { nodeIds, Trio } from "./trio.ts";
 
 const flatRatio = 1.2;
@@ -33,7 +33,7 @@ async function warmUp(trio: Trio, options: BenchOptions): Promise<void> {
     nodeIds.map((nodeId) =>
       trio.host(nodeId).call("load", {
         isRead: false,
-        isInSession: false,
+        sessions: sessionsOf(options),
         clusterIds,
         outstanding: options.outstanding,
         payload: options.payload,
@@ -95,6 +95,7 @@ export async function measureSoak(
     const begin = performance.now();
     const load = loopOnLeaders(trio, placed, {
       isRead: false,
+      sessions: sessionsOf(options),
       outstanding: options.outstanding,
       payload: options.payload,
       seconds: options.seconds,

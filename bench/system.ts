@@ -12,12 +12,13 @@ export function memoryFileSystemOf(dir: string): string | undefined {
 }
 
 /**
- * Makes a folder of the benchmark's own, on a disk: in `dir`, or else in the system's temporary folder or, if that is
+ * Makes a folder of the benchmark's own, on a disk: in `dir`, which is made if it is not there, or else in the system's temporary folder or, if that is
  * in memory, in `from`.
  *
  * @throws {Error} if the place is not on a disk.
  */
 export function makeBenchDir(dir: string | undefined, from: string): string {
+  if (dir !== undefined) Deno.mkdirSync(dir, { recursive: true });
   const places = dir === undefined ? [tmpdir(), from] : [dir];
   const place = places.find((each) => memoryFileSystemOf(each) === undefined);
   if (place === undefined) {

@@ -12,8 +12,8 @@ const unlimited = Number.MAX_SAFE_INTEGER;
 export interface LoopOptions {
   /** Propose, or read. */
   readonly isRead: boolean;
-  /** Whether each proposer has a session of its own. */
-  readonly isInSession?: boolean;
+  /** How many of the proposers of each cluster have a session of their own; 0 by default. */
+  readonly sessions?: number;
   /** Proposers for each cluster. */
   readonly outstanding: number;
   /** Bytes of a command. */
@@ -22,6 +22,17 @@ export interface LoopOptions {
   readonly seconds: number;
   /** How many commands for each process, if that comes first. */
   readonly count?: number;
+}
+
+/** How many proposers of each cluster have a session: all, or one where users' ways are looked at, or none. */
+export function sessionsOf(
+  { isInSession, isObserved, outstanding }: Pick<
+    BenchOptions,
+    "isInSession" | "isObserved" | "outstanding"
+  >,
+): number {
+  if (isInSession) return outstanding;
+  return isObserved ? 1 : 0;
 }
 
 /** Runs a closed loop on every leader and returns what each process reported; writes are accounted for. */
@@ -35,7 +46,7 @@ export async function loopOnLeaders(
     leading.map((nodeId) =>
       trio.host(nodeId).call("load", {
         isRead: options.isRead,
-        isInSession: options.isInSession === true,
+        sessions: options.sessions ?? 0,
         clusterIds: placed.get(nodeId)!,
         outstanding: options.outstanding,
         payload: options.payload,
@@ -53,11 +64,12 @@ async function measureOnce(
   options: BenchOptions,
 ): Promise<BenchResult> {
   const isRead = options.mode === "read";
-  const { outstanding, payload, seconds, isInSession } = options;
+  const { outstanding, payload, seconds } = options;
+  const sessions = isRead ? 0 : sessionsOf(options);
   const trio = await Trio.start(dir, options);
   try {
     const placed = await trio.placeLeaders();
-    const warmUp = { isRead: false, isInSession, outstanding, payload };
+    const warmUp = { isRead: false, sessions, outstanding, payload };
     await loopOnLeaders(trio, placed, { ...warmUp, seconds: warmUpSeconds });
     if (isRead) {
       await loopOnLeaders(trio, placed, { ...warmUp, isRead, seconds: 1 });
@@ -65,7 +77,7 @@ async function measureOnce(
     const before = await trio.usage();
     const reports = await loopOnLeaders(trio, placed, {
       isRead,
-      isInSession,
+      sessions,
       outstanding,
       payload,
       seconds,

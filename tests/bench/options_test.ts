@@ -1,4 +1,5 @@
 import { parseOptions, UsageError } from "../../bench/options.ts";
+import { sessionsOf } from "../../bench/throughput.ts";
 import { assert } from "../deps.ts";
 
 Deno.test("parseOptions() has the documented defaults", () => {
@@ -85,6 +86,14 @@ Deno.test("parseOptions() counts --against from where the command was given, and
     () => parseOptions(["--mode=idle", "--against=/x"], "/"),
     /Cannot use --against: --mode idle has no use for it/,
   );
+});
+
+Deno.test("A benchmark as in production has one session in each cluster, with --sessions one for each proposer", () => {
+  const options = { isObserved: false, isInSession: false, outstanding: 64 };
+  assert.equal(sessionsOf(options), 0);
+  assert.equal(sessionsOf({ ...options, isObserved: true }), 1);
+  const both = { ...options, isObserved: true, isInSession: true };
+  assert.equal(sessionsOf(both), 64);
 });
 
 Deno.test("parseOptions() takes --observed and --sessions where they mean something", () => {

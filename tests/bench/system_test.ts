@@ -22,6 +22,16 @@ Deno.test({
   },
 });
 
+Deno.test("makeBenchDir() makes the place that is asked for", () => {
+  const root = Deno.makeTempDirSync({ dir: "." });
+  try {
+    const made = makeBenchDir(`${root}/not/there`, "/");
+    assert.ok(made.startsWith(`${root}/not/there/`), made);
+  } finally {
+    Deno.removeSync(root, { recursive: true });
+  }
+});
+
 Deno.test("freeAddresses() are different ones", () => {
   const addresses = freeAddresses(3);
   assert.equal(new Set(addresses).size, 3);
