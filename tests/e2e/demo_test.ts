@@ -1,5 +1,6 @@
 /** Runs the demo as its users do, on a small input, and looks at what it says and what it leaves behind. */
 import { assert } from "../deps.ts";
+import { chromiumPath, openPage, startBrowser } from "./page_stage.ts";
 
 const projectDir = `${import.meta.dirname}/../../`;
 const scratchDir = `${projectDir}.tmp`;
@@ -147,6 +148,48 @@ Deno.test("The demo survives its crashes, loses nothing and leaves nothing behin
     assert.match(said, RegExp(`NodeHost ${7 - dead} now carries the node`));
     await assertNothingLeft(lines);
   }));
+
+Deno.test({
+  name:
+    "In a browser: who signs in at the demo's master sees a NodeHost die for good and its repair finish, without a reload",
+  ignore: chromiumPath === undefined,
+  fn: () =>
+    withInput(async (dir) => {
+      const browser = await startBrowser();
+      const demo = startDemo(dir, ["--input", ".", "--keep"]);
+      const complaints: string[] = [];
+      try {
+        const [, url, token] = await demo.line(
+          /^ +Master: process \d+, (http:\S+) \(.* sign in with ([^\s)]+)\)/,
+        );
+        const page = await openPage(browser, `${url}/`, complaints);
+        await page.getByLabel("Token").fill(token!);
+        await page.getByRole("button", { name: "Sign in" }).click();
+        await page.locator("#headline").waitFor();
+        await page.evaluate(() => {
+          (globalThis as unknown as { isSame: boolean }).isSame = true;
+        });
+        await demo.line(/NodeHost [34] dies for good/);
+        await page.locator(".host", { hasText: "dead" }).waitFor();
+        await page.getByText("Repair begins").first().waitFor();
+        const [summary] = await demo.line(/^\{"demo":.*/);
+        assert.match(summary, /^\{"demo":"ok"/);
+        await page.locator("#headline", { hasText: "All is well" }).waitFor();
+        assert.ok(
+          await page.evaluate(() =>
+            (globalThis as unknown as { isSame: boolean }).isSame
+          ),
+          "it was not reloaded",
+        );
+        assert.deepEqual(complaints, []);
+      } finally {
+        await browser.close();
+        demo.kill("SIGINT");
+      }
+      const { lines } = await demo.ended;
+      await assertNothingLeft(lines);
+    }),
+});
 
 Deno.test("The demo says that a file was changed meanwhile, which is no loss, and exits with 3", () =>
   withInput(async (dir) => {
