@@ -110,6 +110,7 @@ const records: Readonly<Record<string, { key: Check[]; value: Check }>> = {
       gone: isIdList,
       zombies: mapWith(isText),
       condemned: isIdList,
+      avoid: mapWith(isInteger),
       steps: isCount,
     }),
   },

@@ -14,6 +14,8 @@
  *                          Deno Deploy, whose timer does it each day at 03:17 UTC
  *     --no-init            an empty store waits for `drakkar init` or `drakkar import`, as on Deno Deploy
  *     --repairs N          nodes that are replaced at once, 16 by default; on one NodeHost a quarter of it
+ *     --catch-up-ticks N   so many periods may a new node take to catch up, 300 by default; then it is given up, and another
+ *                          NodeHost is tried, with twice as many
  *
  * `DRAKKAR_TOKEN` is the bearer token that NodeHosts need, `DRAKKAR_OPERATOR_TOKEN` that of operators; each may hold two,
  * with a space between, while one replaces the other. Without tokens everybody may do everything.
@@ -42,6 +44,7 @@ interface Settings {
   ttl: number;
   exportEveryMs: number;
   repairs: number;
+  catchUpTicks: number;
   makesDeployment: boolean;
 }
 
@@ -61,6 +64,9 @@ const usage = `Usage: deno task master [options]
                        Deploy, which does it each day at 03:17 UTC
   --repairs N          nodes that are replaced at once, on one NodeHost a
                        quarter of it; 16
+  --catch-up-ticks N   so many periods may a new node take to catch up; then it
+                       is given up, and another NodeHost is tried, with twice
+                       as many; 300
   --no-init            an empty store waits for "drakkar init" or "drakkar
                        import", as it does on Deno Deploy
   --help               this text
@@ -92,6 +98,7 @@ function parseFlags(args: string[]) {
         "dead-after": { type: "string", default: "3" },
         "export-every-ms": { type: "string" },
         repairs: { type: "string", default: "16" },
+        "catch-up-ticks": { type: "string", default: "300" },
         "no-init": { type: "boolean", default: false },
       },
     }).values;
@@ -136,6 +143,12 @@ function readSettings(args: string[]): Settings {
       30 * 86_400_000,
     ),
     repairs: readNumber("--repairs", values.repairs, 1, 10_000),
+    catchUpTicks: readNumber(
+      "--catch-up-ticks",
+      values["catch-up-ticks"],
+      1,
+      1_000_000,
+    ),
     makesDeployment: !values["no-init"] && !isOnDeploy(),
   };
 }
@@ -283,8 +296,9 @@ async function run(settings: Settings): Promise<void> {
       `DRAKKAR_TOKEN is not set: whoever reaches ${hostname} may report, and read`,
     );
   }
-  const { repairs, makesDeployment } = settings;
-  const limits = { ttl, repairs, repairsPerTarget: Math.ceil(repairs / 4) };
+  const { repairs, catchUpTicks, makesDeployment } = settings;
+  const repairsPerTarget = Math.ceil(repairs / 4);
+  const limits = { ttl, repairs, repairsPerTarget, catchUpTicks };
   const url = optionalVariable("DRAKKAR_WEBHOOK");
   const hook = url === undefined ? undefined : webhook(url);
   const store = await openStore({

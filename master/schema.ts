@@ -342,6 +342,8 @@ export interface ClusterRecord extends StoredRecord {
   condemned?: number[];
   /** A membership that drops a majority, and who told it: it needs another one to tell it, too. */
   claim?: { cci: number; nodes: number[]; by: string };
+  /** NodeHosts where a node of it did not start, or not catch up, each with the tick until which others come first. */
+  avoid?: Record<string, number>;
   /** What is being done in several steps. */
   plan?: PlanRecord;
   /** What is being done now. */

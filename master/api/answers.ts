@@ -209,6 +209,10 @@ const cluster: Shape<ClusterDetails> = answerOf({
   zombies: byNode(anyText),
   condemned: optional(list(id)),
   claim: optional(claim),
+  avoid: optional(described(
+    mapOf(".*", tick),
+    "NodeHosts where a node of it did not start or not catch up, with the tick until which others come first.",
+  )),
   plan: optional(plan),
   step: optional(step),
   steps: count,

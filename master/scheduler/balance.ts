@@ -10,6 +10,7 @@ import { change, withStep } from "./step.ts";
 import {
   type Decision,
   isAlive,
+  isAvoided,
   isRunning,
   nothing,
   type View,
@@ -97,6 +98,9 @@ export function moveNode(
   if (image.members[out]?.role !== "voter") return nothing("it has no vote");
   const reason = obstacle(view, target, image.def?.app ?? "");
   if (reason !== undefined) return nothing(`not to ${to}: ${reason}`);
+  if (isAvoided(view, image, to)) {
+    return nothing(`a node of it was given up on ${to}`);
+  }
   if (nodeOn(image, to) !== undefined) return nothing(`${to} has a node of it`);
   const source = view.hosts.get(from);
   if (source === undefined || !isAsGood(view, image, { out, source, target })) {

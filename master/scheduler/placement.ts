@@ -1,7 +1,7 @@
 /** Where a node should be (M7, M16, M18). Pure, and the same for the same input. */
 import type { ClusterImage } from "../cluster_image.ts";
 import type { HostRecord, RegionWish } from "../schema.ts";
-import type { View } from "./view.ts";
+import { isAvoided, type View } from "./view.ts";
 
 /** NodeHosts that were chosen, or what they are waited for. */
 export type Placement =
@@ -87,7 +87,8 @@ export interface PlacementOptions {
 /**
  * Chooses NodeHosts for so many new nodes of a cluster: where a region lacks some, in another failure domain than the
  * other nodes, where the fewest nodes are for what the NodeHost takes. One that is full gives way to another that is as
- * good but for its load, never to one in a worse region or domain: the node would have to move again.
+ * good but for its load, never to one in a worse region or domain: the node would have to move again. Where a node of the
+ * cluster was given up not long ago comes last.
  */
 export function place(
   view: View,
@@ -105,7 +106,13 @@ export function place(
   for (let i = 0; i < options.count; i++) {
     const lacking = def.regions.filter((wish) => lack(wish, there) > 0);
     const { isFull } = options;
-    const best = bestOf(view, free, { chosen, there, lacking, isFull });
+    const best = bestOf(view, free, {
+      chosen,
+      there,
+      lacking,
+      isFull,
+      isAvoided: (id) => isAvoided(view, image, id),
+    });
     const missing = lacking.find((wish) =>
       wish.isRequired === true &&
       !free.some(([id, host]) =>
@@ -141,16 +148,18 @@ function mustWait(
 function bestOf(
   view: View,
   free: readonly [string, HostRecord][],
-  { chosen, there, lacking, isFull = () => false }: {
+  { chosen, there, lacking, isFull = () => false, isAvoided }: {
     chosen: readonly string[];
     there: Around;
     lacking: readonly RegionWish[];
     isFull: PlacementOptions["isFull"] | undefined;
+    isAvoided: (host: string) => boolean;
   },
 ): [string, HostRecord] | undefined {
   const rank = ([id, host]: [string, HostRecord]): readonly number[] => {
     const wished = lacking.findIndex((wish) => wish.region === host.region);
     return [
+      isAvoided(id) ? 1 : 0,
       wished < 0 ? lacking.length : wished,
       host.domain === undefined ? 0 : there.domains.get(domainOf(host)) ?? 0,
       there.regions.get(host.region) ?? 0,
@@ -203,6 +212,7 @@ export function misplaced(
   const canBe = lacks.some((wish) =>
     [...view.hosts].some(([id, host]) =>
       host.region === wish.region && !taken.has(id) &&
+      !isAvoided(view, image, id) &&
       obstacle(view, host, def.app) === undefined
     )
   );

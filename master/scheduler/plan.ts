@@ -12,6 +12,8 @@ import type { PlanRecord, SlotName } from "../schema.ts";
 import { loadOf, misplaced, obstacle, place } from "./placement.ts";
 import { change, memberStep, withStep } from "./step.ts";
 import {
+  avoiding,
+  catchUpTicks,
   type Decision,
   failsToStart,
   freeSlot,
@@ -305,9 +307,14 @@ export function continuePlan(view: View, image: ClusterImage): Decision {
   const member = image.members[plan.in];
   if (isVoter(member)) return removeOut(view, image);
   if (plan.isAbandoned === true) return abandon(view, image);
-  const why = futility(view, image, plan);
+  const needless = needlessness(view, image, plan);
+  const why = needless ?? futility(view, image, plan);
   if (why !== undefined) {
-    const given = { ...image, plan: { ...plan, isAbandoned: true } };
+    // What is not needed says nothing about the NodeHost; everything else does, and the next node comes to another.
+    const known = needless === undefined
+      ? avoiding(view, image, plan.host!)
+      : image;
+    const given = { ...known, plan: { ...plan, isAbandoned: true } };
     return change(given, { hosts: [], what: "abandon", why });
   }
   if (!isAlive(view, plan.host)) return nothing(`${plan.host} is silent`);
@@ -353,24 +360,33 @@ function removeUnmet(
   });
 }
 
-/** Why a plan whose node has no vote yet is pointless; `undefined` if it is not. */
+/** Why a plan whose node has no vote yet is pointless, whatever its NodeHost does; `undefined` if it is not. */
+function needlessness(
+  view: View,
+  image: ClusterImage,
+  plan: PlanRecord,
+): string | undefined {
+  const host = view.hosts.get(plan.host ?? "");
+  if (!stillNeeded(view, image, plan)) return "it is not needed any more";
+  if (host === undefined || host.state === "failed" || host.state === "gone") {
+    return `${plan.host} is lost, too`;
+  }
+  if (image.members[plan.in!] === undefined) {
+    const reason = obstacle(view, host, image.def?.app ?? "");
+    if (reason !== undefined && isAlive(view, plan.host)) {
+      return `nothing can be placed on ${plan.host}: ${reason}`;
+    }
+  }
+  return undefined;
+}
+
+/** Why nothing comes of a plan whose node has no vote yet; `undefined` if something may. */
 function futility(
   view: View,
   image: ClusterImage,
   plan: PlanRecord,
 ): string | undefined {
   const member = image.members[plan.in!];
-  const host = view.hosts.get(plan.host ?? "");
-  if (!stillNeeded(view, image, plan)) return "it is not needed any more";
-  if (host === undefined || host.state === "failed" || host.state === "gone") {
-    return `${plan.host} is lost, too`;
-  }
-  if (member === undefined) {
-    const reason = obstacle(view, host, image.def?.app ?? "");
-    if (reason !== undefined && isAlive(view, plan.host)) {
-      return `nothing can be placed on ${plan.host}: ${reason}`;
-    }
-  }
   if (
     member !== undefined &&
     (member.isLost === true || failsToStart(view, image, member))
@@ -378,6 +394,10 @@ function futility(
   const age = view.tick - plan.at;
   if (member?.since === undefined && age > view.limits.startTicks) {
     return `node ${plan.in} did not start in ${age} ticks`;
+  }
+  const behind = view.tick - (member?.since ?? view.tick);
+  if (member?.isReady !== true && behind > catchUpTicks(view, image)) {
+    return `node ${plan.in} did not catch up in ${behind} ticks`;
   }
   return plan.failures >= failuresMax
     ? `${plan.failures} steps had no effect`

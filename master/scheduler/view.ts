@@ -10,6 +10,8 @@ export interface Limits {
   readonly stepTicks: number;
   /** Ticks that a node may take to start, before it is given up. */
   readonly startTicks: number;
+  /** Ticks that a node may take to catch up, before it is given up; twice as many for each NodeHost where one was. */
+  readonly catchUpTicks: number;
   /** Ticks that a NodeHost must be up before anything is moved for balance. */
   readonly settleTicks: number;
   /** Repairs at once. */
@@ -30,6 +32,7 @@ export const defaultLimits: Limits = {
   ttl: 3,
   stepTicks: 3,
   startTicks: 12,
+  catchUpTicks: 300,
   settleTicks: 10,
   repairs: 16,
   repairsPerTarget: 4,
@@ -164,6 +167,38 @@ export function nextStart(
   const { stepTicks, startTicks } = view.limits;
   const pause = stepTicks * 2 ** Math.min(starts.count - 1, 8);
   return starts.at + Math.min(startTicks, pause);
+}
+
+/** Whether a node of the cluster was given up on a NodeHost not long ago: others are tried first. */
+export function isAvoided(
+  { tick }: Pick<View, "tick">,
+  { avoid }: ClusterImage,
+  hostId: string,
+): boolean {
+  return tick < (avoid?.[hostId] ?? 0);
+}
+
+/**
+ * How long a new node may take to catch up: longer after each that did not, since it may be the state that is large and
+ * not the NodeHost that is slow.
+ */
+export function catchUpTicks(view: View, image: ClusterImage): number {
+  const avoided = Object.keys(image.avoid ?? {})
+    .filter((id) => isAvoided(view, image, id)).length;
+  return view.limits.catchUpTicks * 2 ** Math.min(avoided, 4);
+}
+
+/** The record after a node was given up on a NodeHost, which is the last to be chosen for a while. */
+export function avoiding(
+  view: View,
+  image: ClusterImage,
+  hostId: string,
+): ClusterImage {
+  const kept = Object.entries(image.avoid ?? {})
+    .filter(([id]) => isAvoided(view, image, id));
+  // Longer than the next one may take: who comes then knows of both.
+  const until = view.tick + 4 * catchUpTicks(view, image);
+  return { ...image, avoid: { ...Object.fromEntries(kept), [hostId]: until } };
 }
 
 /** The voters that are known to run. */

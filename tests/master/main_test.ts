@@ -101,6 +101,7 @@ Deno.test("main.ts says what is wrong with its options, and with a short token",
     [["--silent-after-ms", "0"], {}, /Cannot use --silent-after-ms/],
     [["--dead-after", "0"], {}, /Cannot use --dead-after/],
     [["--repairs", "0"], {}, /Cannot use --repairs/],
+    [["--catch-up-ticks", "0"], {}, /Cannot use --catch-up-ticks/],
     [[], { DRAKKAR_TOKEN: "short-secret" }, /Cannot use the token/],
     [[], { DRAKKAR_TOKEN: "" }, /Cannot use the token/],
   ];
@@ -109,7 +110,7 @@ Deno.test("main.ts says what is wrong with its options, and with a short token",
   );
   for (const [i, { code, stderr }] of (await Promise.all(outputs)).entries()) {
     const text = new TextDecoder().decode(stderr);
-    assert.equal(code, i < 5 ? 2 : 1);
+    assert.equal(code, i < 6 ? 2 : 1);
     assert.match(text, cases[i]![2]);
     assert.ok(!text.includes("short-secret"));
   }

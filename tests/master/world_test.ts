@@ -259,7 +259,7 @@ Deno.test("A NodeHost that cannot start what is placed on it costs no cluster a 
     return false;
   });
   assert.equal(fewest, 3);
-  empty.cannotStart = false;
+  // The other empty one has it, although this one still takes nothing.
   await settle(world, ids, 400_000);
 });
 
