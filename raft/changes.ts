@@ -7,6 +7,8 @@ import type { Peer, Refusal } from "./core/peer.ts";
 import { proposerKey } from "./entries.ts";
 import { RaftError } from "./errors.ts";
 import type { RaftErrorCode } from "./errors.ts";
+import { isGivenUp, isPassedOver } from "./outlook.ts";
+import type { Outlook, SentRequest } from "./outlook.ts";
 import { requestError, settleError } from "./requests.ts";
 import type { Settle } from "./requests.ts";
 import { refusalOf } from "./versions.ts";
@@ -36,17 +38,17 @@ export interface ChangesOwner {
   send(to: number, record: WireRecord): boolean;
 }
 
-interface PendingChange {
+interface PendingChange extends SentRequest {
   readonly counter: number;
   readonly change: ConfigChange;
   readonly settle: Settle<Membership>;
   readonly deadline: number;
   /** It may be in a log; index and term once that is known. */
   isSent: boolean;
-  /** It was not tried since the last tick. */
-  mayTry: boolean;
   index: number;
   term: number;
+  /** It was not tried since the last tick. */
+  mayTry: boolean;
   lastRefusal: string;
   /** Hears of each refusal, passing or not. */
   readonly onRefusal: ((refusal: string) => void) | undefined;
@@ -152,6 +154,10 @@ export class ChangeTable {
       settle,
       deadline,
       isSent: false,
+      sentTo: 0,
+      sentTerm: 0,
+      isCut: false,
+      doubtTicks: 0,
       mayTry: true,
       index: 0,
       term: 0,
@@ -196,10 +202,18 @@ export class ChangeTable {
     );
   }
 
-  /** Ends what is past its deadline. */
-  tick(now: number): void {
+  /** The link to a node was lost, and with it, maybe, a change that was sent there or its answer. */
+  linkLost(nodeId: number): void {
+    for (const pending of this.#changes) {
+      if (pending.sentTo === nodeId) pending.isCut = true;
+    }
+  }
+
+  /** Ends what is past its deadline, and changes that were lost with their leader or on the way to it (rule R1). */
+  tick(now: number, outlook: Outlook): void {
     this.#changes = this.#changes.filter((pending) => {
       pending.mayTry = true;
+      if (pending.isSent && this.#isLost(pending, outlook)) return false;
       if (pending.deadline > now) return true;
       const what = `Cannot ${describe(pending.change)} in time`;
       settleError(
@@ -231,6 +245,32 @@ export class ChangeTable {
       );
       return false;
     });
+  }
+
+  /** Ends a change that never will be applied, or of which nothing will be heard any more. */
+  #isLost(pending: PendingChange, outlook: Outlook): boolean {
+    const { index, term, settle } = pending;
+    const what = describe(pending.change);
+    if (isPassedOver(index, term, outlook)) {
+      settleError(
+        settle,
+        requestError(
+          "dropped",
+          `Cannot ${what}: it was lost with the leader that took it, and another leads now`,
+        ),
+      );
+      return true;
+    }
+    if (term > 0 || !isGivenUp(pending, outlook)) return false;
+    settleError(
+      settle,
+      requestError(
+        "dropped",
+        `Cannot ${what}: the leader that it was sent to never answered; it may still be applied`,
+        "unknown",
+      ),
+    );
+    return true;
   }
 
   /** The leader's answer to a forwarded change or transfer. */
@@ -318,6 +358,10 @@ export class ChangeTable {
       pending.index = taken.firstIndex;
       pending.term = taken.term;
     } else if (peer.leaderId !== 0) {
+      pending.sentTo = peer.leaderId;
+      pending.sentTerm = peer.term;
+      pending.isCut = false;
+      pending.doubtTicks = 0;
       pending.isSent = this.#owner.send(peer.leaderId, {
         kind: "forwardChange",
         clusterId,

@@ -281,7 +281,9 @@ export class Node implements EngineNode {
         () => this.#timeout("read"),
       );
     }
-    if (this.#changes.hasWork) this.#changes.tick(now);
+    if (this.#changes.hasWork) {
+      this.#changes.tick(now, this.#proposing.outlook());
+    }
     this.admission.tick();
     this.#watch.tick();
     this.events.look();
@@ -475,6 +477,7 @@ export class Node implements EngineNode {
     for (const nodeId of this.routes.membersAt(address)) {
       if (nodeId === this.nodeId) continue;
       this.#proposals.linkLost(nodeId);
+      this.#changes.linkLost(nodeId);
       this.peer.reportUnreachable(nodeId);
     }
   }

@@ -12,6 +12,7 @@ import { RaftError } from "./errors.ts";
 import type { HostContext } from "./host_context.ts";
 import { LogLimit } from "./log_limit.ts";
 import { packCommand } from "./packed_commands.ts";
+import type { Outlook } from "./outlook.ts";
 import type { ProposalTable } from "./proposals.ts";
 import { abortable, requestError, requestOverheadBytes } from "./requests.ts";
 import type { ProposalGroup, Settle } from "./requests.ts";
@@ -38,7 +39,7 @@ export interface ProposalsOwner {
   readonly routes: Routes;
   readonly versions: MemberVersions;
   /** What is applied. */
-  readonly applier: { readonly appliedTerm: number };
+  readonly applier: { readonly applied: number; readonly appliedTerm: number };
   /** Whether the engine knows that there is something to do. */
   readonly isDirty: boolean;
   /** Why callers who want work done are refused, if they are. */
@@ -83,7 +84,7 @@ export class NodeProposals {
   tick(now: number): void {
     const { peer, clusterId, nodeId } = this.#node;
     const { term, leaderId } = peer;
-    if (this.table.hasForwarded) this.#endUnanswered();
+    if (this.table.hasForwarded) this.table.endForwarded(this.outlook());
     const ownBytes = peer.unappliedBytes;
     looked.ownBytes = ownBytes;
     looked.term = term;
@@ -102,14 +103,16 @@ export class NodeProposals {
     this.#node.schedule();
   }
 
-  #endUnanswered(): void {
+  /** How things stand, for requests that a leader took or was sent. */
+  outlook(): Outlook {
     const { peer, routes, applier, config } = this.#node;
     const { leaderId } = peer;
-    this.table.endUnanswered({
+    return {
+      applied: applier.applied,
       appliedTerm: applier.appliedTerm,
       leaderId: leaderId !== 0 && routes.isReachable(leaderId) ? leaderId : 0,
       patience: config.electionTimeoutTicks,
-    });
+    };
   }
 
   /** A follower says how much of the log it holds. */

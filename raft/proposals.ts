@@ -7,6 +7,7 @@ import { assert } from "./core/assert.ts";
 import type { EntryBatch } from "./core/types.ts";
 import { EntryBuilder } from "./entries.ts";
 import type { CommandKind, SessionFields } from "./entries.ts";
+import { isGivenUp, isPassedOver, type Outlook } from "./outlook.ts";
 import { ProposalGroup, requestError } from "./requests.ts";
 import type { Settle } from "./requests.ts";
 import type { Result } from "./state_machine.ts";
@@ -27,22 +28,18 @@ const overwritten = (): unknown =>
     "Cannot apply the proposal: another leader's entry took its place in the log",
   );
 
+const passedOver = (): unknown =>
+  requestError(
+    "dropped",
+    "Cannot apply the proposal: it was lost with the leader that took it, and another leads now",
+  );
+
 const unanswered = (): unknown =>
   requestError(
     "dropped",
     "Cannot tell whether the proposal was applied: the leader that it was sent to never answered",
     "unknown",
   );
-
-/** How things stand while proposals wait for a leader's answer. */
-export interface AnswerOutlook {
-  /** Term of the last entry applied here. */
-  readonly appliedTerm: number;
-  /** The leader, if it is linked, else 0. */
-  readonly leaderId: number;
-  /** For how many ticks an answer, or the entry itself, may still be on its way. */
-  readonly patience: number;
-}
 
 /** Measures how long proposals take, a group at a time: two looks at the clock for a whole batch. */
 export interface ProposalLatency {
@@ -283,27 +280,16 @@ export class ProposalTable {
   }
 
   /**
-   * A tick has passed. Ends what a leader was sent and never answered for, without waiting for the deadline (rule R1),
-   * when one of two things is so:
-   *
-   * - An entry of a later term was applied. Had that leader taken the record in its term, it would have been applied
-   *   before, or never will be. Only an answer can still come, unless the link was lost.
-   * - The link was lost and is up again, and the same node leads: an entry would be applied soon.
-   *
-   * The outcome is unknown all the same: a record does not tell its term, and the same node may take it late, when it
-   * leads again; or a snapshot has it.
+   * A tick has passed. Ends forwarded proposals that a leader took and lost, and those that it was sent and never answered
+   * for, without waiting for their deadline (rule R1).
    */
-  endUnanswered(outlook: AnswerOutlook): void {
-    const { appliedTerm, leaderId, patience } = outlook;
+  endForwarded(outlook: Outlook): void {
     this.#forwarded = this.#forwarded.filter((group) => {
-      if (group.term > 0 || group.sentTo === 0) return true;
-      const isOver = appliedTerm > group.sentTerm;
-      if (!isOver && !(group.isCut && leaderId === group.sentTo)) return true;
-      if (!(isOver && group.isCut) && ++group.doubtTicks < patience) {
-        return true;
-      }
+      const { term, firstIndex } = group;
+      const isLost = isPassedOver(firstIndex, term, outlook);
+      if (!isLost && (term > 0 || !isGivenUp(group, outlook))) return true;
       this.#bytes -= group.bytes;
-      group.fail(unanswered);
+      group.fail(isLost ? passedOver : unanswered);
       return false;
     });
   }
@@ -379,7 +365,12 @@ export class ProposalTable {
   #searchGroup(batch: EntryBatch): ProposalGroup | undefined {
     let found: ProposalGroup | undefined;
     this.#inLog = this.#inLog.filter((group) => {
-      if (group.firstIndex > batch.lastIndex) return true;
+      if (group.firstIndex > batch.lastIndex) {
+        if (group.term >= batch.term) return true;
+        this.#bytes -= group.bytes;
+        group.fail(passedOver); // See outlook.ts: terms never fall along a log.
+        return false;
+      }
       if (group.term === batch.term && group.firstIndex >= batch.firstIndex) {
         if (group.firstIndex === batch.firstIndex) found = group;
         return true;

@@ -4,6 +4,7 @@
  */
 import { RaftError } from "./errors.ts";
 import type { Outcome, RaftErrorCode } from "./errors.ts";
+import type { SentRequest } from "./outlook.ts";
 import type { Result } from "./state_machine.ts";
 
 /** Ends a request: with its result, or with a rejected promise. */
@@ -71,20 +72,20 @@ export function abortable<T>(
 }
 
 /** Proposals that share a batch, or one record of forwarded ones. Arrays run parallel: slot i is entry i. */
-export class ProposalGroup {
+export class ProposalGroup implements SentRequest {
   /** Index of the first entry once the log has it, else 0. */
   firstIndex = 0;
   /** Term of the batch, once known. */
   term = 0;
   /** Counter of the first forwarded proposal, else 0. */
   firstCounter = 0;
-  /** The leader that they were sent to, and its term; 0 if they were not sent. */
+  /** See {@link SentRequest}. */
   sentTo = 0;
-  /** See {@link sentTo}. */
+  /** See {@link SentRequest}. */
   sentTerm = 0;
-  /** The link to that leader was lost since. */
+  /** See {@link SentRequest}. */
   isCut = false;
-  /** Ticks for which no answer is to be expected any more. */
+  /** See {@link SentRequest}. */
   doubtTicks = 0;
   /** Who waits for each entry; undefined for somebody else's entry, and for a request that has ended. */
   readonly settles: (Settle<Result> | undefined)[] = [];

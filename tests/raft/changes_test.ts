@@ -87,6 +87,14 @@ class World {
     return this.ends;
   }
 
+  /** A tick passes; `applied` and `appliedTerm` tell of the last entry applied. */
+  tick(
+    now: number,
+    { applied = 7, appliedTerm = 3, leaderId = this.leaderId } = {},
+  ): void {
+    this.table.tick(now, { applied, appliedTerm, leaderId, patience: 3 });
+  }
+
   /** The counter of the last request that was sent. */
   get counter(): number {
     return (this.sent.at(-1) as { counter: number }).counter;
@@ -101,7 +109,7 @@ Deno.test("ChangeTable sends a change once, and again only after the leader said
   table.addChange(change, world.settle, 50);
   table.turn();
   for (let now = 1; now < 5; now++) {
-    table.tick(now);
+    world.tick(now);
     table.turn();
   }
   assert.equal(world.sent.length, 1, "it may be in a log");
@@ -109,7 +117,7 @@ Deno.test("ChangeTable sends a change once, and again only after the leader said
   for (const sent of [2, 3]) {
     table.answered(world.counter, { ...lost, refusal: "pendingChange" });
     table.turn();
-    table.tick(5);
+    world.tick(5);
     table.turn();
     assert.equal(world.sent.length, sent);
   }
@@ -119,13 +127,13 @@ Deno.test("ChangeTable sends a change once, and again only after the leader said
   table.answered(world.counter, { ...lost, refusal: "pendingChange" });
   table.turn();
   assert.equal(world.sent.length, 4, "once a tick at most");
-  table.tick(6);
+  world.tick(6);
   table.turn();
   assert.equal(world.sent.length, 5);
   table.answered(world.counter, { firstIndex: 8, term: 3, refusal: "" });
   table.decided(world.counter, { membership, accepted: true, reason: "" });
   table.decided(world.counter, { membership, accepted: true, reason: "" });
-  table.tick(99);
+  world.tick(99);
   assert.deepEqual(await world.ended(), [membership]);
   assert.equal(table.hasWork, false);
 });
@@ -137,9 +145,9 @@ Deno.test("ChangeTable waits for a leader that can be reached, and ends as not a
   world.table.turn();
   world.leaderId = 2;
   world.isReachable = false;
-  world.table.tick(1);
+  world.tick(1);
   world.table.turn();
-  world.table.tick(3);
+  world.tick(3);
   assert.deepEqual(await world.ended(), ["timeout notApplied"]);
 });
 
@@ -147,7 +155,7 @@ Deno.test("ChangeTable cannot tell what became of a change that was sent when it
   const world = new World();
   world.table.addChange(change, world.settle, 3);
   world.table.turn();
-  world.table.tick(3);
+  world.tick(3);
   assert.deepEqual(await world.ended(), ["timeout unknown"]);
 });
 
@@ -164,6 +172,73 @@ Deno.test("ChangeTable ends a change whose place in the log another term's entry
   assert.deepEqual(await world.ended(), []);
   world.table.settleOverwritten(batchOf(4, 8));
   assert.deepEqual(await world.ended(), ["dropped notApplied"]);
+});
+
+Deno.test("ChangeTable ends a change that a leader took and lost once a later term's entry is applied before its place (rules C4, R1)", async () => {
+  const world = new World();
+  const { table } = world;
+  table.addChange(change, world.settle, 50);
+  table.turn();
+  table.answered(world.counter, { firstIndex: 9, term: 3, refusal: "" });
+  for (let now = 1; now < 10; now++) {
+    world.tick(now, { applied: 8, appliedTerm: 3 });
+  }
+  world.tick(10, { applied: 9, appliedTerm: 4 }); // A snapshot may have had it.
+  assert.deepEqual(await world.ended(), []);
+  world.tick(11, { applied: 8, appliedTerm: 4 });
+  assert.deepEqual(await world.ended(), ["dropped notApplied"]);
+  assert.equal(table.hasWork, false);
+});
+
+Deno.test("ChangeTable gives up an answer once a later term's entry is applied, at once if the link was lost (rule R1)", async () => {
+  for (const isCut of [true, false]) {
+    const world = new World();
+    const { table } = world;
+    table.addChange(change, world.settle, 50);
+    table.turn();
+    table.linkLost(isCut ? 2 : 3);
+    world.leaderId = 3;
+    for (let now = 1; now < 10; now++) world.tick(now);
+    assert.deepEqual(await world.ended(), [], "its entry may yet come");
+    world.tick(10, { appliedTerm: 4 });
+    world.tick(11, { appliedTerm: 4 });
+    assert.equal((await world.ended()).length, isCut ? 1 : 0);
+    world.tick(12, { appliedTerm: 4 });
+    table.turn();
+    assert.deepEqual(await world.ended(), ["dropped unknown"]);
+    assert.equal(world.sent.length, 1, "it may be in a log");
+  }
+});
+
+Deno.test("ChangeTable gives up an answer of the same leader only if the link was lost and is up again for a while (rule R1)", async () => {
+  const world = new World();
+  const { table } = world;
+  table.addChange(change, world.settle, 50);
+  table.turn();
+  for (let now = 1; now < 5; now++) world.tick(now);
+  table.linkLost(2);
+  for (let now = 5; now < 10; now++) world.tick(now, { leaderId: 0 });
+  for (let now = 10; now < 12; now++) world.tick(now);
+  assert.deepEqual(await world.ended(), []);
+  world.tick(12);
+  assert.deepEqual(await world.ended(), ["dropped unknown"]);
+});
+
+Deno.test("ChangeTable waits anew for a change that is sent again (rule R1)", async () => {
+  const world = new World();
+  const { table } = world;
+  table.addChange(change, world.settle, 50);
+  table.turn();
+  table.linkLost(2);
+  world.tick(1);
+  world.tick(2);
+  table.answered(world.counter, { ...lost, refusal: "pendingChange" });
+  world.tick(3, { appliedTerm: 4 });
+  world.term = 4;
+  table.turn();
+  assert.equal(world.sent.length, 2);
+  for (let now = 4; now < 10; now++) world.tick(now, { appliedTerm: 4 });
+  assert.deepEqual(await world.ended(), []);
 });
 
 Deno.test("ChangeTable tells a change that was decided against, or is unsafe, at once (rule C4)", async () => {
@@ -226,7 +301,7 @@ Deno.test("ChangeTable ends a transfer when the target leads, and when it did no
   world.transferTarget = 0;
   world.term++;
   world.table.turn(); // Somebody else leads: it has to be asked.
-  world.table.tick(1);
+  world.tick(1);
   world.table.turn();
   world.table.turn();
   assert.deepEqual(await world.ended(), [undefined, "dropped notApplied"]);

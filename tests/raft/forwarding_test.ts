@@ -1,4 +1,4 @@
-/** What becomes of a follower's proposals when the leader that they were sent to goes. */
+/** What becomes of a follower's proposals and membership changes when the leader that they were sent to goes. */
 import { assert } from "../deps.ts";
 import { RaftError } from "../../raft/errors.ts";
 import { MemoryNetwork } from "../../raft/transport/memory.ts";
@@ -73,6 +73,26 @@ async function proposeInVain(
   muffler.isMute = false;
   return { proposed, ended: () => isEnded };
 }
+
+Deno.test("A membership change that never reached a leader which handed over ends once another leads, long before its deadline (rule R1)", async () => {
+  const world = await threeHosts();
+  await using hosts = world.hosts;
+  const { follower, muffler } = world;
+  muffler.isMute = true;
+  let isEnded = false;
+  const changed = follower.removeNode(1, { nodeId: 3 }, {
+    timeoutMs: 3_600_000,
+  })
+    .then(() => "removed", (error) => error)
+    .finally(() => isEnded = true);
+  const lost = muffler.lostCount;
+  await until("it to be lost", () => muffler.lostCount > lost + 5);
+  muffler.isMute = false;
+  await hosts.host(2).transferLeadership(1, 3);
+  await until("the change to end", () => isEnded);
+  assertUnknown(await changed);
+  assert.equal((await follower.getMembership(1)).members.length, 3);
+});
 
 function assertUnknown(error: unknown): void {
   assert.ok(error instanceof RaftError, `not a RaftError: ${error}`);

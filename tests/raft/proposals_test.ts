@@ -73,7 +73,7 @@ Deno.test("ProposalTable finds the proposals of its own batch by index and term 
   assert.equal(table.groupOf(batch), undefined);
 });
 
-Deno.test("ProposalTable: an entry of another term at its index proves that a proposal was not applied; nothing else does (rule R1)", async () => {
+Deno.test("ProposalTable: an entry of another term at its index, or of a later one before it, proves that a proposal was not applied (rule R1)", async () => {
   const table = new ProposalTable(9, counters());
   const ends = new Ends();
   table.add(command, ends.settle("kept"), 10);
@@ -89,17 +89,24 @@ Deno.test("ProposalTable: an entry of another term at its index proves that a pr
   table.finished(group);
   const foreign = makeBatch({ term: 3, firstIndex: 6, commands: ["y"] });
   assert.equal(table.groupOf(foreign), undefined);
-  assert.deepEqual(await ends.all(), [[
-    "overwritten",
-    "dropped",
-    "notApplied",
-  ]]);
+  assert.deepEqual(await ends.all(), [
+    ["overwritten", "dropped", "notApplied"],
+    ["beyond", "dropped", "notApplied"],
+  ]);
+  assert.equal(table.bytes, 0);
+});
+
+Deno.test("ProposalTable: an entry of an earlier or the same term before its index says nothing of a proposal (rule R1)", async () => {
+  const table = new ProposalTable(9, counters());
+  const ends = new Ends();
+  table.add(command, ends.settle("a"), 10);
+  sealNext(table, { term: 2, firstIndex: 7 });
+  for (const [term, firstIndex] of [[1, 5], [2, 6]] as const) {
+    table.groupOf(makeBatch({ term, firstIndex, commands: ["x"] }));
+  }
+  assert.deepEqual(await ends.all(), []);
   table.tick(10);
-  assert.deepEqual((await ends.all()).slice(1), [[
-    "beyond",
-    "timeout",
-    "unknown",
-  ]]);
+  assert.deepEqual(await ends.all(), [["a", "timeout", "unknown"]]);
 });
 
 Deno.test("ProposalTable ends what a refused batch held as not applied (rule R1)", async () => {
@@ -172,7 +179,7 @@ Deno.test("ProposalTable heeds the leader's answers: not taken, taken, and taken
   assert.equal(table.bytes, 0, "nobody waits, so nothing is kept");
 });
 
-Deno.test("ProposalTable gives up an answer once a later term's entry is applied, at once if the link was lost, and never what was taken (rule R1)", async () => {
+Deno.test("ProposalTable gives up an answer once a later term's entry is applied, at once if the link was lost (rule R1)", async () => {
   const table = new ProposalTable(9, counters());
   const ends = new Ends();
   const [cut, , applied] = ["cut", "linked", "applied", "taken"].map(
@@ -182,7 +189,7 @@ Deno.test("ProposalTable gives up an answer once a later term's entry is applied
       group.sentTo = name === "cut" ? 2 : 3;
       group.sentTerm = 4;
       if (name === "taken") {
-        const answer = { firstIndex: 9, term: 4 };
+        const answer = { firstIndex: 9, term: 5 };
         table.answered(group.firstCounter, answer, busy);
       }
       return group;
@@ -190,7 +197,7 @@ Deno.test("ProposalTable gives up an answer once a later term's entry is applied
   );
   table.linkLost(2);
   const look = (appliedTerm: number, leaderId = 0) =>
-    table.endUnanswered({ appliedTerm, leaderId, patience: 3 });
+    table.endForwarded({ applied: 8, appliedTerm, leaderId, patience: 3 });
   for (let tick = 0; tick < 10; tick++) look(4);
   assert.deepEqual(await ends.all(), [], "that leader's entries may yet come");
   table.takeForwarded(applied!.firstCounter)?.({ value: 7 });
@@ -217,7 +224,12 @@ Deno.test("ProposalTable gives up an answer of the same leader only if the link 
   group.sentTo = 2;
   group.sentTerm = 4;
   const look = (leaderId: number) =>
-    table.endUnanswered({ appliedTerm: 4, leaderId, patience: 3 });
+    table.endForwarded({
+      applied: 8,
+      appliedTerm: 4,
+      leaderId,
+      patience: 3,
+    });
   for (let tick = 0; tick < 10; tick++) look(2);
   table.linkLost(2);
   for (let tick = 0; tick < 10; tick++) look(0);
@@ -225,6 +237,37 @@ Deno.test("ProposalTable gives up an answer of the same leader only if the link 
   assert.deepEqual(await ends.all(), []);
   look(2);
   assert.deepEqual(await ends.all(), [["a", "dropped", "unknown"]]);
+});
+
+Deno.test("ProposalTable ends a forwarded proposal that a leader took and lost once a later term's entry is applied before its place, however late the answer (rule R1)", async () => {
+  const table = new ProposalTable(9, counters());
+  const ends = new Ends();
+  const at = (name: string, firstIndex: number, term: number) => {
+    table.addForward(command, ends.settle(name), 100);
+    const { group } = table.takeForward();
+    group.sentTo = 2;
+    group.sentTerm = 4;
+    table.answered(group.firstCounter, { firstIndex, term }, busy);
+  };
+  const look = (applied: number, appliedTerm: number) =>
+    table.endForwarded({ applied, appliedTerm, leaderId: 3, patience: 3 });
+  at("lost", 9, 4);
+  at("of the new term", 10, 5);
+  for (let tick = 0; tick < 10; tick++) look(8, 4);
+  assert.deepEqual(await ends.all(), [], "its entry may yet come");
+  look(8, 5);
+  assert.deepEqual(await ends.all(), [["lost", "dropped", "notApplied"]]);
+  at("answered late", 9, 4);
+  // A snapshot may have had it: then nothing is certain.
+  at("passed", 8, 4);
+  look(8, 5);
+  table.tick(100);
+  assert.deepEqual((await ends.all()).slice(1), [
+    ["answered late", "dropped", "notApplied"],
+    ["of the new term", "timeout", "unknown"],
+    ["passed", "timeout", "unknown"],
+  ]);
+  assert.equal(table.bytes, 0);
 });
 
 Deno.test("ProposalTable cannot tell what became of proposals that a snapshot overtook (rule R1)", async () => {
