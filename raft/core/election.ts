@@ -232,7 +232,10 @@ export function tickLeader(raft: Raft): void {
  * that holds most, or steps down if that does not take it in time. False if it has stepped down.
  */
 function isHandedOver(raft: Raft): boolean {
-  if (raft.transferTarget !== 0) return true;
+  if (raft.transferTarget !== 0) {
+    raft.hasTriedHandOver = true; // Whoever asked for it: there is time for one.
+    return true;
+  }
   let best: Progress | undefined;
   for (const progress of raft.progress) {
     if (progress === raft.self || progress.kind !== "voter") continue;

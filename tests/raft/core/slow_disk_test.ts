@@ -33,6 +33,16 @@ Deno.test("A leader whose disk stalls steps down if nobody takes over in time", 
   assert.notEqual(cluster.leader()?.nodeId ?? 1, 1);
 });
 
+Deno.test("A leader whose disk stalls while it hands over steps down when that fails, and does not try again", () => {
+  const cluster = led([1, 2, 3]);
+  cluster.dropWhen = ({ type }) => type === "timeoutNow";
+  cluster.act(1, (core) => core.transferLeadership(2));
+  cluster.run(5);
+  cluster.act(1, (core) => core.setDiskStalled(true));
+  cluster.run(6);
+  assert.ok(!cluster.core(1).isLeader());
+});
+
 Deno.test("A node whose disk stalls does not campaign, and refuses to when it is asked to lead", () => {
   const cluster = led([1, 2, 3]);
   cluster.act(2, (core) => core.setDiskStalled(true));
