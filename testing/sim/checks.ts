@@ -2,6 +2,7 @@
  * All checks of a world. After every event what that event can have changed is looked at; once a simulated second and
  * at the end whole states are compared (F1).
  */
+import type { HostEvent } from "../../raft/events.ts";
 import type { ClusterStatus } from "../../raft/host_info.ts";
 import { RaftError } from "../../raft/errors.ts";
 import type { NodeHost } from "../../raft/nodehost.ts";
@@ -22,10 +23,17 @@ export class Checks implements MachineObserver {
   readonly wire: WireWatch;
   /** Called when a term's leader becomes known. */
   onElection: (clusterId: number, leaderId: number) => void = () => {};
+  /** Called when a NodeHost tells of its disk. */
+  onDisk: (
+    machine: Machine,
+    event: Extract<HostEvent, { type: "diskSlow" }>,
+  ) => void = () => {};
   /** Commands compared, for the report. */
   appliedCount = 0;
   /** Snapshots that state machines were restored from, for the report. */
   restoredCount = 0;
+  /** Files in those snapshots, each as it was added, for the report. */
+  filesRestoredCount = 0;
   /** Whole states compared, for the report. */
   statesCompared = 0;
   /** What listens to the events of each process. */
@@ -63,6 +71,7 @@ export class Checks implements MachineObserver {
       fail: (failure) => this.fail(failure),
       leaderTold: (clusterId, term, leaderId) =>
         this.#leaderSeen(machine, { clusterId, term, leaderId }),
+      diskTold: (event) => this.onDisk(machine, event),
     });
     this.watches.push(watch);
     watch.follow(host.events());
@@ -94,6 +103,18 @@ export class Checks implements MachineObserver {
   /** See {@link MachineObserver}. */
   onState(node: ObservedNode, hash: bigint): void {
     this.record(node.clusterId).snapshotState(node, hash);
+  }
+
+  /** See {@link MachineObserver}. */
+  onFile(node: ObservedNode, wrong: string | undefined): void {
+    this.filesRestoredCount++;
+    if (wrong === undefined) return;
+    this.fail(
+      new SimulationFailure(
+        "states equal",
+        `${node.incarnation}, node ${node.nodeId} of cluster ${node.clusterId}, is restored from a snapshot with ${wrong}`,
+      ),
+    );
   }
 
   /** See {@link MachineObserver}. */

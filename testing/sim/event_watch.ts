@@ -12,6 +12,8 @@ export interface WatchedChecks {
   fail(failure: SimulationFailure): void;
   /** A leader of a term is known; fails if it is another one than others know. */
   leaderTold(clusterId: number, term: number, leaderId: number): void;
+  /** A write takes long, or has ended. */
+  diskTold(event: Extract<HostEvent, { type: "diskSlow" }>): void;
 }
 
 /** Watches one process. */
@@ -69,6 +71,8 @@ export class EventWatch {
           );
         }
         return;
+      case "diskSlow":
+        return this.#checks.diskTold(event);
       case "hostClosing":
         if (this.#isClosing) this.#fail("it is closing, and was already");
         this.#isClosing = true;

@@ -32,6 +32,8 @@ export type CheckName =
   | "told when committed"
   | "stale reads never go back"
   | "log queries are the log"
+  | "a stalled leader leaves"
+  | "leaders are spread"
   | "counts as a seed"
   | "application";
 

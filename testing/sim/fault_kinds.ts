@@ -163,6 +163,7 @@ export const faultKinds: readonly FaultKind[] = [
         if (!scope.isPaused) return;
         scope.resume(timersFirst);
         world.workload.resumed(target);
+        world.stalls.resumed(target);
       };
     },
   },
@@ -329,9 +330,11 @@ export const faultKinds: readonly FaultKind[] = [
     name: "slowDisk",
     weight: 2,
     followsElection: true,
-    start(_world, random, target) {
+    start(world, random, target) {
       if (target.disk.stallUs > 0) return "notNow";
-      target.disk.stallUs = random.pick([5_000, 50_000, 300_000, 1_000_000]);
+      target.disk.stallUs = world.stalls.draw(
+        random.pick([5_000, 50_000, 300_000, 1_000_000]),
+      );
       return () => {
         target.disk.stallUs = 0;
       };

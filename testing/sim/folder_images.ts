@@ -45,7 +45,8 @@ export function writeFolder(
   fileSystem.syncDirectory("/");
 }
 
-function readFile(fileSystem: FileSystem, path: string): Uint8Array {
+/** All bytes of a file. */
+export function readFile(fileSystem: FileSystem, path: string): Uint8Array {
   const file = fileSystem.open(path);
   const bytes = new Uint8Array(file.size());
   file.readAt(bytes, 0);

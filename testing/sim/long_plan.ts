@@ -38,10 +38,11 @@ export function longPlanOf(
   return {
     seed,
     machineCount,
-    clusters: drawClusters(random),
+    clusters: drawClusters(random, seed),
     tickMs: 100,
     segmentBytes: 1024 * 1024,
     ...drawMachines(random, machineCount),
+    longStalls: new SimRandom(seed, "long stalls").chance(0.3),
     olderUntilUs: Array.from({ length: machineCount }, () => 0),
     snapshotBytesPerSecond: undefined,
     workload: {
@@ -57,7 +58,8 @@ export function longPlanOf(
   };
 }
 
-function drawClusters(random: SimRandom): ClusterPlan[] {
+function drawClusters(random: SimRandom, seed: number): ClusterPlan[] {
+  const files = new SimRandom(seed, "files in snapshots of a long run");
   return Array.from({ length: random.pick([1, 1, 1, 2]) }, (_, i) => ({
     clusterId: i + 1,
     machines: random.shuffle(
@@ -75,6 +77,7 @@ function drawClusters(random: SimRandom): ClusterPlan[] {
     machineKind: random.pick(
       ["regular", "regular", "concurrent", "onDisk"] as const,
     ),
+    snapshotFiles: files.chance(0.5),
     snapshotCompression: random.chance(0.3),
     entryCompression: random.chance(0.3),
   }));

@@ -15,10 +15,11 @@ import type { SimDisk } from "./disk.ts";
 import { SimulationFailure } from "./failure.ts";
 import { simCompression } from "./compression.ts";
 import { ObservedConcurrent, ObservedOnDisk } from "./observed_kinds.ts";
-import type { StateDisk } from "./observed_kinds.ts";
+import type { MachineWhims, StateDisk } from "./observed_kinds.ts";
 import { ObservedMachine } from "./observed_machine.ts";
 import type { ClusterPlan } from "./plan.ts";
 import type { SimRandom } from "./random.ts";
+import { SnapshotFiles } from "./snapshot_files.ts";
 import type { World } from "./world.ts";
 
 /** A node that a machine is to run. */
@@ -427,7 +428,7 @@ export class Machine {
   }
 
   #stateMachine(
-    { clusterId, machineKind }: ClusterPlan,
+    { clusterId, machineKind, snapshotFiles }: ClusterPlan,
     node: { clusterId: number; nodeId: number },
   ): AnyStateMachine {
     const machine = new ObservedMachine(
@@ -438,7 +439,11 @@ export class Machine {
     this.machines.set(clusterId, machine);
     if (machineKind === "regular") return machine;
     const random = this.#random.fork(`whims${clusterId}.${this.#incarnation}`);
-    const whims = { clock: this.clock!, random };
+    const whims: MachineWhims = {
+      clock: this.clock!,
+      random,
+      ...(snapshotFiles ? { files: this.#snapshotFiles(node) } : {}),
+    };
     if (machineKind === "concurrent") {
       return new ObservedConcurrent(machine, whims);
     }
@@ -449,6 +454,17 @@ export class Machine {
     };
     this.#stateDisks.set(key, disk);
     return new ObservedOnDisk(machine, disk, whims);
+  }
+
+  #snapshotFiles(
+    { clusterId, nodeId }: { clusterId: number; nodeId: number },
+  ): SnapshotFiles {
+    return new SnapshotFiles({
+      disk: this.disk,
+      dir: `/files/${clusterId}-${nodeId}`,
+      random: this.#random.fork(`files${clusterId}.${this.#incarnation}`),
+      observer: this.#world.checks,
+    });
   }
 
   #startFailed(scope: Scope, error: unknown): void {

@@ -13,12 +13,14 @@ import type {
   SnapshotWriter,
 } from "../../raft/state_machine.ts";
 import type { Clock } from "../../raft/ports.ts";
+import { positionIn } from "./observed_machine.ts";
 import type {
   ObservedAnswer,
   ObservedMachine,
   ObservedNode,
 } from "./observed_machine.ts";
 import type { SimRandom } from "./random.ts";
+import type { SnapshotFiles } from "./snapshot_files.ts";
 
 /** Bytes of a snapshot, in the pieces in which they were written. */
 type Pieces = readonly Uint8Array[];
@@ -35,6 +37,8 @@ export interface StateDisk {
 export interface MachineWhims {
   readonly clock: Clock;
   readonly random: SimRandom;
+  /** Present if its snapshots have files of their own. */
+  readonly files?: SnapshotFiles;
 }
 
 /** Takes commands while its snapshot is saved. */
@@ -84,7 +88,7 @@ export class ObservedConcurrent implements ConcurrentStateMachine<Pieces> {
     reader: ReadableStream<Uint8Array>,
     snapshot: RecoveredSnapshot,
   ): Promise<void> {
-    await this.#inner.recoverFromSnapshot(reader, snapshot);
+    await recover(this.#inner, reader, snapshot, this.#whims);
   }
 
   /** See `ConcurrentStateMachine`. */
@@ -173,7 +177,7 @@ export class ObservedOnDisk implements OnDiskStateMachine<Pieces> {
     reader: ReadableStream<Uint8Array>,
     snapshot: RecoveredSnapshot,
   ): Promise<void> {
-    await this.#inner.recoverFromSnapshot(reader, snapshot);
+    await recover(this.#inner, reader, snapshot, this.#whims);
     this.#index = snapshot.index;
     if (!this.#disk.isOfBefore) return;
     this.#disk.isOfBefore = false;
@@ -199,7 +203,7 @@ async function piecesOf(inner: ObservedMachine): Promise<Pieces> {
       pieces.push(bytes.slice());
       return Promise.resolve();
     },
-    addFile: () => Promise.reject(new Error("an application has no files")),
+    addFile: () => Promise.reject(new Error("an application adds no files")),
   });
   return pieces;
 }
@@ -209,11 +213,27 @@ async function writePieces(
   writer: SnapshotWriter,
   whims: MachineWhims,
 ): Promise<void> {
-  for (const piece of pieces) {
+  const { files } = whims;
+  const { written, filed } = files?.divide(pieces) ??
+    { written: pieces, filed: [] };
+  for (const piece of written) {
     await rest(whims, 20);
     if (whims.random.chance(0.05)) throw new SnapshotAborted("a whim");
     await writer.write(piece);
   }
+  if (filed.length > 0) await files?.add(writer, filed, positionIn(pieces));
+}
+
+async function recover(
+  inner: ObservedMachine,
+  reader: ReadableStream<Uint8Array>,
+  snapshot: RecoveredSnapshot,
+  { files }: MachineWhims,
+): Promise<void> {
+  const state = files === undefined
+    ? reader
+    : streamOf(await files.unite(inner.node, reader, snapshot.files));
+  await inner.recoverFromSnapshot(state, snapshot);
 }
 
 function streamOf(pieces: Pieces): ReadableStream<Uint8Array> {

@@ -42,6 +42,8 @@ export interface MachineObserver {
   onRecover(node: ObservedNode): void;
   /** The state as of `node.position` goes into a snapshot, or came from one. */
   onState(node: ObservedNode, hash: bigint): void;
+  /** A snapshot brought a file; `wrong` says what is not as it was when it was added. */
+  onFile(node: ObservedNode, wrong: string | undefined): void;
   /** A command is not one that a client made, or belongs to another cluster. */
   onForeign(node: ObservedNode, entry: Entry): void;
 }
@@ -52,6 +54,13 @@ export interface ObservedAnswer {
   readonly index: number;
   /** The application's answer. */
   readonly answer: unknown;
+}
+
+/** How many commands the state reflects that {@link ObservedMachine.saveSnapshot} wrote, from its first piece. */
+export function positionIn([header]: readonly Uint8Array[]): number {
+  return header === undefined
+    ? 0
+    : getUint64(new DataView(header.buffer, header.byteOffset), 0);
 }
 
 /** Puts the header before a command. */

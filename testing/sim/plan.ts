@@ -23,6 +23,8 @@ export interface ClusterPlan {
   readonly leaseReads: boolean;
   /** Of which kind its state machines are. */
   readonly machineKind: "regular" | "concurrent" | "onDisk";
+  /** Whether its snapshots have files of their own; those of regular state machines never have. */
+  readonly snapshotFiles: boolean;
   readonly snapshotCompression: boolean;
   readonly entryCompression: boolean;
 }
@@ -78,6 +80,8 @@ export interface SimPlan {
   readonly disk: DiskTraits;
   readonly clocks: readonly ClockTraits[];
   readonly shortWrites: number;
+  /** Whether slow disks now and then stall for longer than any cluster's elections take. */
+  readonly longStalls: boolean;
   /**
    * Until when each machine runs an older release, which speaks the wire version before: simulated microseconds, 0 for
    * never. A process that ends before is followed by one of the newest release (rule I6).
@@ -131,6 +135,7 @@ export function planOf(seed: number, options: PlanOptions = {}): SimPlan {
     tickMs,
     segmentBytes: 1024 * 1024,
     ...drawMachines(random, machineCount),
+    longStalls: new SimRandom(seed, "long stalls").chance(0.3),
     olderUntilUs: drawOlder(new SimRandom(seed, "upgrades"), machineCount),
     snapshotBytesPerSecond: new SimRandom(seed, "bandwidth").chance(0.3)
       ? 256 * 1024
@@ -210,6 +215,7 @@ function drawClusters(
 ): ClusterPlan[] {
   const options = new SimRandom(seed, "cluster options");
   const kinds = new SimRandom(seed, "kinds of state machines");
+  const files = new SimRandom(seed, "files in snapshots");
   const count = random.pick([1, 1, 2, 3]);
   return Array.from({ length: count }, (_, i) => {
     const size = machineCount === 5 && random.chance(0.5) ? 5 : 3;
@@ -230,6 +236,7 @@ function drawClusters(
       machineKind: kinds.pick(
         ["regular", "regular", "concurrent", "onDisk"] as const,
       ),
+      snapshotFiles: files.chance(0.5),
       snapshotCompression: kinds.chance(0.3),
       entryCompression: kinds.chance(0.3),
     };

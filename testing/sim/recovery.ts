@@ -5,12 +5,18 @@ import { SimulationFailure } from "./failure.ts";
 import type { CheckName } from "./failure.ts";
 import type { Machine } from "./machine.ts";
 import type { ClusterPlan } from "./plan.ts";
+import { isSpread } from "./spreading.ts";
 import type { World } from "./world.ts";
 
 const secondUs = 1_000_000;
 /** How long each step may take. */
 const recoveryUs = 60 * secondUs;
 const retryUs = 50_000;
+/**
+ * How long leaders may move until they are spread: NodeHosts look every five seconds, and a cluster that could not be
+ * handed over stays for eight looks.
+ */
+const spreadUs = 120 * secondUs;
 
 /** The second part of a run. */
 export class Recovery {
@@ -39,6 +45,7 @@ export class Recovery {
     }
     await this.#serve("after a power cut at rest");
     await this.#converge("after a power cut at rest");
+    await this.#spread();
     await this.#close();
     await this.#compareDiskLogs();
   }
@@ -133,6 +140,13 @@ export class Recovery {
     if (checks.failure !== undefined) throw checks.failure;
   }
 
+  /** NodeHosts have spread leadership among themselves. */
+  #spread(): Promise<void> {
+    return this.#untilFine("leaders are not spread evenly", (done) => {
+      done(isSpread(this.#world));
+    }, { check: "leaders are spread", withinUs: spreadUs });
+  }
+
   async #close(): Promise<void> {
     const { machines, checks } = this.#world;
     let left = machines.length;
@@ -163,6 +177,10 @@ export class Recovery {
   #untilFine(
     what: string,
     ask: (done: (isFine: boolean) => void) => void,
+    { check = "progress resumes", withinUs = recoveryUs }: {
+      check?: CheckName;
+      withinUs?: number;
+    } = {},
   ): Promise<void> {
     const { timeline } = this.#world;
     let isFine = false;
@@ -174,24 +192,25 @@ export class Recovery {
         }
       });
     timeline.schedule(timeline.world, 0, eventKind.world, tryOnce);
-    return this.#until("progress resumes", what, () => isFine);
+    return this.#until(check, what, () => isFine, withinUs);
   }
 
   async #until(
     check: CheckName,
     what: string,
     isDone: () => boolean,
+    withinUs = recoveryUs,
   ): Promise<void> {
     const { timeline } = this.#world;
     let isReached = false;
     await timeline.run(
-      timeline.nowUs + recoveryUs,
+      timeline.nowUs + withinUs,
       () => (isReached = isDone()),
     );
     if (!isReached) {
       throw new SimulationFailure(
         check,
-        `${what}, within ${recoveryUs / secondUs} s`,
+        `${what}, within ${withinUs / secondUs} s`,
       );
     }
   }

@@ -69,6 +69,8 @@ export interface SimulationReport {
   readonly commandsApplied: number;
   /** Snapshots restored, after a restart or from a leader. */
   readonly snapshotsRestored: number;
+  /** Files that came with those snapshots, each compared with what was added. */
+  readonly filesRestored: number;
   /** Hashes of whole states compared. */
   readonly statesCompared: number;
   /** Clusters whose clients saw what one client alone could have seen. */
@@ -79,6 +81,8 @@ export interface SimulationReport {
   readonly staleReads: number;
   /** Entries that `queryLog` gave, each compared with what was applied. */
   readonly entriesQueried: number;
+  /** Nodes that did not lead, as it should be, when a write had not ended for two election timeouts. */
+  readonly stalledNodes: number;
   /** Commands of which a client was told when they were committed. */
   readonly commitsTold: number;
   /** Syncs of files. */
@@ -196,11 +200,13 @@ function reportOf(
     reorderedFrames: network.statistics.reordered,
     commandsApplied: checks.appliedCount,
     snapshotsRestored: checks.restoredCount,
+    filesRestored: checks.filesRestoredCount,
     statesCompared: checks.statesCompared,
     historiesJudged: world.historiesJudged,
     eventsHeard: checks.watches.reduce((sum, { count }) => sum + count, 0),
     staleReads: world.sideReads.staleCount,
     entriesQueried: world.sideReads.entryCount,
+    stalledNodes: world.stalls.lookedAtCount,
     commitsTold: world.workload.commits.toldCount,
     syncs: sum((machine) => machine.disk.statistics.syncs),
     bytesWritten: sum((machine) => machine.disk.statistics.bytesWritten),

@@ -36,7 +36,7 @@ export function formatTotals(totals: SimulationTotals): string[] {
       } clusters rebuilt, ` +
       `${count(of("restarts"))} restarts, ${
         count(of("snapshotsRestored"))
-      } snapshots restored`,
+      } snapshots restored, with ${count(of("filesRestored"))} files`,
     ],
     [
       "network",
@@ -48,7 +48,8 @@ export function formatTotals(totals: SimulationTotals): string[] {
     ],
     [
       "disk",
-      `${count(of("syncs"))} syncs, ${bytes(of("bytesWritten"))} written`,
+      `${count(of("syncs"))} syncs, ${bytes(of("bytesWritten"))} written; ` +
+      `${count(of("stalledNodes"))} nodes looked at whose disk stalled`,
     ],
     [
       "checks",

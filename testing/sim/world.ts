@@ -20,6 +20,7 @@ import { rebuildCluster } from "./rebuild.ts";
 import { Recovery } from "./recovery.ts";
 import { SimRandom } from "./random.ts";
 import { SideReads } from "./side_reads.ts";
+import { StallWatch } from "./stalls.ts";
 import { DataRemovals } from "./removals.ts";
 import type { Trace } from "./trace.ts";
 import { Workload } from "./workload.ts";
@@ -48,6 +49,8 @@ export class World {
   readonly atlas: DamageAtlas;
   /** Folders that are wiped, restored and copied. */
   readonly folders: FolderFaults;
+  /** Disks that stall for longer than elections take. */
+  readonly stalls: StallWatch;
   /** Data of removed nodes. */
   readonly removals: DataRemovals;
   /** Where its machines are. */
@@ -95,12 +98,14 @@ export class World {
     this.membership = new MembershipChurn(this, random.fork("membership"));
     this.faults = new FaultInjector(this, random.fork("faults"));
     this.folders = new FolderFaults(this);
+    this.stalls = new StallWatch(this);
     this.removals = new DataRemovals(this);
     this.addresses = new Addresses(this);
     this.checks.onElection = (clusterId, leaderId) => {
       this.faults.electionWon(clusterId, leaderId);
       this.workload.elected(clusterId, leaderId);
     };
+    this.checks.onDisk = (machine, event) => this.stalls.told(machine, event);
     this.checks.wire.onVote = (clusterId, nodeId) =>
       this.faults.voted(clusterId, nodeId);
     this.checks.wire.onRemovedTold = (clusterId, nodeId) =>

@@ -22,6 +22,7 @@ function watch(events: readonly HostEvent[]): string[] {
   const watching = new EventWatch("m0.1", {
     fail: (failure) => told.push(failure.message),
     leaderTold: (...leader) => told.push(leader.join()),
+    diskTold: () => {},
   });
   for (const event of events) watching.saw(event);
   return told;
