@@ -39,6 +39,8 @@ export class StallWatch {
   readonly #world: World;
   readonly #random: SimRandom;
   readonly #stalls = new Map<Machine, Stall>();
+  /** When each machine's process last went on after a pause. */
+  readonly #resumedUs = new Map<Machine, number>();
 
   /** Nothing stalls yet. */
   constructor(world: World) {
@@ -64,7 +66,10 @@ export class StallWatch {
       return;
     }
     const { timeline, plan } = this.#world;
-    const sinceUs = timeline.nowUs - event.stalledMs * 1_000;
+    const sinceUs = Math.max(
+      timeline.nowUs - event.stalledMs * 1_000,
+      this.#resumedUs.get(machine) ?? 0,
+    );
     const stall = { scope: machine.scope, sinceUs };
     this.#stalls.set(machine, stall);
     for (const cluster of plan.clusters) {
@@ -80,8 +85,10 @@ export class StallWatch {
 
   /** A process was paused and goes on. */
   resumed(machine: Machine): void {
+    const { nowUs } = this.#world.timeline;
+    this.#resumedUs.set(machine, nowUs);
     const stall = this.#stalls.get(machine);
-    if (stall !== undefined) stall.sinceUs = this.#world.timeline.nowUs;
+    if (stall !== undefined) stall.sinceUs = nowUs;
   }
 
   #lookLater(watched: Watched): void {
