@@ -86,14 +86,17 @@ export class Admission {
   learn(hello: Hello): void {
     const own = this.#node.bootstrap();
     if (own.fingerprint !== "" || hello.fingerprint === "") return;
-    if (hello.initialMembers.length === 0) return;
+    const began = hello.initialMembers;
+    // A cluster that was rebuilt has none, and gives its state by a snapshot (rule I3).
+    if (began.length === 0 && hello.generation < 2) return;
     this.#node.saveBootstrap({
       ...own,
-      initialMembers: hello.initialMembers,
+      initialMembers: began,
       fingerprint: hello.fingerprint,
       generation: hello.generation,
     }, () => {});
-    const membership = initialMembership(hello.initialMembers);
+    if (began.length === 0) return;
+    const membership = initialMembership(began);
     if (this.#node.peer.appliedIndex === 0) {
       this.#node.peer.applyMembership(membership);
       this.#node.routes.setMembership(membership);

@@ -156,6 +156,38 @@ Deno.test("A cluster that lost its quorum goes on from an exported snapshot (rul
   }
 });
 
+Deno.test("A node that joins a cluster which was rebuilt gets its state, and votes (rule I3)", async () => {
+  const { hosts, image } = await afterLoss(() => new Counter());
+  await using _ = hosts;
+  const members = { 1: hosts.address(1) };
+  await importOn(hosts, 1, { path: image, members });
+  const host = await hosts.open(1);
+  const { initialMembers: _1, ...rest } = hosts.cluster(1, 1, {});
+  await host.startCluster({ ...rest, join: true });
+  await host.waitReady(1);
+  const newcomer = await hosts.open(4);
+  await host.addObserver(1, {
+    nodeId: 4,
+    address: hosts.address(4),
+    nodeHostId: newcomer.nodeHostId,
+  });
+  const { initialMembers: _2, ...joining } = hosts.cluster(4, 1, {});
+  await newcomer.startCluster({ ...joining, join: true });
+  await newcomer.waitReady(1, { timeoutMs: 5_000 });
+  await host.addNode(1, { nodeId: 4, address: hosts.address(4) });
+  await propose(newcomer, 1);
+  assert.equal(await newcomer.read(1, "total"), 21);
+  // And again, when both begin anew.
+  for (const n of [1, 4]) await hosts.close(n);
+  for (const n of [1, 4]) {
+    await hosts.open(n);
+    const { initialMembers: _3, ...again } = hosts.cluster(n, 1, {});
+    await hosts.host(n).startCluster({ ...again, join: true });
+  }
+  await hosts.host(4).waitReady(1, { timeoutMs: 5_000 });
+  assert.equal(await hosts.host(4).read(1, "total"), 21);
+});
+
 Deno.test("What a state machine on disk had behind the image is replaced by an import, and only once", async () => {
   const disks = new Map<number, CounterDisk>();
   const machine = (n: number) => {
