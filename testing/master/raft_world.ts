@@ -4,12 +4,17 @@
  * lies; reports are lost, late and repeated.
  *
  * Always watched: the store's indexes agree with its truth after every commit; members that could run are a majority in
- * every membership there ever was; no node id is used twice, and none returns. At the end, see {@link RaftWorld.verify}.
+ * every membership there ever was, and no two of these have one index; no node id is used twice, and none returns. At the
+ * end, see {@link RaftWorld.verify}.
  */
 import { during } from "./during.ts";
 import type { KvKey } from "../../master/kv.ts";
 import { KvStore } from "../../master/kv_store.ts";
-import type { ClusterRecord, HostRecord } from "../../master/schema.ts";
+import type {
+  ClusterRecord,
+  HostRecord,
+  MetaRecord,
+} from "../../master/schema.ts";
 import type { Membership } from "../../raft/core/types.ts";
 import { RaftError } from "../../raft/errors.ts";
 import { eventKind, HostClock, Timeline } from "../sim/clock.ts";
@@ -43,6 +48,18 @@ interface SeenCluster {
   cci: number;
   membership: Membership | undefined;
   readonly removed: Set<number>;
+  /** Members that a rebuilt cluster does not have: who tells of one is of the generation before. */
+  readonly dropped: Set<number>;
+}
+
+/** What a cluster that lost its majority was rebuilt to. */
+export interface RebuiltCluster {
+  /** Last entry of the image. */
+  readonly index: number;
+  /** Its members from now on. */
+  readonly nodeIds: readonly number[];
+  /** Values that the image holds: nothing else has to be there. */
+  readonly values: ReadonlySet<number>;
 }
 
 /** The world. */
@@ -50,11 +67,14 @@ export class RaftWorld implements MachineWorld {
   readonly timeline: Timeline;
   readonly random: SimRandom;
   readonly network: SimNetwork;
-  readonly kv: MemoryKv;
+  /** The masters' store. */
+  kv: MemoryKv;
   readonly machines: RaftMachine[] = [];
   readonly masters: ReachedMaster[] = [];
   readonly servers: readonly string[];
   readonly periodMs = 500;
+  /** The period that each master's next process is told. */
+  readonly masterPeriodsMs: number[];
   readonly retentionMs: number;
   readonly clockTraits = { driftPpm: 100, timerSlackUs: 200, turnUs: 20 };
   readonly roads: Roads = {
@@ -79,6 +99,8 @@ export class RaftWorld implements MachineWorld {
   readonly #ranOn = new Map<string, RaftMachine>();
   #nextValue = 1;
   #isWriting = true;
+  /** Whether an empty store gets a deployment by whoever asks first. */
+  #makesDeployment = true;
 
   /** Machines are off until {@link start}. */
   constructor(options: RaftWorldOptions) {
@@ -86,19 +108,13 @@ export class RaftWorld implements MachineWorld {
     this.retentionMs = options.retentionMs ?? 3_000;
     this.random = new SimRandom(seed, "masters over raft");
     this.timeline = new Timeline(this.#trace);
-    const { timeline } = this;
-    this.kv = new MemoryKv({
-      wait: (ms) => timeline.wait(timeline.world, ms * 1_000, eventKind.disk),
-      now: () => this.now(),
-      random: this.random.fork("store"),
-      ...(faults === undefined ? {} : { faults }),
-    });
-    this.kv.afterCommit = (keys) => this.#checkStore(keys);
+    this.kv = this.#makeKv(faults);
     this.servers = Array.from({ length: masterCount }, (_, i) => `sim:${i}`);
+    this.masterPeriodsMs = this.servers.map(() => this.periodMs);
     for (let i = 0; i < masterCount; i++) this.masters.push(this.#makeMaster());
     const addresses = regions.map((_, i) => `machine-${i + 1}:7000`);
     this.network = new SimNetwork({
-      timeline,
+      timeline: this.timeline,
       trace: this.#trace,
       random: this.random.fork("network"),
       traits: { latencyUs: [100, 500, 5_000], roundUs: 20, bytesPerUs: 100 },
@@ -145,7 +161,17 @@ export class RaftWorld implements MachineWorld {
   /** A master's process ends in the middle of whatever it does; another one takes its place. */
   killMaster(index: number): void {
     this.masters[index]!.scope.kill();
-    this.masters[index] = this.#makeMaster();
+    this.masters[index] = this.#makeMaster(this.masterPeriodsMs[index]);
+  }
+
+  /** The store is gone, and all masters with it: others begin over an empty one, and make no deployment in it. */
+  loseStore(): void {
+    const { faults, happened } = this.kv;
+    this.kv.afterCommit = () => {};
+    this.kv = this.#makeKv(faults);
+    Object.assign(this.kv.happened, happened);
+    this.#makesDeployment = false;
+    for (let i = 0; i < this.masters.length; i++) this.killMaster(i);
   }
 
   /** A machine's disk is replaced by an empty one: what returns at its address is another NodeHost. */
@@ -170,7 +196,19 @@ export class RaftWorld implements MachineWorld {
     }
   }
 
-  #makeMaster(): ReachedMaster {
+  #makeKv(faults: Partial<KvFaults> | undefined): MemoryKv {
+    const { timeline } = this;
+    const kv = new MemoryKv({
+      wait: (ms) => timeline.wait(timeline.world, ms * 1_000, eventKind.disk),
+      now: () => this.now(),
+      random: this.random.fork("store"),
+      ...(faults === undefined ? {} : { faults }),
+    });
+    kv.afterCommit = (keys) => this.#checkStore(keys);
+    return kv;
+  }
+
+  #makeMaster(periodMs: number = this.periodMs): ReachedMaster {
     const { timeline, random } = this;
     const scope = timeline.scope("master");
     const clock = new HostClock(timeline, scope, random.fork("clock"), {
@@ -184,9 +222,10 @@ export class RaftWorld implements MachineWorld {
       clock,
       random: random.fork("master"),
       timeoutMs: 400,
-      periodMs: this.periodMs,
+      periodMs,
       busyPeriodMs: this.periodMs,
       limits: { settleTicks: 4 },
+      makesDeployment: this.#makesDeployment,
     });
     return { scope, store, clock };
   }
@@ -254,7 +293,12 @@ export class RaftWorld implements MachineWorld {
   // ---- Always watched ----
 
   #checkStore(keys: readonly KvKey[]): void {
-    const problem = checkIndexes(this.kv, keys);
+    // While an import writes, nobody reads; when it is done, all of it must agree.
+    const meta = this.kv.peek(["meta"]).value as MetaRecord | null;
+    if (meta?.minWriter === Number.MAX_SAFE_INTEGER) return;
+    const isDone = keys.some((key) => key[0] === "meta");
+    const all = isDone ? this.kv.peekAll(["c"]).map(({ key }) => key) : [];
+    const problem = checkIndexes(this.kv, [...keys, ...all]);
     if (problem !== undefined) this.problem(problem);
   }
 
@@ -275,16 +319,23 @@ export class RaftWorld implements MachineWorld {
 
   /** See {@link MachineWorld}. */
   sawMembership(clusterId: number, membership: Membership): void {
-    const { configChangeIndex: cci, members, observers, witnesses } =
-      membership;
-    const seen = this.#seen.get(clusterId) ??
-      { cci: -1, membership: undefined, removed: new Set<number>() };
+    const { configChangeIndex: cci, members } = membership;
+    const seen: SeenCluster = this.#seen.get(clusterId) ??
+      {
+        cci: -1,
+        membership: undefined,
+        removed: new Set(),
+        dropped: new Set(),
+      };
     this.#seen.set(clusterId, seen);
-    if (cci <= seen.cci) return;
+    const now = new Set(nodeIdsOf(membership));
+    if ([...now].some((id) => seen.dropped.has(id))) return;
     const isFirst = seen.membership === undefined;
-    const now = new Set(
-      [...members, ...observers, ...witnesses].map(({ nodeId }) => nodeId),
-    );
+    if (
+      cci === seen.cci && !isFirst &&
+      nodeIdsOf(seen.membership!).join() !== [...now].join()
+    ) this.problem(`cluster ${clusterId} has two memberships of index ${cci}`);
+    if (cci <= seen.cci) return;
     for (const id of now) {
       if (seen.removed.has(id)) {
         this.problem(`node ${id} was removed, and is back`);
@@ -324,6 +375,43 @@ export class RaftWorld implements MachineWorld {
       return others.length * 2 > voters.length &&
         others.every((one) => one?.isUp === true && !one.isLost);
     });
+  }
+
+  /** The last known members of a cluster; `undefined` if none ever ran. */
+  membershipOf(clusterId: number): Membership | undefined {
+    return this.#seen.get(clusterId)?.membership;
+  }
+
+  /** The machine that a node ever ran on. */
+  machineOf(clusterId: number, nodeId: number): RaftMachine | undefined {
+    return this.#ranOn.get(`${clusterId} ${nodeId}`);
+  }
+
+  /** Whether so many voters are lost for good that the others are no majority. */
+  hasLostMajority(clusterId: number): boolean {
+    const voters = this.membershipOf(clusterId)?.members ?? [];
+    const left = voters.filter(({ nodeId }) =>
+      this.machineOf(clusterId, nodeId)?.isLost !== true
+    );
+    return left.length * 2 <= voters.length;
+  }
+
+  /** A cluster that lost its majority was rebuilt: what its image lacks is lost, and who is not in it is out. */
+  rebuilt(clusterId: number, { index, nodeIds, values }: RebuiltCluster): void {
+    const seen = this.#seen.get(clusterId)!;
+    const before = nodeIdsOf(seen.membership!);
+    this.#seen.set(clusterId, {
+      cci: index - 1,
+      membership: undefined,
+      removed: seen.removed,
+      dropped: new Set([
+        ...seen.dropped,
+        ...before.filter((id) => !nodeIds.includes(id)),
+      ]),
+    });
+    const written = this.written.get(clusterId) ?? new Set();
+    const left = [...written].filter((value) => values.has(value));
+    this.written.set(clusterId, new Set(left));
   }
 
   // ---- Supervisors and clients ----
@@ -390,7 +478,9 @@ export class RaftWorld implements MachineWorld {
     if (isListed) {
       return [`${name} is on the to-do list: ${JSON.stringify(record)}`];
     }
-    const { members, observers } = this.#seen.get(clusterId)!.membership!;
+    const membership = this.membershipOf(clusterId);
+    if (membership === undefined) return [`${name} never ran`];
+    const { members, observers } = membership;
     const wanted = record.def!.size;
     if (members.length !== wanted || observers.length > 0) {
       return [`${name} has ${members.length} voters of ${wanted}`];
@@ -463,4 +553,10 @@ export class RaftWorld implements MachineWorld {
     }
     return troubles;
   }
+}
+
+/** All members, in order. */
+function nodeIdsOf({ members, observers, witnesses }: Membership): number[] {
+  return [...members, ...observers, ...witnesses].map(({ nodeId }) => nodeId)
+    .sort((a, b) => a - b);
 }
