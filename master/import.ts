@@ -344,6 +344,7 @@ async function finish(
     brake: { at: tick, why, hosts },
     gen: (clock?.gen ?? 0) + 1,
   };
+  delete next.pass;
   const atomic = access.atomic()
     .check({ key: metaKey, versionstamp })
     .set(metaKey, {

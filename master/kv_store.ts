@@ -87,7 +87,7 @@ export interface KvStoreOptions {
   busyMsPerDay?: number;
   /** How much may be done at once; what is not given has its default. */
   limits?: Partial<Limits>;
-  /** Decisions of one round; 25 by default. */
+  /** Decisions of one round that ask NodeHosts for something; 25 by default. */
   decisionsPerRound?: number;
   /** Milliseconds that a round may take; 300 by default. */
   roundMs?: number;

@@ -5,6 +5,8 @@
 import type { ClockRecord } from "./schema.ts";
 
 const dayMs = 24 * 3_600_000;
+/** Between two rounds of which the second goes on with the first. */
+const soonMs = 1_000;
 /** So much less often when the day's share is used up. */
 const slower = 3;
 
@@ -32,12 +34,17 @@ export function nextTick(
   return { ...next, busyDay, busyMs: before + passed };
 }
 
-/** When a NodeHost should report again. */
+/**
+ * When a NodeHost should report again: soon if its report ran a round that had more to do than time, so that another one
+ * goes on even if nobody else reports meanwhile.
+ */
 export function nextReportMs(
   clock: ClockRecord,
   { periodMs, busyPeriodMs, busyMsPerDay }: Pace,
+  isSoon = false,
 ): number {
   if (!clock.busy) return periodMs;
+  if (isSoon) return Math.min(busyPeriodMs, soonMs);
   const isToday = clock.busyDay === Math.floor(clock.atMs / dayMs);
   const spent = isToday ? clock.busyMs ?? 0 : 0;
   return spent < busyMsPerDay

@@ -12,6 +12,11 @@ import { longestPeriodMs, takeCensus } from "./liveness.ts";
 import { balance } from "./round_balance.ts";
 import { decideAll } from "./round_decide.ts";
 import {
+  type Listed,
+  readAttention,
+  readAttentionOf,
+} from "./round_attention.ts";
+import {
   newRoundState,
   type RoundState,
   setHosts,
@@ -23,6 +28,7 @@ import {
   type ClockRecord,
   hostKey,
   type HostRecord,
+  type PassRecord,
   readClock,
   schemaVersion,
 } from "./schema.ts";
@@ -30,7 +36,6 @@ import { walkForAdoption } from "./round_adopt.ts";
 import type { StoreContext } from "./store_context.ts";
 import { sweep } from "./round_sweep.ts";
 
-const attentionMax = 1_000;
 const walkPage = 500;
 
 /** A round. */
@@ -41,8 +46,10 @@ export interface RoundOptions {
   readonly clock: ClockRecord;
   /** Its version, if known. */
   readonly versionstamp?: string | undefined;
-  /** Only decides about these clusters. */
+  /** Only decides about these clusters, and about the rest of a pass. */
   readonly only?: ReadonlySet<number>;
+  /** What an earlier round left of a pass over the to-do list, taken out of the clock. */
+  readonly pass?: PassRecord | undefined;
 }
 
 /** Runs a round, and returns the clock after it. */
@@ -53,18 +60,17 @@ export async function runRound(
   const { access } = context;
   const endMs = access.now() + context.roundMs;
   const { epoch, only } = options;
-  const attention = only === undefined
-    ? await access.listNow({ prefix: ["att"] }, attentionMax)
-    : (await access.getMany([...only].map(attentionKey)))
-      .filter((entry) => entry.value !== null);
-  const hostEntries = await access.listNow({ prefix: ["h"] });
-  const slots = attention.length > 0 ? await readSlots(context) : [];
   const { clock } = options;
-  const hosts = hostEntries;
+  const lists = await read(context, options);
+  const hosts = await access.listNow({ prefix: ["h"] });
+  const isAnyListed = lists.some(({ entries }) => entries.length > 0);
+  const slots = isAnyListed ? await readSlots(context) : [];
   const state = newRoundState(context, { epoch, clock, hosts, slots, endMs });
   if (only !== undefined) {
-    if (!clock.paused) await decideAll(state, attention);
-    return await finish(state, options, false);
+    if (!clock.paused) {
+      for (const listed of lists) await decideAll(state, listed);
+    }
+    return await finish(state, options);
   }
   const census = takeCensus(state.clock, state.hosts, context.limits.ttl);
   state.clock = { ...state.clock, silent: [...census.silent] };
@@ -74,30 +80,42 @@ export async function runRound(
   const periodMs = longestPeriodMs(state.hosts, clock.tick, ttl);
   if (periodMs === undefined) delete state.clock.periodMs;
   else state.clock.periodMs = periodMs;
-  const walked = await walk(state, census.failing);
-  const listed = walked
-    ? await access.listNow({ prefix: ["att"] }, attentionMax)
-    : attention;
+  // Those that a walk puts on the list may be where a pass was already.
+  const now = await walk(state, census.failing)
+    ? await readAfresh(context, state)
+    : lists[0]!;
   if (!state.clock.paused) {
-    if (listed.length > 0 && !walked) await decideAll(state, listed);
-    if (walked) await decideAfresh(context, state, listed);
-    if (listed.length === 0) await balance(state);
+    if (now.isAllDone) await balance(state);
+    else await decideAll(state, now);
   }
-  await sweep(state, listed);
+  await sweep(state, now.entries);
   if (!state.clock.paused) await walkForAdoption(state);
-  return await finish(state, options, true);
+  return await finish(state, options);
 }
 
-/** After a walk the NodeHosts are read once more: their records changed. */
-async function decideAfresh(
+/** The clusters to decide about. */
+async function read(
+  { access }: StoreContext,
+  { clock, only, pass }: RoundOptions,
+): Promise<Listed[]> {
+  if (only === undefined) {
+    return [await readAttention(access, clock, pass)];
+  }
+  const some = await readAttentionOf(access, only);
+  if (pass === undefined) return [some];
+  return [some, await readAttention(access, clock, pass)];
+}
+
+/** After a walk the list and the NodeHosts are read once more: their records changed. */
+async function readAfresh(
   context: StoreContext,
   state: RoundState,
-  listed: readonly KvEntry[],
-): Promise<void> {
+): Promise<Listed> {
+  const listed = await readAttention(context.access, state.clock);
   const hostEntries = await context.access.listNow({ prefix: ["h"] });
   setHosts(state, hostEntries);
   setSlots(state, await readSlots(context));
-  await decideAll(state, listed);
+  return listed;
 }
 
 async function readSlots(context: StoreContext): Promise<KvEntry[]> {
@@ -186,12 +204,16 @@ function walkedTo(
 /** Writes the clock, if anything about it changed. */
 async function finish(
   state: RoundState,
-  { clock: before, versionstamp }: RoundOptions,
-  isWhole: boolean,
+  options: RoundOptions,
 ): Promise<ClockRecord> {
   const { access } = state.context;
-  const isBusy = state.isBusy || (isWhole ? state.isCut : before.busy);
-  const after = counted(before, { ...state.clock, busy: isBusy });
+  const { clock: before, versionstamp } = options;
+  const isMore = state.left !== undefined && state.hasChanged;
+  const isBusy = state.isBusy ||
+    (options.only === undefined ? isMore : before.busy);
+  const changed = { ...state.clock, busy: isBusy };
+  if (hasPass(options)) setPass(changed, state.left);
+  const after = counted(before, changed);
   if (isSame(before, after)) return after;
   const w = access.randomHex(8);
   if (versionstamp !== undefined) {
@@ -202,7 +224,17 @@ async function finish(
     const { ok } = await commitAndTell(state.context, atomic, events);
     if (ok) return after;
   }
-  return await amendClock(state, before, after, w);
+  return await amendClock(state, { options, after, w });
+}
+
+/** Whether the round goes through the to-do list: the others leave its passes alone. */
+function hasPass({ only, pass }: RoundOptions): boolean {
+  return only === undefined || pass !== undefined;
+}
+
+function setPass(clock: ClockRecord, pass: PassRecord | undefined): void {
+  if (pass === undefined) delete clock.pass;
+  else clock.pass = pass;
 }
 
 /** What an operator was shown of the brake is not so any more (M19). */
@@ -229,11 +261,14 @@ function addBrakeEvent(
 /** Somebody wrote the clock meanwhile: what an operator said stays, what this round found is added. */
 async function amendClock(
   state: RoundState,
-  before: ClockRecord,
-  after: ClockRecord,
-  w: string,
+  { options, after, w }: {
+    options: RoundOptions;
+    after: ClockRecord;
+    w: string;
+  },
 ): Promise<ClockRecord> {
   const { access } = state.context;
+  const { clock: before } = options;
   const entry = await access.get(clockKey);
   const now = readClock(entry.value, access.now());
   if (now.w === w) return now;
@@ -242,6 +277,7 @@ async function amendClock(
   if (isOwnTick) {
     next.silent = after.silent;
     next.sweep = after.sweep;
+    if (hasPass(options)) setPass(next, after.pass);
     if (after.periodMs !== undefined) next.periodMs = after.periodMs;
     // An operator who changed the rules meanwhile began the walk anew.
     if (now.gen === before.gen) {
@@ -274,8 +310,12 @@ async function amendClock(
 
 function isSame(a: ClockRecord, b: ClockRecord): boolean {
   return a.busy === b.busy && a.sweep === b.sweep &&
-    a.adoptCursor === b.adoptCursor &&
+    a.adoptCursor === b.adoptCursor && hasSamePass(a, b) &&
     a.periodMs === b.periodMs &&
     a.balanceAt === b.balanceAt && a.silent.join() === b.silent.join() &&
     JSON.stringify(a.brake) === JSON.stringify(b.brake);
+}
+
+function hasSamePass({ pass: a }: ClockRecord, { pass: b }: ClockRecord) {
+  return a?.after === b?.after && a?.until === b?.until;
 }

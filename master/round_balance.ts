@@ -83,8 +83,8 @@ async function moveOne(
     const decision = move(viewOf(state, 1), image, from);
     if (decision.do !== "change") continue;
     const clusterId = tried[i]!;
-    const one = { clusterId, entry, attention: undefined, image };
-    if (await carryOut(state, one, decision)) return true;
+    const one = { clusterId, entry, attention: undefined, image, decision };
+    if (await carryOut(state, one)) return true;
   }
   return false;
 }

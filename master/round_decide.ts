@@ -1,4 +1,4 @@
-/** Decides about the clusters on the to-do list, and commits each decision alone. */
+/** Decides about the clusters on the to-do list, and commits each decision alone; plans that wait share commits. */
 import {
   type ClusterImage,
   isManaged,
@@ -12,6 +12,7 @@ import { clusterKey, readCluster, schemaVersion, tombKey } from "./schema.ts";
 import { decide } from "./scheduler/decide.ts";
 import { type Decision, isAlive, slotText } from "./scheduler/view.ts";
 import { decideAdoption } from "./round_adopt.ts";
+import { leftAfter, type Listed } from "./round_attention.ts";
 import { type RoundState, rowsOfHost, viewOf } from "./round_state.ts";
 import { hostAt } from "./store_address.ts";
 import { addCluster } from "./store_index.ts";
@@ -26,23 +27,25 @@ export interface Case {
   readonly image: ClusterImage;
 }
 
-/** Decides about the listed clusters, beginning at another one each tick, until the round's time is over. */
+/** One that was decided about. */
+export interface Decided extends Case {
+  readonly decision: Decision;
+}
+
+/** Decides about the listed clusters until the round's time is over; about some in any case, however slow the store is. */
 export async function decideAll(
   state: RoundState,
-  attention: readonly KvEntry[],
+  listed: Listed,
 ): Promise<void> {
-  const begin = attention.length === 0
-    ? 0
-    : state.clock.tick * 7 % attention.length;
-  const rotated = [...attention.slice(begin), ...attention.slice(0, begin)];
-  for (let i = 0; i < rotated.length; i += maxKeysAtOnce) {
-    if (isOver(state)) {
-      state.isCut = true;
+  const { entries } = listed;
+  for (let i = 0; i < entries.length; i += maxKeysAtOnce) {
+    if (i > 0 && isOver(state)) {
+      state.left = leftAfter(listed, i);
       return;
     }
-    const some = rotated.slice(i, i + maxKeysAtOnce);
-    await decideSome(state, some);
+    await decideSome(state, entries.slice(i, i + maxKeysAtOnce));
   }
+  state.left = listed.left;
 }
 
 function isOver({ context, decisionCount, endMs }: RoundState): boolean {
@@ -63,14 +66,18 @@ async function decideSome(
     attention: attention[i]!,
     image: readCluster(entry.value),
   }));
+  const waiting: Decided[] = [];
   await inParallel(cases, async (one) => {
     const { image } = one;
     if (image === undefined) return await forget(state, one);
-    if (isManaged(image)) return await decideOne(state, { ...one, image });
-    const adoption = await decideAdoption(state, one.clusterId, image);
-    if (adoption === undefined) await forget(state, one);
-    else await carryOut(state, { ...one, image }, adoption);
+    if (isManaged(image)) {
+      return await decideOne(state, { ...one, image }, waiting);
+    }
+    const decision = await decideAdoption(state, one.clusterId, image);
+    if (decision === undefined) await forget(state, one);
+    else await carryOut(state, { ...one, image, decision });
   }, commitsInFlight);
+  await carryOutTogether(state, waiting);
 }
 
 /** It is not the master's any more. */
@@ -85,8 +92,12 @@ async function forget(
   await context.access.tryCommit(atomic);
 }
 
-/** Decides about one cluster. Its trouble is its own: the others go on. */
-async function decideOne(state: RoundState, one: Case): Promise<void> {
+/** Decides about one cluster. Its trouble is its own: the others go on. Those that only wait are added to `waiting`. */
+async function decideOne(
+  state: RoundState,
+  one: Case,
+  waiting: Decided[],
+): Promise<void> {
   const image = await refreshed(state, one.clusterId, one.image);
   const view = viewOf(state, (image.def?.size ?? 0) + 1);
   let decision = decide(view, image);
@@ -98,21 +109,56 @@ async function decideOne(state: RoundState, one: Case): Promise<void> {
     state.isBusy = true;
   }
   // What was found out is stored with whatever is decided, and if it is that all is well: else that were found each round.
-  await carryOut(state, { ...one, image }, decision);
+  // Nothing may come in between: what this decision takes must count when the next one is made.
+  const decided = { ...one, image, decision };
+  if (waitsOnly(decided)) waiting.push(decided);
+  else await carryOut(state, decided);
 }
 
-/** Commits a decision; what it takes counts at once, so that no other decision of the round takes it as well. */
+/** A plan that waits for its turn: it asks nobody for anything, and takes nothing that others could want. */
+function waitsOnly({ image, decision }: Decided): boolean {
+  if (decision.do !== "change" || decision.hosts.length > 0) return false;
+  const { plan, step } = decision.next;
+  return step === undefined && image.step === undefined &&
+    plan !== undefined && plan.in === undefined && plan.slots.length === 0;
+}
+
+/** Ten plans in one commit, which on a local disk is one sync. If one of the records changed, each is for itself. */
+async function carryOutTogether(
+  state: RoundState,
+  some: readonly Decided[],
+): Promise<void> {
+  if (some.length > 1) {
+    const atomic = state.context.access.atomic();
+    const told = some.flatMap((one) => addDecision(state, atomic, one));
+    const { ok } = await commitAndTell(state.context, atomic, told);
+    if (ok) return;
+  }
+  await inParallel(some, (one) => carryOut(state, one), commitsInFlight);
+}
+
+/** Commits a decision. */
 export async function carryOut(
   state: RoundState,
-  one: Case,
-  decision: Decision,
+  one: Decided,
 ): Promise<boolean> {
-  if (decision.do === "nothing") return false;
+  if (one.decision.do === "nothing") return false;
+  const atomic = state.context.access.atomic();
+  const told = addDecision(state, atomic, one);
+  const { ok } = await commitAndTell(state.context, atomic, told);
+  return ok;
+}
+
+/** Adds it to a commit; what it takes counts at once, so that no other decision of the round takes it as well. */
+function addDecision(
+  state: RoundState,
+  atomic: KvAtomic,
+  { clusterId, entry, attention, image: before, decision }: Decided,
+): AddedEvent[] {
   const { access } = state.context;
-  const { clusterId, entry, attention, image: before } = one;
   const { epoch, clock: { tick } } = state;
+  state.hasChanged = true;
   const w = access.randomHex(8);
-  const atomic = access.atomic();
   const base = { clusterId, entry, before: readCluster(entry.value), epoch };
   const isSettled = decision.do === "settle";
   const isGone = isSettled && before.life === "deleting";
@@ -142,8 +188,7 @@ export async function carryOut(
     const { what, why } = decision;
     if (what !== "") tell(what, why);
   }
-  const { ok } = await commitAndTell(state.context, atomic, told);
-  return ok;
+  return told;
 }
 
 function addHostChecks(
@@ -163,7 +208,9 @@ function count(
   before: ClusterImage,
   after: ClusterImage,
 ): void {
-  state.decisionCount++;
+  // What is only stored, as plans that wait for their turn are, costs nothing but time, which is bounded for itself.
+  const isAsked = after.step !== undefined && after.step.n !== before.step?.n;
+  if (isAsked) state.decisionCount++;
   if (after.step !== undefined) state.isBusy = true;
   for (const slot of after.plan?.slots ?? []) state.slots.add(slotText(slot));
   const hosts = new Set<string>();

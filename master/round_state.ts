@@ -4,6 +4,7 @@ import {
   type ClockRecord,
   type HostRecord,
   nodesKey,
+  type PassRecord,
   readHost,
   type SliceRecord,
   type SlotName,
@@ -26,11 +27,14 @@ export interface RoundState {
   /** What NodeHosts list, as far as it was needed. */
   readonly rows: Map<string, Map<number, NodeRow>>;
   readonly endMs: number;
+  /** Decisions that ask NodeHosts for something. */
   decisionCount: number;
+  /** A record of a cluster was changed. */
+  hasChanged: boolean;
   /** Something is under way. */
   isBusy: boolean;
-  /** There was more to do than time. */
-  isCut: boolean;
+  /** There was more on the to-do list than time. */
+  left: PassRecord | undefined;
 }
 
 /** What is known at the beginning. */
@@ -55,8 +59,9 @@ export function newRoundState(
     rows: new Map(),
     endMs: known.endMs ?? Infinity,
     decisionCount: 0,
+    hasChanged: false,
     isBusy: false,
-    isCut: false,
+    left: undefined,
   };
   setHosts(state, known.hosts);
   setSlots(state, known.slots);

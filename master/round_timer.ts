@@ -2,6 +2,7 @@
 import { tickPeriodMs } from "./liveness.ts";
 import { nextTick } from "./pace.ts";
 import { runRound } from "./round.ts";
+import { takePass } from "./round_attention.ts";
 import { clockKey, readClock, schemaVersion } from "./schema.ts";
 import type { StoreContext } from "./store_context.ts";
 
@@ -21,12 +22,13 @@ export async function tickByTimer(
   const periodMs = tickPeriodMs(clock, context.periodMs);
   if (Math.abs(nowMs - clock.atMs) < periods * periodMs) return false;
   const w = access.randomHex(8);
-  const next = { ...nextTick(clock, nowMs, { periodMs }), v: schemaVersion, w };
+  const { record, pass } = takePass(nextTick(clock, nowMs, { periodMs }));
+  const next = { ...record, v: schemaVersion, w };
   const atomic = access.atomic()
     .check({ key: clockKey, versionstamp: entry.versionstamp })
     .set(clockKey, next);
   const { ok, versionstamp } = await access.tryCommit(atomic);
   if (!ok) return false; // Somebody else did, or will.
-  await runRound(context, { epoch, clock: next, versionstamp });
+  await runRound(context, { epoch, clock: next, versionstamp, pass });
   return true;
 }

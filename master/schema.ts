@@ -78,6 +78,8 @@ export interface ClockRecord extends StoredRecord {
   adopt?: AdoptionRule[];
   /** A walk over all clusters looks for those that the rules are about: the last one it came to. */
   adoptCursor?: number;
+  /** What is left of a pass over the to-do list, which a round had no time for; absent while one goes on with it. */
+  pass?: PassRecord;
   /** The cluster id after which the next round looks for lost index entries. */
   sweep: number;
   /** Tick before which nothing is moved for balance. */
@@ -90,6 +92,14 @@ export interface ClockRecord extends StoredRecord {
   busyMs?: number;
   /** The longest period that a NodeHost which is heard was told, in milliseconds; absent if no record says. */
   periodMs?: number;
+}
+
+/** The clusters after `after` and before `until`; where `until` is no higher, from the lowest id on after the highest. */
+export interface PassRecord {
+  /** The last one that was decided about. */
+  after: number;
+  /** The first one of the pass. */
+  until: number;
 }
 
 /** `failing`: its clusters are being put on the to-do list; `gone`: for good, by an operator or a new one at its address. */

@@ -10,7 +10,7 @@ export interface StoreContext extends Pace {
   readonly access: KvAccess;
   /** How much may be done at once. */
   readonly limits: Limits;
-  /** Decisions of one round. */
+  /** Decisions of one round that ask NodeHosts for something. */
   readonly decisionsPerRound: number;
   /** Milliseconds of one round. */
   readonly roundMs: number;

@@ -12,6 +12,7 @@ import {
   type HostRecord,
   logKey,
   nodesKey,
+  type PassRecord,
   positionsKey,
   readHost,
   schemaVersion,
@@ -168,6 +169,10 @@ export interface ClockChange {
   readonly record: ClockRecord;
   /** Whether it is written. */
   readonly isDue: boolean;
+  /** Time grows. */
+  readonly isTick?: boolean;
+  /** What is left of a pass over the to-do list, and is not in {@link record} any more: this report goes on with it. */
+  readonly pass?: PassRecord | undefined;
 }
 
 /** Everything that {@link writeHost} writes. */

@@ -12,11 +12,13 @@ import type {
   ReportReply,
 } from "./protocol.ts";
 import { runRound } from "./round.ts";
+import { isToGoOn, takePass } from "./round_attention.ts";
 import {
   clockKey,
   type ClockRecord,
   hostKey,
   type HostRecord,
+  type PassRecord,
   readClock,
   readHost,
   type RequestRecord,
@@ -137,6 +139,8 @@ export async function takeReport(
     if (written === undefined) continue;
     const after = await act(context, { epoch, ...written, progress });
     const isConflict = written.isConflict === true;
+    const hasRun = written.isTick || written.pass !== undefined;
+    const isSoon = hasRun && isToGoOn(after);
     const forget = isConflict
       ? []
       : await leftoversToForget(context.access, info, after);
@@ -148,6 +152,7 @@ export async function takeReport(
       want: progress.news?.want ?? [],
       kills: progress.news?.kills ?? [],
       forget,
+      isSoon,
     });
   }
   throw new RaftError(
@@ -176,6 +181,8 @@ interface Written {
   readonly clock: ClockRecord;
   /** This report made time grow. */
   readonly isTick: boolean;
+  /** It goes on with a pass over the to-do list. */
+  readonly pass?: PassRecord | undefined;
   /** Version of the clock that it wrote, if known. */
   readonly versionstamp?: string | undefined;
   /** Another NodeHost is at its address. */
@@ -240,12 +247,12 @@ async function write(
     secret: parts.credentials.secret,
   });
   if (!ok) return undefined;
-  const isTick = clock.isDue && reading.clockEntry.value !== null;
-  const after = clock.isDue ? { ...clock.record, w } : clock.record;
-  return { clock: after, isTick, versionstamp, isConflict };
+  const { isDue, isTick = false, pass } = clock;
+  const after = isDue ? { ...clock.record, w } : clock.record;
+  return { clock: after, isTick, pass, versionstamp, isConflict };
 }
 
-/** Time grows with this report, or begins with it, or stands. */
+/** Time grows with this report, or begins with it, or stands; and if a round was cut, it may go on. */
 function nextClock(
   { clockEntry: entry, clock, host }: Reading,
   nowMs: number,
@@ -254,10 +261,11 @@ function nextClock(
   if (entry.value === null) return { entry, record: clock, isDue: true };
   const periodMs = tickPeriodMs(clock, ownPeriodMs);
   if (!isTickDue(clock, host?.tick, nowMs, periodMs)) {
-    return { entry, record: clock, isDue: false };
+    if (!isToGoOn(clock)) return { entry, record: clock, isDue: false };
+    return { entry, ...takePass(clock), isDue: true };
   }
-  const record = nextTick(clock, nowMs, { periodMs });
-  return { entry, record, isDue: true };
+  const next = takePass(nextTick(clock, nowMs, { periodMs }));
+  return { entry, ...next, isDue: true, isTick: true };
 }
 
 async function takeClusters(
@@ -292,19 +300,29 @@ async function takeClusters(
   );
 }
 
-/** The round, if this report made time grow; else, while something is being done, the next step of what it concerns. */
+/**
+ * The round, if this report made time grow; else, while something is being done, the next step of what it concerns, and
+ * what a round before had no time for.
+ */
 async function act(
   context: StoreContext,
   parts: Written & { epoch: string; progress: Progress },
 ): Promise<ClockRecord> {
-  const { clock, isTick, versionstamp, epoch, progress } = parts;
-  if (isTick) return await runRound(context, { epoch, clock, versionstamp });
+  const { clock, isTick, pass, versionstamp, epoch, progress } = parts;
+  const options = { epoch, clock, pass };
+  if (isTick) return await runRound(context, { ...options, versionstamp });
   const moved = [
     ...progress.news?.moved ?? [],
     ...progress.acknowledged ?? [],
   ];
-  if (!clock.busy || moved.length === 0) return clock;
-  return await runRound(context, { epoch, clock, only: new Set(moved) });
+  const isMoved = clock.busy && moved.length > 0;
+  if (!isMoved && pass === undefined) return clock;
+  return await runRound(context, {
+    ...options,
+    only: new Set(moved),
+    // Whoever goes on with a pass has written the clock.
+    versionstamp: pass === undefined ? undefined : versionstamp,
+  });
 }
 
 async function replyTo(
@@ -317,9 +335,11 @@ async function replyTo(
     want: number[];
     kills: MasterRequest[];
     forget?: NodeInfo[];
+    isSoon?: boolean;
   },
 ): Promise<ReportReply> {
   const { epoch, info, clock, accepted, want, kills, forget = [] } = parts;
+  const { isSoon = false } = parts;
   const { busy, silent, tick } = clock;
   const requests = busy ? await requestsFor(context, info.nodeHostId) : [];
   const others = silent.filter((id) => id !== info.nodeHostId);
@@ -329,7 +349,7 @@ async function replyTo(
     want,
     epoch,
     tick,
-    nextReportMs: nextReportMs(clock, context),
+    nextReportMs: nextReportMs(clock, context, isSoon),
     ...(requests.length + kills.length > 0
       ? { requests: [...requests, ...kills] }
       : {}),

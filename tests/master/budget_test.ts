@@ -4,6 +4,7 @@ import { KvStore } from "../../master/kv_store.ts";
 import { MemoryKv } from "../../testing/master/memory_kv.ts";
 import { SimRandom } from "../../testing/sim/random.ts";
 import { cluster, ManualClock, report } from "./fixtures.ts";
+import { fixedCells } from "./scale/table.ts";
 
 const monthSeconds = 30 * 24 * 3_600;
 
@@ -113,6 +114,28 @@ Deno.test("docs/BUDGET.md says what is computed", async () => {
       told.map((one) => Number(one.replaceAll(",", ""))),
       [requests, readUnits, writeUnits],
       `${hosts} NodeHosts, ${period} s`,
+    );
+  }
+});
+
+Deno.test("docs/BUDGET.md shows the table that deno task bench:master prints", async () => {
+  const text = await Deno.readTextFile(
+    new URL("../../docs/BUDGET.md", import.meta.url),
+  );
+  const lines = text.slice(text.indexOf("## With many")).split("\n")
+    .filter((line) => line.startsWith("|"));
+  const rows = lines.slice(2).map((line) =>
+    line.split("|").slice(1, -1).map((cell) => cell.trim())
+  );
+  assert.deepEqual(
+    rows.map(([what, atMost, _, test]) => ({ what, atMost, test })),
+    fixedCells(),
+  );
+  for (const [what, , measured] of rows) {
+    assert.match(
+      measured!,
+      /^[\d.]+( \([\d.]+ to [\d.]+\))?( ms| KiB)?$/,
+      `what was measured of "${what}"`,
     );
   }
 });

@@ -1,8 +1,9 @@
 /** What many clusters and NodeHosts cost, counted; and how long it takes on an embedded Deno KV. */
 import { assert } from "../deps.ts";
-import { openDenoKv } from "../../master/kv.ts";
+import { type KvEntry, openDenoKv } from "../../master/kv.ts";
 import { KvStore } from "../../master/kv_store.ts";
-import type { ClusterRecord } from "../../master/schema.ts";
+import type { ReportReply } from "../../master/protocol.ts";
+import type { ClockRecord, ClusterRecord } from "../../master/schema.ts";
 import { MemoryKv } from "../../testing/master/memory_kv.ts";
 import { SimRandom } from "../../testing/sim/random.ts";
 import { cluster, FaultyKv, ManualClock, report } from "./fixtures.ts";
@@ -53,47 +54,189 @@ Deno.test("A first report of 1,000 clusters takes under two seconds, an unchange
   }
 });
 
-Deno.test("A NodeHost with 300 nodes that dies becomes 300 durable plans, of which as many start as limits allow", async () => {
+const dyingNodes = 300;
+
+/** Six NodeHosts, of which the first three carry 300 clusters that are all well; the third is silent from now on. */
+async function withDeath(
+  work: (death: {
+    kv: MemoryKv;
+    faulty: FaultyKv;
+    clock: ManualClock;
+    /** A report of NodeHost `n`. */
+    tell: (n: number) => Promise<ReportReply>;
+    plans: () => NonNullable<ClusterRecord["plan"]>[];
+    clockNow: () => ClockRecord;
+  }) => Promise<void>,
+): Promise<void> {
   const kv = new MemoryKv();
+  const faulty = new FaultyKv(kv);
   const clock = new ManualClock();
-  const random = new SimRandom(1);
-  const store = new KvStore({
-    kv,
-    clock,
-    random,
-    decisionsPerRound: 1_000,
-    roundMs: 60_000,
-  });
-  const apps = ["kv"];
-  const count = 300;
-  const list = (n: number) => clusters(n, {}).slice(0, count);
-  const everyone = async (dead: boolean) => {
-    for (let n = 1; n <= 6; n++) {
-      if (dead && n === 3) continue;
-      await store.report(
-        report(n, n <= 3 ? list(n) : [], { apps, region: `r${n}` }),
-      );
-    }
+  const store = new KvStore({ kv: faulty, clock, random: new SimRandom(1) });
+  const tell = (n: number, members = {}) => {
+    const carried = n <= 3 ? clusters(n, members).slice(0, dyingNodes) : [];
+    const rest = { apps: ["kv"], region: `r${n}` };
+    return store.report(report(n, carried, rest));
+  };
+  const known = { incomplete: true, nodes: {} };
+  const everyone = async (members = {}) => {
+    for (let n = 1; n <= 6; n++) await tell(n, members);
     clock.advance(20_000);
   };
-  await everyone(false);
-  for (let i = 1; i <= count; i++) {
-    await store.command({
-      type: "adoptCluster",
-      clusterId: i,
-      wish: { app: "kv" },
-    });
+  await everyone();
+  for (let clusterId = 1; clusterId <= dyingNodes; clusterId++) {
+    const wish = { app: "kv" };
+    await store.command({ type: "adoptCluster", clusterId, wish });
   }
-  for (let i = 0; i < 4; i++) await everyone(false);
+  for (let i = 0; i < 4; i++) await everyone(known);
   assert.deepEqual(kv.peekAll(["att"]), [], "all is well");
   const plans = () =>
     kv.peekAll(["c"]).map(({ value }) => (value as ClusterRecord).plan)
       .filter((plan) => plan !== undefined);
-  for (let i = 0; i < 5; i++) await everyone(true);
-  assert.equal(plans().length, count);
-  const started = plans().filter(({ slots }) => slots.length > 0);
-  assert.equal(started.length, 12); // Four at once to each of three NodeHosts.
-  assert.equal(kv.peekAll(["slot"]).length, 24);
+  const clockNow = () => kv.peek(["clock"]).value as ClockRecord;
+  // NodeHost 1 reports first, and so makes time grow.
+  const tellAgain = (n: number) => tell(n, known);
+  for (let i = 0; i < 3; i++) {
+    for (const n of [1, 2, 4, 5, 6]) await tellAgain(n);
+    clock.advance(20_000);
+  }
+  assert.equal(plans().length, 0, "it may be alive");
+  await work({ kv, faulty, clock, tell: tellAgain, plans, clockNow });
+}
+
+Deno.test("A NodeHost with 300 nodes that dies becomes 300 durable plans in one round, of which as many start as limits allow", async () => {
+  await withDeath(async ({ kv, tell, plans, clockNow }) => {
+    const { nextReportMs } = await tell(1);
+    assert.equal(plans().length, dyingNodes);
+    const started = plans().filter(({ slots }) => slots.length > 0);
+    assert.equal(started.length, 12); // Four at once to each of three NodeHosts.
+    assert.equal(kv.peekAll(["slot"]).length, 24);
+    assert.equal(kv.peekAll(["q"]).length, 12, "nobody is asked for more");
+    assert.equal(clockNow().pass, undefined);
+    assert.equal(nextReportMs, 5_000);
+  });
+});
+
+Deno.test("A round that had more to do than time is continued by the next report, whosever it is, and each cluster is looked at once", async () => {
+  await withDeath(async ({ kv, faulty, clock, tell, plans, clockNow }) => {
+    faulty.letCommitsTake(20, clock);
+    const reply = await tell(1);
+    const { tick } = clockNow();
+    const first = plans().length;
+    assert.ok(first >= 10 && first < 150, `${first} plans in 300 ms`);
+    assert.notEqual(clockNow().pass, undefined);
+    assert.equal(reply.nextReportMs, 1_000, "it comes soon, if nobody else");
+    const written: Record<string, number> = {};
+    kv.afterCommit = (keys) => {
+      for (const [kind] of keys) {
+        written[String(kind)] = (written[String(kind)] ?? 0) + 1;
+      }
+    };
+    let reports = 0;
+    for (const n of [2, 1, 6, 1, 1, 1, 1]) {
+      if (clockNow().pass === undefined) break;
+      const soFar = plans().length;
+      await tell(n);
+      reports++;
+      assert.ok(plans().length >= Math.min(soFar + 50, dyingNodes));
+    }
+    assert.equal(plans().length, dyingNodes);
+    assert.ok(reports >= 2 && reports <= 6, `${reports} reports`);
+    assert.equal(clockNow().pass, undefined);
+    assert.equal(clockNow().tick, tick, "no time passed");
+    // A plan that waits: its record, its entry on the list, a line of history. Each report takes what is left out of the
+    // clock, and all but the last put back what they left.
+    const left = dyingNodes - first;
+    assert.deepEqual(written, {
+      h: reports,
+      clock: 2 * reports - 1,
+      c: left,
+      att: left,
+      ev: left,
+    });
+    assert.equal((await tell(2)).nextReportMs, 5_000);
+  });
+});
+
+Deno.test("Reports that come in the midst of a busy round do not wait for it, and begin no other one", async () => {
+  await withDeath(async ({ kv, faulty, tell, plans }) => {
+    const other = { atPlans: 0, gets: 0, lists: 0 };
+    let commits = 0;
+    faulty.beforeCommit = async () => {
+      if (++commits !== 20) return;
+      // The round waits here; who reports now gets an answer.
+      faulty.beforeCommit = undefined;
+      const before = { ...kv.usage };
+      await tell(2);
+      other.gets = kv.usage.gets - before.gets;
+      other.lists = kv.usage.lists - before.lists;
+      other.atPlans = plans().length;
+    };
+    await tell(1);
+    assert.ok(other.atPlans > 0 && other.atPlans < dyingNodes);
+    assert.equal(other.gets, 1, "the clock and itself");
+    assert.equal(other.lists, 0, "no round");
+    assert.equal(plans().length, dyingNodes);
+  });
+});
+
+Deno.test("Plans that wait are stored by tens; if one of their records changed, the other nine are stored nevertheless (M3)", async () => {
+  await withDeath(async ({ kv, faulty, tell, plans }) => {
+    const before = kv.usage.commits;
+    let changed = 0;
+    faulty.beforeCommit = async () => {
+      if (plans().length < 40 || changed > 0) return;
+      // Another master writes one that is decided about at this moment.
+      const hasPlan = ({ value }: KvEntry) =>
+        (value as ClusterRecord).plan !== undefined;
+      const { key, value, versionstamp } = kv.peekAll(["c"])
+        .find((entry, i, all) => !hasPlan(entry) && hasPlan(all.at(i - 1)!))!;
+      changed = Number(key[1]);
+      const atomic = kv.atomic().check({ key, versionstamp });
+      await atomic.set(key, { ...value as ClusterRecord, w: "another" })
+        .commit();
+    };
+    await tell(1);
+    assert.notEqual(changed, 0);
+    assert.equal(plans().length, dyingNodes - 1);
+    const { plan } = kv.peek(["c", changed]).value as ClusterRecord;
+    assert.equal(plan, undefined);
+    // The report, the walk, twelve repairs that begin, 29 tens, one of them once more singly, the clock; and ours.
+    const { commits } = kv.usage;
+    assert.ok(commits - before < 70, `${commits - before} commits`);
+  });
+});
+
+Deno.test("Clusters that wait for something keep no other one from its turn, however many they are (M3)", async () => {
+  const kv = new MemoryKv();
+  const clock = new ManualClock();
+  const store = new KvStore({ kv, clock, random: new SimRandom(1) });
+  const everyone = async () => {
+    for (const n of [1, 2, 3]) {
+      await store.report(report(n, [], { apps: ["kv"] }));
+    }
+    clock.advance(20_000);
+  };
+  await everyone();
+  const define = async (clusterId: number, app: string) => {
+    const wish = { app, size: 3 };
+    await store.command({ type: "createCluster", clusterId, wish });
+  };
+  // More than a round reads of the list, and no NodeHost has what they need.
+  for (let id = 1; id <= 2_100; id++) await define(id, "other");
+  const late = 1_000_000;
+  await define(late, "kv");
+  const lifeOf = () => (kv.peek(["c", late]).value as ClusterRecord).life;
+  const before = kv.usage.readUnits;
+  let ticks = 0;
+  while (lifeOf() === "defined" && ticks < 10) {
+    await everyone();
+    ticks++;
+  }
+  assert.equal(lifeOf(), "launching");
+  assert.ok(ticks <= 4, `${ticks} ticks`);
+  // Those that wait are looked at in turn: a page of a thousand a tick, though there are three reports in it.
+  const units = (kv.usage.readUnits - before) / ticks;
+  assert.ok(units < 1_200, `${units} read units a tick`);
 });
 
 Deno.test("Clusters that are adopted while NodeHosts have nothing new to say are settled, cost no more than others, and are repaired (M7)", async () => {
