@@ -2,3 +2,4 @@
 export { crc32 } from "node:zlib";
 export { Buffer } from "node:buffer";
 export { generateKeyPairSync, sign } from "node:crypto";
+export { pathToFileURL } from "node:url";
