@@ -39,6 +39,11 @@ export interface EngineNode {
   fail(error: unknown): void;
 }
 
+/** The log is proven once it was quiet for so long. */
+const quietBeforeProofMs = 1_000;
+/** On a full disk that nothing is written to, space is looked for so often; each time may fill the disk and empty it again. */
+const spaceSoughtMs = 5_000;
+
 /** What arrives while a group is being written forms the next one. The arrays run parallel: one element a write. */
 interface Group {
   readonly writes: NodeWrite[];
@@ -572,10 +577,12 @@ export class Engine {
       return;
     }
     if (this.#group.writes.length > 0) return this.#writeGroup();
-    const quietTicks = Math.max(1, Math.ceil(1_000 / this.#tickMs));
-    if (this.#isProven || this.tickNow - this.#lastWriteTick < quietTicks) {
-      return;
-    }
+    if (this.#isProven && !this.#log.isDiskFull) return;
+    // A follower of a full disk takes no entries, so nothing else may ever be written: the log looks for space again.
+    const quietMs = this.#isProven ? spaceSoughtMs : quietBeforeProofMs;
+    const quietTicks = Math.max(1, Math.ceil(quietMs / this.#tickMs));
+    if (this.tickNow - this.#lastWriteTick < quietTicks) return;
+    this.#lastWriteTick = this.tickNow;
     this.#isWriting = true;
     this.#writingTicks = 0;
     this.#isProven = true;

@@ -59,6 +59,7 @@ class World {
   readonly events: string[] = [];
   readonly failures: unknown[] = [];
   idleCalls = 0;
+  isDiskFull = false;
   readonly engine: Engine;
 
   constructor() {
@@ -80,15 +81,17 @@ class World {
         });
         return promise;
       },
+      isDiskFull: () => this.isDiskFull,
       idle: () => {
         this.idleCalls++;
         return Promise.resolve();
       },
-    } as unknown as LogStore;
+    };
+    Object.defineProperty(log, "isDiskFull", { get: log.isDiskFull });
     const links = { flush: () => this.events.push("flush") };
     this.engine = new Engine({
       clock: this.clock,
-      log,
+      log: log as unknown as LogStore,
       links: links as unknown as LinkPool,
       logger: new KeptLog(),
       tickMs: 10,
@@ -446,6 +449,25 @@ Deno.test("Engine survives what follows a write", async () => {
   world.clock.turn();
   await world.groups[0]!.end();
   assert.deepEqual(node!.writes, [1]);
+});
+
+Deno.test("Engine has the log look for space every five seconds while the disk is full and nothing is written (rule L5)", async () => {
+  const { world } = worldOf(1);
+  world.engine.start();
+  const pass = async (seconds: number) => {
+    for (let tick = 0; tick < seconds * 100; tick++) {
+      world.clock.advance(10);
+      await Promise.resolve();
+    }
+  };
+  world.isDiskFull = true;
+  await pass(2);
+  assert.equal(world.idleCalls, 1);
+  await pass(15);
+  assert.equal(world.idleCalls, 4);
+  world.isDiskFull = false;
+  await pass(20);
+  assert.equal(world.idleCalls, 4);
 });
 
 Deno.test("Engine proves the last sync once a quiet second has passed (rule L1)", async () => {
