@@ -179,19 +179,20 @@ export class RaftMachine {
     });
     this.host = host;
     this.#follow(host);
-    this.#look(host);
+    this.#look();
   }
 
   async #follow(host: NodeHost): Promise<void> {
     for await (const event of host.events()) {
       if (event.type === "nodeReady" || event.type === "membershipChanged") {
-        this.#look(host);
+        this.#look();
       }
     }
   }
 
-  #look(host: NodeHost): void {
-    for (const one of host.info().clusters) {
+  #look(): void {
+    // What an event told of may be over: a log that failed tells nothing more.
+    for (const one of this.info()?.clusters ?? []) {
       const { clusterId, nodeId, failure, membership } = one;
       if (failure !== undefined) continue;
       this.#world.sawNode(clusterId, nodeId, this);
