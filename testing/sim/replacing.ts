@@ -228,7 +228,11 @@ class Replacement {
     const clusterId = this.#clusterId;
     const { nodeId } = this.#old;
     const newNodeId = this.#newNodeId;
-    const { address } = this.#where;
+    // What was begun goes on under the address that the new one was added with, which its machine may have left since.
+    const added = allMembers(membership).find((one) =>
+      one.nodeId === newNodeId
+    );
+    const address = added?.address ?? this.#where.address;
     if (isOldIn && this.#where !== this.#lost && !this.#goesFirst) {
       const replacement = { nodeId, newNodeId, address };
       return host.replaceNode(clusterId, replacement, { timeoutMs: replaceMs });
@@ -242,11 +246,7 @@ class Replacement {
         timeoutMs: callMs,
       });
     }
-    // It is promoted under the address that it was added with, which its machine may have left since.
-    const added = allMembers(membership).find((one) =>
-      one.nodeId === newNodeId
-    );
-    const member = { nodeId: newNodeId, address: added?.address ?? address };
+    const member = { nodeId: newNodeId, address };
     if (added === undefined) {
       return host.addObserver(clusterId, member, { timeoutMs: callMs });
     }
