@@ -1,7 +1,8 @@
 /**
  * Where the simulation may damage what disks hold, so that recovery can be demanded: of everything one good copy stays.
  * Only one machine of a world is ever damaged, and no cluster changes its members in such a world, so that each has at
- * most one node that damage took something from. Whole folders are lost one after the other, in such a world too, and
+ * most one node that damage took something from. A new initial member may need all others to be admitted (rule I2), so
+ * nothing is damaged before the other members have voted. Whole folders are lost one after the other, in such a world too, and
  * before anything is damaged: the next when others are in the place of what the last one held.
  */
 import type { Machine } from "./machine.ts";
@@ -11,11 +12,16 @@ import type { SimPlan } from "./plan.ts";
 export class DamageAtlas {
   readonly #isAllowed: boolean;
   #victim: Machine | undefined;
+  readonly #areOthersAdmitted: (machine: Machine) => boolean;
   /** Who lost its folder and is not replaced yet. */
   #lost: Machine | undefined;
 
-  /** Nothing is damaged yet. */
-  constructor({ faults, laterFaults, clusters }: SimPlan) {
+  /** Nothing is damaged yet. `areOthersAdmitted` tells whether all that a machine carries can do without it. */
+  constructor(
+    { faults, laterFaults, clusters }: SimPlan,
+    areOthersAdmitted: (machine: Machine) => boolean,
+  ) {
+    this.#areOthersAdmitted = areOthersAdmitted;
     const phases = [faults, ...laterFaults];
     this.#isAllowed =
       !phases.some(({ kinds }) => kinds.includes("changeMember")) &&
@@ -32,13 +38,14 @@ export class DamageAtlas {
   /** Whether damage may be: no other machine is damaged, and none without its folder. */
   mayDamage(machine: Machine): boolean {
     return this.#isAllowed && this.#lost === undefined &&
-      (this.#victim === undefined || this.#victim === machine);
+      (this.#victim === machine ||
+        this.#victim === undefined && this.#areOthersAdmitted(machine));
   }
 
   /** Whether a machine may lose its folder: nothing is missing that it would be needed for. */
-  mayLose(): boolean {
+  mayLose(machine: Machine): boolean {
     return this.#isAllowed && this.#victim === undefined &&
-      this.#lost === undefined;
+      this.#lost === undefined && this.#areOthersAdmitted(machine);
   }
 
   /** A machine lost its folder. */

@@ -49,7 +49,7 @@ export class FolderFaults {
 
   /** A machine loses its folder while its process is down. */
   wipe(machine: Machine): Started {
-    if (!this.#isFree(machine) || !this.#mayLose) return "notNow";
+    if (!this.#isFree(machine) || !this.#mayLose(machine)) return "notNow";
     machine.stop("kill");
     this.#lose(machine);
     return "over";
@@ -138,7 +138,7 @@ export class FolderFaults {
     machine.stop("kill");
     const { disk } = machine;
     disk.changeFolders((fileSystem) => fileSystem.remove(dataDir));
-    if (this.#mayLose && this.#random.chance(0.4)) {
+    if (this.#mayLose(machine) && this.#random.chance(0.4)) {
       disk.changeFolders((fileSystem) => fileSystem.remove(asideDir));
       this.#lose(machine);
     } else {
@@ -187,8 +187,8 @@ export class FolderFaults {
     return this.#lost?.machine === machine && !this.#lost.isReplaced;
   }
 
-  get #mayLose(): boolean {
-    return this.isIdle && this.#world.atlas.mayLose();
+  #mayLose(machine: Machine): boolean {
+    return this.isIdle && this.#world.atlas.mayLose(machine);
   }
 
   #lose(machine: Machine): void {

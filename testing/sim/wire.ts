@@ -55,6 +55,8 @@ const floorCountMax = 4096;
 
 interface WireCluster {
   readonly votes: Map<string, number>;
+  /** Who ever gave a vote, their own included. */
+  readonly voters: Set<number>;
   readonly batches: Map<
     number,
     { readonly lastIndex: number; digest: number; readonly prevTerm: number }
@@ -97,6 +99,11 @@ export class WireWatch implements FrameWatcher {
   /** What a node has promised. */
   promises(clusterId: number, nodeId: number): NodePromises {
     return this.#node(clusterId, nodeId).promises;
+  }
+
+  /** Whether a node ever voted: it need not be admitted by others any more (rule I2). */
+  hasVoted(clusterId: number, nodeId: number): boolean {
+    return this.#cluster(clusterId).voters.has(nodeId);
   }
 
   /** The folder of a node was lost, and with it what the node had promised, if it had. */
@@ -232,6 +239,7 @@ export class WireWatch implements FrameWatcher {
     scope: Scope,
   ): void {
     const key = `${vote.term}/${vote.voter}`;
+    cluster.voters.add(vote.voter);
     const before = cluster.votes.get(key);
     if (before === undefined) cluster.votes.set(key, vote.candidate);
     else if (before !== vote.candidate) {
@@ -355,6 +363,7 @@ export class WireWatch implements FrameWatcher {
     if (cluster === undefined) {
       cluster = {
         votes: new Map(),
+        voters: new Set(),
         batches: new Map(),
         leaderships: new Map(),
         nodes: new Map(),

@@ -67,7 +67,10 @@ export class World {
   constructor(plan: SimPlan, application: SimApplication, trace: Trace) {
     this.plan = plan;
     this.application = application;
-    this.atlas = new DamageAtlas(plan);
+    this.atlas = new DamageAtlas(
+      plan,
+      (machine) => this.#areAdmittedWithout(machine),
+    );
     this.trace = trace;
     this.timeline = new Timeline(trace);
     this.random = new SimRandom(plan.seed, "world");
@@ -292,6 +295,16 @@ export class World {
       `${
         rate.toFixed(1)
       } operations completed in a simulated second, of at least ${plan.operationsPerSecond}`,
+    );
+  }
+
+  /** Whether all members that began their clusters, but for a machine's own, have been admitted (rule I2). */
+  #areAdmittedWithout(machine: Machine): boolean {
+    return this.machines.every((other) =>
+      other === machine ||
+      [...other.placements.values()].every(({ cluster, nodeId, join }) =>
+        join || this.checks.wire.hasVoted(cluster.clusterId, nodeId)
+      )
     );
   }
 
