@@ -325,7 +325,10 @@ async function nextImage(
 ): Promise<ClusterImage> {
   if (command.type === "createCluster") {
     if (before !== undefined) {
-      throw new CommandError("conflict", "There is a cluster of this id");
+      throw new CommandError(
+        "conflict",
+        "There is a cluster of this id: choose another one",
+      );
     }
     return {
       life: "defined",

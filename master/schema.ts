@@ -260,8 +260,8 @@ export interface MemberRecord {
   isReady?: boolean;
   /** Its NodeHost has no data of it: it cannot come back. */
   isLost?: boolean;
-  /** How often its NodeHost was asked to start it since it last ran, and in which tick last. */
-  starts?: { count: number; at: number };
+  /** How often its NodeHost was asked to start it since it last ran, in which tick last, and in which one first. */
+  starts?: { count: number; at: number; since?: number };
 }
 
 /** A slot key after `"slot"`. */

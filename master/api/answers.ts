@@ -149,7 +149,7 @@ const member: Shape<MemberRecord> = answerOf({
   missingSince: optional(tick),
   isReady: optional(boolean),
   isLost: optional(boolean),
-  starts: optional(answerOf({ count, at: tick })),
+  starts: optional(answerOf({ count, at: tick, since: optional(tick) })),
 });
 
 const slot: Shape<SlotName> = written({

@@ -107,6 +107,8 @@ const member: Shape<BoardMember> = answerOf({
   address: anyText,
   region: anyText,
   standing: memberStanding,
+  asked: optional(count),
+  askedForMs: optional(milliseconds),
 });
 
 const wish: Shape<BoardCluster["regions"][number]> = answerOf({

@@ -1,7 +1,7 @@
 /** A cluster as the page shows it. Pure. */
 import { type ClusterImage, isManaged, votersOf } from "../cluster_image.ts";
 import { decide } from "../scheduler/decide.ts";
-import type { View } from "../scheduler/view.ts";
+import { startedSince, type View } from "../scheduler/view.ts";
 import {
   groupOf,
   hostOfMember,
@@ -30,10 +30,10 @@ export interface RowParts {
 
 /** The row. */
 export function rowOfCluster(parts: RowParts): BoardCluster {
-  const { id, image, state, around } = parts;
+  const { id, image, state } = parts;
   const members = Object.keys(image.members).map(Number)
     .sort((a, b) => a - b)
-    .map((node) => memberOf(id, node, image, around, parts.view));
+    .map((node) => memberOf(node, parts));
   const plan = planOf(parts);
   return {
     id,
@@ -62,21 +62,23 @@ function deletionOf(
 }
 
 function memberOf(
-  id: number,
   node: number,
-  image: ClusterImage,
-  around: Surroundings,
-  { hosts }: View,
+  { id, image, around, view, periodMs }: RowParts,
 ): BoardMember {
   const member = image.members[node]!;
   const host = hostOfMember(member, around) ?? "";
+  const since = startedSince(member);
   return {
     node,
     role: member.role,
     host,
     address: member.address,
-    region: hosts.get(host)?.region ?? "",
+    region: view.hosts.get(host)?.region ?? "",
     standing: standingOfMember(id, node, member, around),
+    ...(since === undefined ? {} : {
+      asked: member.starts!.count,
+      askedForMs: Math.max(0, view.tick - since) * periodMs,
+    }),
   };
 }
 
@@ -103,13 +105,18 @@ function whyOf(parts: RowParts, members: readonly BoardMember[]): string {
       return members.filter(({ standing }) => standing === "lagging")
         .map(({ address }) => `${address} is far behind`).join(", ");
     case "launching":
-      return image.life === "launching" && image.step !== undefined
+    case "unstarted":
+      return down.length === 0
+        ? whatNext(parts)
+        : down.every(({ asked = 0, standing }) =>
+            asked < 2 && standing === "starting"
+          )
         ? "its nodes are told to start"
-        : whatNext(parts);
+        : unstartedText(parts, down);
     case "deleting":
       return image.step !== undefined
         ? "its nodes are told to stop"
-        : whatNext(parts);
+        : whatNext(parts) || "its nodes are about to be stopped";
     case "waiting":
       return [image.plan?.why ?? "", whatNext(parts)]
         .filter((part) => part !== "").join("; ");
@@ -127,6 +134,44 @@ function downText({ standing, address }: BoardMember): string {
   return standing === "dead" || standing === "silent"
     ? `${address} is ${standing}`
     : `the node on ${address} is ${standing}`;
+}
+
+/** Why first nodes do not run of which nobody knows whether they ever will, those with the same reason together. */
+function unstartedText(
+  parts: RowParts,
+  down: readonly BoardMember[],
+): string {
+  const groups = new Map<string, { many: string; addresses: string[] }>();
+  for (const member of down) {
+    const [one, many] = reasonOf(parts, member);
+    const group = groups.get(one) ?? { many, addresses: [] };
+    group.addresses.push(member.address);
+    groups.set(one, group);
+  }
+  return [...groups].map(([one, { many, addresses }]) =>
+    `${listed(addresses)} ${addresses.length === 1 ? one : many}`
+  ).join("; ");
+}
+
+/** `a, b and c` */
+function listed(names: readonly string[]): string {
+  return [names.slice(0, -1).join(", "), ...names.slice(-1)]
+    .filter((part) => part !== "").join(" and ");
+}
+
+/** The same of one NodeHost, and of several. */
+function reasonOf(
+  { image: { def }, view }: RowParts,
+  { host, standing }: BoardMember,
+): readonly [one: string, many: string] {
+  const known = view.hosts.get(host);
+  const word = known?.revoked === true ? "revoked" : standing;
+  if (word !== "starting") return [`is ${word}`, `are ${word}`];
+  if (def !== undefined && known?.apps?.includes(def.app) === false) {
+    const what = `the state machine ${def.app}`;
+    return [`lacks ${what}`, `lack ${what}`];
+  }
+  return ["has not started its node", "have not started their nodes"];
 }
 
 /** What a round would say that it waits for; nothing is written. */

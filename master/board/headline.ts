@@ -110,20 +110,24 @@ export function headlineOf(parts: HeadlineParts): Headline {
 
 /** Clusters that serve nobody. */
 function worst({ status, hosts }: HeadlineParts): Headline | undefined {
-  const { lost = 0, quarantine = 0, leaderless = 0 } = status.states;
+  const { lost = 0, quarantine = 0, leaderless = 0, unstarted = 0 } =
+    status.states;
   const detail = namesOf(hosts, "dead", "silent");
   if (lost > 0) {
     return {
       tone: "bad",
       text: `${counted(lost, "cluster")} without a majority`,
-      detail: detail ?? "Too few of their nodes run.",
+      detail: `${detail ?? "Too few of their nodes run."} ${
+        lost === 1 ? "It serves" : "They serve"
+      } again when enough nodes return; what is lost for good can be recovered.`,
     };
   }
   if (quarantine > 0) {
     return {
       tone: "bad",
       text: `${counted(quarantine, "cluster")} in quarantine`,
-      detail: "Two memberships were reported under one index.",
+      detail:
+        "Two memberships were reported under one index. Masters leave it alone until somebody has looked.",
     };
   }
   if (leaderless > 0) {
@@ -131,6 +135,16 @@ function worst({ status, hosts }: HeadlineParts): Headline | undefined {
       tone: "bad",
       text: `${counted(leaderless, "cluster")} without a leader`,
       detail: detail ?? "An election is under way, or cannot be won.",
+    };
+  }
+  if (unstarted > 0) {
+    return {
+      tone: "bad",
+      text: `${counted(unstarted, "cluster")} ${
+        unstarted === 1 ? "does" : "do"
+      } not start`,
+      detail: detail ??
+        "NodeHosts were told to start the first nodes, and did not.",
     };
   }
   return undefined;

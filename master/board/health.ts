@@ -2,6 +2,7 @@
 import { quorumOf, votersOf } from "../cluster_image.ts";
 import type { ClusterImage } from "../cluster_image.ts";
 import { isUnreported } from "../liveness.ts";
+import { startsMax } from "../scheduler/view.ts";
 import type { HostRecord, MemberRecord } from "../schema.ts";
 import type { NodeRow } from "../wire/mod.ts";
 import type {
@@ -16,6 +17,7 @@ export const statesBySeverity: readonly ClusterState[] = [
   "quarantine",
   "lost",
   "leaderless",
+  "unstarted",
   "recovering",
   "degraded",
   "lagging",
@@ -130,7 +132,10 @@ export function stateOf(
   if (life === "quarantine" || life === "recovering" || life === "deleting") {
     return life;
   }
-  if (life === "defined" || life === "launching") return "launching";
+  if (life === "defined") return "launching";
+  if (life === "launching") {
+    return mayStart(clusterId, image, around) ? "launching" : "unstarted";
+  }
   const voters = votersOf(image);
   const standings = voters.map((node) =>
     standingOfMember(clusterId, node, image.members[node]!, around)
@@ -143,6 +148,24 @@ export function stateOf(
   if (standings.includes("lagging")) return "lagging";
   if (image.isPaused === true) return "paused";
   return life === "unmanaged" ? "unmanaged" : "ok";
+}
+
+/** Whether a majority of the first nodes can still be expected to run: nobody can take their places (M8). */
+function mayStart(
+  clusterId: number,
+  image: ClusterImage,
+  around: Surroundings,
+): boolean {
+  const voters = votersOf(image);
+  const expected = voters.filter((node) => {
+    const member = image.members[node]!;
+    const standing = standingOfMember(clusterId, node, member, around);
+    if (isUp(standing)) return true;
+    const host = around.standings.get(hostOfMember(member, around) ?? "");
+    return standing !== "dead" && host !== "revoked" &&
+      (member.starts?.count ?? 0) < startsMax;
+  });
+  return expected.length >= quorumOf(voters.length);
 }
 
 function stateOfPlan(

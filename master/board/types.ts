@@ -62,6 +62,7 @@ export type ClusterState =
   | "quarantine"
   | "lost"
   | "leaderless"
+  | "unstarted"
   | "recovering"
   | "degraded"
   | "lagging"
@@ -105,6 +106,10 @@ export interface BoardMember {
   region: string;
   /** What it is for people. */
   standing: MemberStanding;
+  /** How often its NodeHost was asked to start it; absent while it runs, and if nobody asked. */
+  asked?: number;
+  /** Milliseconds since it was asked first, as ticks tell them; there if `asked` is. */
+  askedForMs?: number;
 }
 
 /** What is being done about a cluster in several steps. */

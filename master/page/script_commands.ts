@@ -6,86 +6,63 @@
  *     fields, values  its form, if it has one
  *     facts           what it would do, in words: a list, or what makes one of the form and the dry run's answer
  *     line(values)    the same for the command line
- *     again           what must be typed, since it cannot be undone
+ *     again           what must be typed, since it cannot be undone, or as finality(values) says
  *     confirm, done   the words on its button, and afterwards
+ *     after           what happens then, of the master's answer
+ *
+ * What wants no form is a row of a table.
  */
 export const commandsScript: string = String.raw`
 // ---- NodeHosts ----
 
-function hostCommand(host, action, more) {
-  open({ path: "v1/nodehosts/" + encodeURIComponent(host.id) + "/" + action, line: () => action + " " + host.id, body: () => ({ expectedGen: host.gen, ...(more.again === undefined ? {} : { confirm: host.id }) }), ...more });
-}
+const movesText = (one) => " of managed clusters " + (one === 1 ? "moves" : "move") + " to other NodeHosts, one after the other.";
+const replacedText = (one) => counted(one, "node") + " of managed clusters " + (one === 1 ? "is" : "are") + " replaced elsewhere, where a majority still runs.";
 
-function askDrain(host) {
-  const others = state.board.hosts.list.filter((one) => one.id !== host.id && one.standing === "ok" && !one.isDraining && !one.isCordoned);
-  hostCommand(host, "drain", {
-    title: "Drain " + short(host.address) + "?",
-    facts: [
-      counted(host.placed, "node") + " of managed clusters " + (host.placed === 1 ? "moves" : "move") + " to other NodeHosts, one after the other.",
-      host.leaders > 0 && counted(host.leaders, "leadership") + " " + (host.leaders === 1 ? "is" : "are") + " handed over first.",
-      others.length === 0 ? "No other NodeHost can take them: they stay until one can." : counted(others.length, "other NodeHost") + " can take them.",
-      "Nothing is placed on it any more. No cluster loses a vote, and it can be put back to use at any time.",
-    ],
-    confirm: "Drain it",
-    done: "Draining " + short(host.address),
-  });
-}
+/** Commands about a NodeHost, by their names in the API; "{}" is its address, and what "isFinal" says wants it typed again. */
+const hostCommands = {
+  drain: {
+    title: "Drain {}?", confirm: "Drain it", done: "Draining {}",
+    facts: (host) => {
+      const others = state.board.hosts.list.filter((one) => one.id !== host.id && one.standing === "ok" && !one.isDraining && !one.isCordoned).length;
+      return [
+        counted(host.placed, "node") + movesText(host.placed),
+        host.leaders > 0 && counted(host.leaders, "leadership") + " " + (host.leaders === 1 ? "is" : "are") + " handed over first.",
+        others === 0 ? "No other NodeHost can take them: they stay until one can." : counted(others, "other NodeHost") + " can take them.",
+        "Nothing is placed on it any more. No cluster loses a vote, and it can be put back to use at any time.",
+      ];
+    },
+  },
+  cordon: {
+    title: "Cordon {}?", confirm: "Cordon it", done: "Cordoned {}",
+    facts: () => ["Nothing more is placed on it.", "What it carries stays where it is."],
+  },
+  uncordon: {
+    title: "Put {} back to use?", confirm: "Put it back", done: "{} is in use again",
+    facts: () => ["Nodes may be placed on it again.", "What has moved away may come back for balance, later."],
+  },
+  dead: {
+    title: "Give up {}?", confirm: "Give it up", done: "{} is given up", isFinal: true,
+    facts: ({ placed }) => ["The master takes it for dead at once, for good.", replacedText(placed), "If it comes back, what it runs is stopped. Open it with a new folder to use the machine again."],
+  },
+  revoke: {
+    title: "Revoke {}?", confirm: "Revoke it", done: "{} is revoked", isFinal: true,
+    facts: ({ placed }) => ["Its reports are refused from now on, for good: as if its secret had been stolen.", replacedText(placed)],
+  },
+  "forget-secret": {
+    title: "Forget the secret of {}?", confirm: "Forget it", done: "{} may enrol again", isFinal: true,
+    facts: () => ["Its secret and its ticket are void.", "It enrols again with a token, and the secret that it gives then is believed."],
+  },
+};
 
-function askCordon(host) {
-  hostCommand(host, "cordon", {
-    title: "Cordon " + short(host.address) + "?",
-    facts: ["Nothing more is placed on it.", "What it carries stays where it is."],
-    confirm: "Cordon it",
-    done: "Cordoned " + short(host.address),
-  });
-}
-
-function askUncordon(host) {
-  hostCommand(host, "uncordon", {
-    title: "Put " + short(host.address) + " back to use?",
-    facts: ["Nodes may be placed on it again.", "What has moved away may come back for balance, later."],
-    confirm: "Put it back",
-    done: short(host.address) + " is in use again",
-  });
-}
-
-function askDead(host) {
-  hostCommand(host, "dead", {
-    title: "Give up " + short(host.address) + "?",
-    facts: [
-      "The master takes it for dead at once, for good.",
-      counted(host.placed, "node") + " of managed clusters " + (host.placed === 1 ? "is" : "are") + " replaced elsewhere, where a majority still runs.",
-      "If it comes back, what it runs is stopped. Open it with a new folder to use the machine again.",
-    ],
-    again: host.address,
-    tone: "danger",
-    confirm: "Give it up",
-    done: short(host.address) + " is given up",
-  });
-}
-
-function askRevoke(host) {
-  hostCommand(host, "revoke", {
-    title: "Revoke " + short(host.address) + "?",
-    facts: [
-      "Its reports are refused from now on, for good: as if its secret had been stolen.",
-      counted(host.placed, "node") + " of managed clusters " + (host.placed === 1 ? "is" : "are") + " replaced elsewhere, where a majority still runs.",
-    ],
-    again: host.address,
-    tone: "danger",
-    confirm: "Revoke it",
-    done: short(host.address) + " is revoked",
-  });
-}
-
-function askForgetSecret(host) {
-  hostCommand(host, "forget-secret", {
-    title: "Forget the secret of " + short(host.address) + "?",
-    facts: ["Its secret and its ticket are void.", "It enrols again with a token, and the secret that it gives then is believed."],
-    again: host.address,
-    tone: "danger",
-    confirm: "Forget it",
-    done: short(host.address) + " may enrol again",
+function askHost(action, host) {
+  const { title, confirm, done, facts, isFinal } = hostCommands[action];
+  const named = (text) => text.replace("{}", short(host.address));
+  open({
+    path: "v1/nodehosts/" + encodeURIComponent(host.id) + "/" + action,
+    line: () => action + " " + host.id,
+    body: () => ({ expectedGen: host.gen, ...(isFinal ? { confirm: host.id } : {}) }),
+    title: named(title), confirm, done: named(done), facts: facts(host),
+    ...(isFinal ? { again: host.address, tone: "danger" } : {}),
   });
 }
 
@@ -245,7 +222,6 @@ function askRecover(cluster) {
     again: String(id),
     tone: "danger",
     confirm: "Give them up",
-    done: "The lost nodes of cluster " + id + " are given up",
     after: ({ steps }) => tellSteps("Cluster " + id + ": what is left to do", steps || []),
   });
 }
@@ -269,85 +245,58 @@ function askDelete(cluster) {
     ],
     line: ({ wait }) => "delete " + id + " --wait-ticks " + wait + " --expected-gen " + gen,
     again: String(id),
+    finality: ({ wait }) => wait === "0" ? finalText : "It can be kept until then.",
     tone: "danger",
     confirm: "Delete it",
     done: "Cluster " + id + " is deleted",
   });
 }
 
-function askKeep(cluster) {
-  clusterCommand(cluster, "keep", { title: "Keep cluster " + cluster.id + "?", facts: ["It is not deleted after all."], confirm: "Keep it", done: "Cluster " + cluster.id + " is kept" });
-}
+/** What wants no form, by its name in the API; "{}" is the cluster. */
+const clusterCommands = {
+  keep: { title: "Keep {}?", confirm: "Keep it", done: "{} is kept", facts: () => ["It is not deleted after all."] },
+  pause: {
+    title: "Pause {}?", confirm: "Pause it", done: "{} is paused",
+    facts: () => ["Nothing is decided about it any more: it is not repaired either.", "What runs goes on running."],
+  },
+  resume: { title: "Resume {}?", confirm: "Resume", done: "{} is resumed", facts: () => ["What it needs is done, within the limits."] },
+  "cancel-plan": {
+    title: "Give up the plan of {}?", confirm: "Give it up", done: "The plan of {} is given up",
+    facts: ({ plan }) => ["Now: " + brief(plan.doing) + ".", "The node that came goes again, and the master decides afresh."],
+  },
+};
 
-function askPauseCluster(cluster) {
-  clusterCommand(cluster, "pause", {
-    title: "Pause cluster " + cluster.id + "?",
-    facts: ["Nothing is decided about it any more: it is not repaired either.", "What runs goes on running."],
-    confirm: "Pause it",
-    done: "Cluster " + cluster.id + " is paused",
-  });
-}
-
-function askResumeCluster(cluster) {
-  clusterCommand(cluster, "resume", { title: "Resume cluster " + cluster.id + "?", facts: ["What it needs is done, within the limits."], confirm: "Resume", done: "Cluster " + cluster.id + " is resumed" });
-}
-
-function askCancelPlan(cluster) {
-  clusterCommand(cluster, "cancel-plan", {
-    title: "Give up the plan of cluster " + cluster.id + "?",
-    facts: ["Now: " + brief(cluster.plan.doing) + ".", "The node that came goes again, and the master decides afresh."],
-    confirm: "Give it up",
-    done: "The plan of cluster " + cluster.id + " is given up",
-  });
+function askCluster(action, cluster) {
+  const { title, confirm, done, facts } = clusterCommands[action];
+  const named = (text) => text.replace("{}", "cluster " + cluster.id);
+  clusterCommand(cluster, action, { title: named(title), confirm, done: sentenceCase(named(done)), facts: facts(cluster) });
 }
 
 // ---- Everything ----
 
-/** Bound to what is on the page now: nobody releases a brake that holds others by then. */
-function globalCommand(more) {
-  const { gen } = state.board.status;
-  open({ body: () => ({ expectedGen: gen }), ...more });
-}
-
-function askReleaseBrake() {
-  globalCommand({
-    title: "Release the brake?",
-    path: "v1/release-brake",
-    line: () => "release-brake",
-    facts: [
-      "You say that these are really gone: " + state.board.status.brake.hosts.map(addressOf).join(", ") + ".",
+/** By their names in the API. What is bound is bound to what is on the page now: nobody releases a brake that holds others by then. */
+const globalCommands = {
+  "release-brake": {
+    title: "Release the brake?", confirm: "They are gone: release", done: "The brake is released", tone: "danger", isBound: true,
+    facts: ({ brake }) => [
+      "You say that these are really gone: " + brake.hosts.map(addressOf).join(", ") + ".",
       "Their nodes are replaced elsewhere. If they come back, what they run is stopped.",
     ],
-    tone: "danger",
-    confirm: "They are gone: release",
-    done: "The brake is released",
-  });
-}
+  },
+  pause: {
+    title: "Pause all decisions?", confirm: "Pause", done: "Decisions are paused", isBound: true,
+    facts: () => ["Nothing is launched, repaired, moved or removed until somebody resumes.", "What runs goes on running, and clients notice nothing."],
+  },
+  resume: { title: "Resume decisions?", confirm: "Resume", done: "Decisions are resumed", isBound: true, facts: () => ["What waits is done, within the limits."] },
+  init: {
+    title: "Make a deployment in this store?", confirm: "Make it", done: "The deployment is made", after: () => wake(),
+    facts: () => ["The store gets a deployment of its own, and NodeHosts may enrol.", "If it should not be empty, do not: import the copy of the one that was lost."],
+  },
+};
 
-function askPause() {
-  globalCommand({
-    title: "Pause all decisions?",
-    path: "v1/pause",
-    line: () => "pause",
-    facts: ["Nothing is launched, repaired, moved or removed until somebody resumes.", "What runs goes on running, and clients notice nothing."],
-    confirm: "Pause",
-    done: "Decisions are paused",
-  });
-}
-
-function askResume() {
-  globalCommand({ title: "Resume decisions?", path: "v1/resume", line: () => "resume", facts: ["What waits is done, within the limits."], confirm: "Resume", done: "Decisions are resumed" });
-}
-
-function askInit() {
-  open({
-    title: "Make a deployment in this store?",
-    path: "v1/init",
-    line: () => "init",
-    facts: ["The store gets a deployment of its own, and NodeHosts may enrol.", "If it should not be empty, do not: import the copy of the one that was lost."],
-    confirm: "Make it",
-    done: "The deployment is made",
-    after: () => wake(),
-  });
+function askGlobal(action) {
+  const { isBound, facts, ...rest } = globalCommands[action];
+  const { gen } = isBound ? state.board.status : {};
+  open({ ...rest, path: "v1/" + action, line: () => action, body: () => (isBound ? { expectedGen: gen } : {}), facts: facts(isBound ? state.board.status : {}) });
 }
 `;

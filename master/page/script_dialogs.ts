@@ -5,6 +5,8 @@
 export const dialogsScript: string = String.raw`
 // ---- Asking the master ----
 
+const finalText = "It cannot be undone.";
+
 /** Opens what a command asks; see commands for what it is made of. */
 function open(command) {
   state.dialog = {
@@ -62,7 +64,7 @@ async function confirmCommand(dialog) {
     const { isOk, body } = await send(dialog.method, dialog.path, dialog.sent, headers);
     if (isOk) {
       if (state.dialog === dialog) state.dialog = null;
-      tell(dialog.done);
+      if (dialog.done) tell(dialog.done);
       if (dialog.after) dialog.after(body);
     } else dialog.error = refusal(body) + " Nothing was done.";
   } catch {
@@ -92,9 +94,9 @@ function toldView({ title, steps }) {
   return h("dialog", { key: "dialog " + title, "aria-labelledby": "question", class: "wide", oncancel: (event) => { event.preventDefault(); close(); } },
     h("form", { onsubmit: (event) => { event.preventDefault(); close(); } },
       h("h2", { id: "question", tabindex: "-1", "data-focus": true }, title),
-      h("p", { class: "quiet" }, "Keep these lines: they are shown this once."),
+      h("p", { class: "quiet" }, "The lost nodes are given up. Keep these lines: they are shown this once."),
       h("ol", { class: "by-hand" }, steps.map((step) => h("li", {}, step.startsWith("#") ? step.slice(1).trim() + "." : h("code", { class: "snippet" }, step)))),
-      h("div", { class: "buttons" }, h("button", { class: "button primary", type: "submit" }, "Close"))));
+      h("div", { class: "foot" }, h("div", { class: "buttons" }, h("button", { class: "button primary", type: "submit" }, "Close")))));
 }
 
 function dialogView(dialog) {
@@ -109,14 +111,15 @@ function dialogView(dialog) {
     } },
       h("h2", { id: "question", tabindex: "-1", "data-focus": isForm ? null : true }, title),
       isForm ? [dialog.lead && h("p", { class: "quiet" }, dialog.lead), fields.map((field) => fieldView(dialog, field))] : stage === "ready" ? answerView(dialog) : null,
-      h("p", { class: "quiet", role: "status", key: "doing" }, stage === "asking" ? "Asking the master what it would do…" : ""),
-      h("p", { class: "error", role: "alert", key: "error" }, error),
-      h("div", { class: "buttons", key: "buttons" },
+      h("div", { class: "foot", key: "foot" },
+        h("p", { class: "quiet", role: "status", key: "doing" }, stage === "asking" ? "Asking the master what it would do…" : ""),
+        h("p", { class: "error", role: "alert", key: "error" }, error),
+        h("div", { class: "buttons", key: "buttons" },
         stage === "ready" && fields.length > 0 && h("button", { class: "button plain back", type: "button", key: "back", onclick: () => { dialog.stage = "form"; dialog.error = ""; show(); } }, "Back"),
         h("button", { class: "button", type: "button", key: "cancel", onclick: close }, "Cancel"),
         stage === "ready"
           ? h("button", { class: "button " + (dialog.tone || "primary"), type: "submit", key: "do", disabled: isDoing || (dialog.again !== "" && !isSaidAgain(dialog)) }, isDoing ? "Doing it…" : dialog.confirm)
-          : h("button", { class: "button primary", type: "submit", key: "ask", disabled: stage === "asking" }, isForm ? "What would it do?" : "Ask again"))));
+          : h("button", { class: "button primary", type: "submit", key: "ask", disabled: stage === "asking" }, isForm ? "What would it do?" : "Ask again")))));
 }
 
 function isSaidAgain({ again, typed }) {
@@ -130,13 +133,13 @@ function answerView(dialog) {
   const line = dialog.line(values);
   const { isDryRun: _, ...answer } = result;
   return [
-    h("p", { class: "dry", role: "status" }, icon("check"), h("span", {}, h("b", {}, "Dry run: "), "the master would do it. Nothing was done yet.")),
+    h("p", { class: "dry", role: "status" }, icon("check"), h("span", {}, h("b", {}, "Dry run: "), "the master would do it. Nothing is done yet.")),
     h("ul", { class: "facts" }, facts.filter(Boolean).map((fact) => h("li", {}, h("span", { class: "tone-operator" }, icon("dot")), h("span", {}, fact)))),
     h("details", {}, h("summary", {}, "The command and the master's answer"),
       line !== "" && h("code", { class: "snippet" }, "deno task drakkar " + line),
       h("code", { class: "snippet" }, JSON.stringify(answer, null, 1).replace(/\n\s*/g, " "))),
     again !== "" && h("div", { class: "field" },
-      h("label", { for: "again" }, "It cannot be undone. Type ", h("code", {}, again), " to go on"),
+      h("label", { for: "again" }, (dialog.finality ? dialog.finality(values) : finalText) + " Type ", h("code", {}, again), " to go on"),
       h("input", { class: "input", id: "again", name: "again", autocomplete: "off", autocapitalize: "none", spellcheck: "false", value: dialog.typed, "data-focus": true, oninput: (event) => { dialog.typed = event.target.value; show(); } })),
     h("div", { class: "field" },
       h("label", { for: "who" }, "Your name, for the history"),
@@ -194,7 +197,7 @@ function nodesField(values, { name, label, hint, nodes }, set) {
           onchange: (event) => set(event.target.checked ? [...chosen, member.node] : chosen.filter((one) => one !== member.node)),
         }),
         h("span", {}, h("b", { title: member.address }, short(member.address)), h("span", { class: "quiet", title: String(member.node) }, brief(" node " + member.node)))),
-      marked(memberWords[member.standing])))));
+      marked(memberWord(member))))));
 }
 
 /** A row for each region that is known or wished for. */

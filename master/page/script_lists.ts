@@ -15,15 +15,16 @@ function workCard({ list, more }) {
 
 function workItem(cluster) {
   const { id, state: word, why, plan } = cluster;
+  const forMs = plan ? plan.forMs : unstartedMs(cluster);
   const steps = plan && plan.stage > 0 && plan.kind !== "shrink" && h("ol", { class: "steps", "aria-label": "Steps" },
     stepNames.slice(0, plan.kind === "grow" ? 3 : 4).map((name, i) =>
       h("li", { class: i + 1 < plan.stage ? "done" : i + 1 === plan.stage ? "now" : "", "aria-current": i + 1 === plan.stage ? "step" : null }, name)));
   return h("li", { key: "w" + id },
     h("div", { class: "line" },
       h("button", { class: "about", type: "button", onclick: () => showCluster(id) }, "Cluster " + id),
-      h("span", { class: "doing" }, plan ? (word === "waiting" ? "repair" : stateWords[word][0].toLowerCase()) + ": " + brief(plan.doing) : stateWords[word][0].toLowerCase()),
-      plan && plan.forMs > 0 && h("span", { class: "since" }, "for " + spanText(plan.forMs))),
-    why !== "" && h("div", { class: "why", title: why }, brief(why)),
+      h("span", { class: "doing" }, whole(plan ? (word === "waiting" ? "repair" : stateWords[word][0].toLowerCase()) + ": " + brief(plan.doing) : stateWords[word][0].toLowerCase())),
+      forMs > 0 && h("span", { class: "since" }, "for " + spanText(forMs))),
+    why !== "" && h("div", { class: "why", title: why }, whole(brief(why))),
     steps);
 }
 
@@ -89,15 +90,17 @@ function hostItem(host) {
 }
 
 /** A button that asks about something, if it can be asked. */
-function act(word, ask, about, isShown, kind) {
-  return isShown && h("button", { class: "button " + (kind || ""), type: "button", key: word, onclick: () => ask(about) }, word);
+function act(word, ask, isShown, kind) {
+  return isShown && h("button", { class: "button " + (kind || ""), type: "button", key: word, onclick: ask }, word);
 }
 
 function hostDetail(host) {
   const { id, address, apps, domain, placed, isDraining, isCordoned, standing } = host;
   const isThere = standing !== "gone" && standing !== "revoked";
+  const button = (word, action, isShown, kind) => act(word, () => askHost(action, host), isShown, kind);
   return h("div", { class: "more" },
     standingReasons[standing] && h("p", {}, standingReasons[standing]),
+    host.isDiskLow && h("p", {}, "Its disk is nearly full: nothing more is placed on it. Make room, or drain it."),
     h("dl", {},
       h("dt", {}, "Address"), h("dd", {}, h("code", {}, address)),
       h("dt", {}, "Id"), h("dd", {}, h("code", {}, id)),
@@ -105,13 +108,13 @@ function hostDetail(host) {
       h("dt", {}, "Runs"), h("dd", { title: apps.join(", ") }, apps.length === 0 ? "does not say" : listText(apps, 6)),
       h("dt", {}, "Carries"), h("dd", {}, counted(placed, "node") + " of managed clusters")),
     isOperator() && isThere && h("div", { class: "buttons" },
-      act("Drain…", askDrain, host, !isDraining && standing !== "dead"),
-      act("Cordon…", askCordon, host, !isDraining && !isCordoned && standing !== "dead"),
-      act("Put back to use…", askUncordon, host, isDraining || isCordoned),
-      act("Give up…", askDead, host, standing === "dead" || standing === "silent" || standing === "unreported")),
+      button("Drain…", "drain", !isDraining && standing !== "dead"),
+      button("Cordon…", "cordon", !isDraining && !isCordoned && standing !== "dead"),
+      button("Put back to use…", "uncordon", isDraining || isCordoned),
+      button("Give up…", "dead", standing === "dead" || standing === "silent" || standing === "unreported")),
     h("div", { class: "buttons rare" },
       h("button", { class: "button plain", type: "button", onclick: () => showClustersOf(id) }, "Its clusters"),
-      isOperator() && isThere && [act("Revoke…", askRevoke, host, true, "plain"), act("Forget secret…", askForgetSecret, host, standing === "ok" || standing === "conflict", "plain")]));
+      isOperator() && isThere && [button("Revoke…", "revoke", true, "plain"), button("Forget secret…", "forget-secret", standing === "ok" || standing === "conflict", "plain")]));
 }
 
 /** Finds a cluster in the list, and opens it. */
@@ -153,8 +156,15 @@ function clustersCard(status) {
     !isNone && (clusters === null
       ? h("div", { class: "empty" }, "Reading…")
       : clusters.total === 0
-      ? h("div", { class: "empty" }, "No cluster matches.")
+      ? h("div", { class: "empty" }, h("p", {}, noneText()), h("div", {}, h("button", { class: "button", type: "button", onclick: () => search({ state: "", text: "" }) }, "Show all clusters")))
       : [clusterTable(clusters.clusters), pager(clusters)]));
+}
+
+/** What was looked for, and is not there. */
+function noneText() {
+  const { state: group, text } = state.query;
+  const [, word = ""] = filters.find(([name]) => name !== "" && name === group) || [];
+  return text === "" ? "No cluster is here now." : "No cluster" + (word === "" ? "" : " under “" + word + "”") + " matches “" + text + "”: neither its id, its app, nor a NodeHost or region of it.";
 }
 
 /** Clusters that are nobody's: nothing goes wrong with them, so nothing else points at them. */
@@ -179,13 +189,13 @@ function clusterRow(cluster) {
   const isOpen = state.openClusters.has(id);
   return h("tr", { key: "c" + id },
     h("td", { class: "id" }, h("button", { type: "button", "aria-expanded": isOpen ? "true" : "false", "aria-label": "Cluster " + id, onclick: () => toggle(state.openClusters, id) }, icon("right"), String(id))),
-    h("td", { class: "state" }, marked(stateWords[word]), (plan || why !== "") && h("span", { class: "why", title: plan ? plan.doing : why }, brief(plan ? plan.doing : why)),
+    h("td", { class: "state" }, marked(stateWords[word]), (plan || why !== "") && h("span", { class: "why", title: plan ? plan.doing : why }, whole(brief(plan ? plan.doing : why)), unstartedMs(cluster) > 0 && ", for " + spanText(unstartedMs(cluster))),
       cluster.deletesInMs !== undefined && h("span", { class: "tag bad" }, "deleted in " + spanText(cluster.deletesInMs))),
     h("td", { class: "members" }, members.length === 0 ? h("span", { class: "quiet" }, "none yet") : h("span", { class: "chips" }, members.map(chip))));
 }
 
 function chip(member) {
-  const [word, tone, name] = memberWords[member.standing];
+  const [word, tone, name] = memberWord(member);
   const kind = member.standing === "leader" ? " leads" : member.standing === "dead" || member.standing === "silent" || member.standing === "stopped" ? " down" : "";
   const role = member.role === "voter" ? "" : member.role + ", ";
   const title = member.address + ", node " + member.node + ": " + role + word + (member.region === "" ? "" : ", in " + member.region);
@@ -195,15 +205,17 @@ function chip(member) {
 
 function clusterDetail(cluster) {
   const { id, app, size, regions, cci, why, plan, members, deletesInMs, state: word } = cluster;
+  const advice = stateAdvice[word]?.(cluster) || "";
   const fact = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
   return h("tr", { class: "detail", key: "d" + id }, h("td", { colspan: "3" }, h("div", { class: "box" },
     h("dl", {},
-      fact("App", app === "" ? "not managed" : app),
+      app !== "" && fact("App", app),
       size > 0 && fact("Size", String(size)),
       regions.length > 0 && fact("Where", wishText(regions)),
-      fact("Membership changed at", String(cci)),
-      plan && fact("Since", spanText(plan.forMs))),
-    why !== "" && word !== "recovering" && h("p", {}, why),
+      fact("Membership of index", String(cci)),
+      plan && fact("Under way for", spanText(plan.forMs))),
+    plan && why !== "" && h("p", {}, sentence(sentenceCase(why))),
+    advice !== "" && h("p", { class: "advice" }, advice),
     deletesInMs !== undefined && h("p", {}, "Deleted in " + spanText(deletesInMs) + ", unless it is kept."),
     word === "recovering" && h("p", {}, "Import a snapshot on the survivor that is furthest: ", h("code", {}, "deno task import-snapshot --help"), ". The master goes on when a majority of its new members runs."),
     members.length > 0 && h("table", {},
@@ -212,7 +224,7 @@ function clusterDetail(cluster) {
         h("td", { class: "node" }, h("code", {}, String(member.node)), member.role === "voter" ? "" : " " + member.role),
         h("td", { class: "at" }, h("code", {}, member.address)),
         h("td", { class: "in" }, member.region || "–"),
-        h("td", { class: "is" }, marked(memberWords[member.standing])))))),
+        h("td", { class: "is" }, marked(memberWord(member)), member.asked > 1 && h("span", { class: "asked" }, "asked " + member.asked + " times, for " + spanText(member.askedForMs))))))),
     isOperator() && clusterButtons(cluster))));
 }
 
@@ -223,14 +235,14 @@ function clusterButtons(cluster) {
   const isLost = word === "lost" || word === "recovering";
   const isGoing = word === "deleting";
   return h("div", { class: "buttons" },
-    act("Adopt…", askAdopt, cluster, !isManaged),
-    act("Recover…", askRecover, cluster, isManaged && isLost),
-    act("Change…", askChange, cluster, isManaged && !isGoing),
-    act("Give up its plan…", askCancelPlan, cluster, isManaged && plan !== undefined && plan.kind !== "shrink"),
-    act("Resume…", askResumeCluster, cluster, isManaged && isPaused),
-    act("Pause…", askPauseCluster, cluster, isManaged && !isPaused && !isGoing),
-    act("Keep…", askKeep, cluster, deletesInMs !== undefined),
-    act("Delete…", askDelete, cluster, isManaged && !isGoing && deletesInMs === undefined));
+    act("Adopt…", () => askAdopt(cluster), !isManaged),
+    act("Recover…", () => askRecover(cluster), isManaged && isLost),
+    act("Keep…", () => askCluster("keep", cluster), deletesInMs !== undefined),
+    act("Resume…", () => askCluster("resume", cluster), isManaged && isPaused),
+    act("Change…", () => askChange(cluster), isManaged && !isGoing),
+    act("Give up its plan…", () => askCluster("cancel-plan", cluster), isManaged && plan !== undefined && plan.kind !== "shrink"),
+    act("Pause…", () => askCluster("pause", cluster), isManaged && !isPaused && !isGoing),
+    act("Delete…", () => askDelete(cluster), isManaged && !isGoing && deletesInMs === undefined));
 }
 
 function pager({ clusters, total }) {
@@ -270,14 +282,15 @@ function historyCard(events) {
 
 function eventItem({ key, atMs, what, why, tone, cluster, host }) {
   const about = host !== undefined ? addressOf(host) : "";
+  const colon = why === "" ? "" : ":";
   return h("li", { class: "event", key },
     h("span", { class: "dot tone-" + tone }, icon(eventIcons[tone])),
     h("span", { class: "what" }, what),
     h("time", { datetime: new Date(atMs).toISOString(), title: new Date(atMs).toLocaleString() }, timeText(atMs)),
     h("span", { class: "why" },
-      cluster !== undefined && h("button", { class: "about", type: "button", onclick: () => showCluster(cluster) }, "Cluster " + cluster),
-      about !== "" && h("button", { class: "about", type: "button", onclick: () => showClustersOf(host) }, about),
-      (cluster !== undefined || about !== "") && why !== "" ? ": " : "", h("span", { title: why }, brief(why))));
+      cluster !== undefined && h("button", { class: "about", type: "button", onclick: () => showCluster(cluster) }, "Cluster " + cluster + colon),
+      about !== "" && h("button", { class: "about", type: "button", onclick: () => showClustersOf(host) }, about + colon),
+      h("span", { title: why }, " ", whole(brief(why)))));
 }
 
 function addressOf(id) {

@@ -18,7 +18,7 @@ function boardView() {
           h("div", { class: "stack" }, historyCard(board.events)))),
       h("footer", { class: "footer" }, h("span", {}, "Tick " + status.tick.toLocaleString("en-US")), h("span", {}, "a tick is " + spanText(status.periodMs) + " or more"),
         isOperator()
-          ? !status.isPaused && !isStale && h("button", { class: "about", type: "button", onclick: askPause }, "Pause all decisions…")
+          ? !status.isPaused && !isStale && h("button", { class: "about", type: "button", onclick: () => askGlobal("pause") }, "Pause all decisions…")
           : h("span", {}, "Commands want an operator's token"))),
   ];
 }

@@ -32,6 +32,11 @@ function sentence(text) {
   return /[.!?]$/.test(text) ? text : text + ".";
 }
 
+/** An address stays as it is. */
+function sentenceCase(text) {
+  return !/^[a-z]+ /.test(text) ? text : text.slice(0, 1).toUpperCase() + text.slice(1);
+}
+
 /**
  * What all addresses end with, from a dot or a colon on: it tells nothing, so it is left out wherever there is little
  * room. Of numbers only the port.
@@ -83,6 +88,7 @@ const stateWords = {
   quarantine: ["Quarantine", "bad", "alert"],
   lost: ["No majority", "bad", "alert"],
   leaderless: ["No leader", "bad", "alert"],
+  unstarted: ["Does not start", "bad", "alert"],
   recovering: ["Recovering", "warning", "alert"],
   degraded: ["Short of a node", "warning", "alert"],
   lagging: ["Lagging", "warning", "slow"],
@@ -99,6 +105,19 @@ const stateWords = {
   ok: ["Well", "good", "check"],
 };
 
+/** What somebody can do about a state, or why nobody need do anything. */
+const stateAdvice = {
+  quarantine: () => "Some NodeHost is wrong about who the members are: a folder was copied, or two clusters have one id. Close that one, then adopt the cluster as it stands here.",
+  lost: () => "It serves again when enough of these nodes return. If they are lost for good, give up their NodeHosts, then recover the cluster from what is left.",
+  leaderless: () => "An election takes seconds. If this lasts, see whether its NodeHosts reach each other, and what their logs say.",
+  unstarted: ({ app }) => "Where its first nodes run is decided for ever. Start these NodeHosts, with the state machine " + app + "; or delete the cluster, which holds nothing yet, and create one with another id.",
+  degraded: () => "Masters mend it: what stopped is started again, and what is dead is replaced, if another NodeHost can take it.",
+  lagging: () => "It catches up by itself. If this lasts, its disk or its network is too slow.",
+  waiting: () => "Repairs take turns. One that waits for a NodeHost goes on when one is added, or put back to use.",
+  launching: ({ members }) => members.length === 0 ? "It is launched when enough NodeHosts can take it." : "",
+  paused: () => "Nothing is decided about it until somebody resumes it.",
+};
+
 const standingWords = {
   ok: ["heard", "good", "check"],
   silent: ["silent", "warning", "slow"],
@@ -111,9 +130,11 @@ const standingWords = {
 
 /** What is behind a word that does not say it all. */
 const standingReasons = {
+  silent: "Nothing was heard from it for a while. If this lasts it is taken for dead, and its nodes are replaced.",
+  dead: "Its nodes are replaced elsewhere. Start it again, and it is used again; if it is lost for good, give it up.",
   unreported: "Silent to masters, but others hear it: it is left alone for ten times as long as another.",
-  conflict: "Another NodeHost, which is alive, is at its address: what it reports is not believed.",
-  revoked: "An operator revoked it: its reports are refused for good.",
+  conflict: "Another NodeHost, which is alive, is at its address: what it reports is not believed. Give each its own address.",
+  revoked: "An operator revoked it: its reports are refused for good. Open it with a new folder to use the machine again.",
 };
 
 const memberWords = {
@@ -121,11 +142,25 @@ const memberWords = {
   ok: ["follows", "good", "check"],
   lagging: ["lags", "warning", "slow"],
   starting: ["starting", "working", "work"],
+  unstarted: ["not started", "warning", "slow"],
+  observer: ["observes", "good", "check"],
   stopped: ["stopped", "bad", "cross"],
   silent: ["silent", "warning", "slow"],
   dead: ["dead", "bad", "cross"],
   unknown: ["not heard of yet", "idle", "dot"],
 };
+
+/** The word for a member: one that only listens follows nobody's vote, and one that was asked again and again is not just starting. */
+function memberWord({ standing, role, asked = 0 }) {
+  if (standing === "ok" && role === "observer") return memberWords.observer;
+  return memberWords[standing === "starting" && asked > 1 ? "unstarted" : standing];
+}
+
+/** How long nodes that were asked to start have not, of all that did not; 0 if there are none. */
+function unstartedMs({ state, members }) {
+  if (state !== "unstarted" && state !== "launching") return 0;
+  return Math.max(0, ...members.map(({ askedForMs = 0 }) => askedForMs));
+}
 
 /** Parts a stream of events; returns what is left. */
 function takeFrames(text, take) {

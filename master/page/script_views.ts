@@ -38,6 +38,11 @@ function nameOf(address) {
   return state.commonStart !== "" && address.startsWith(state.commonStart) ? address.slice(state.commonStart.length) : short(address);
 }
 
+/** Text in which names with hyphens stay in one piece, unless they are longer than a line may be. */
+function whole(text) {
+  return text.split(/(\S*-\S*)/).map((part, i) => i % 2 === 1 && part.length < 32 ? h("span", { class: "whole" }, part) : part);
+}
+
 /** For where there is little room. */
 function brief(text) {
   return withShortIds(short(text));
@@ -80,11 +85,12 @@ function themeButton() {
 
 // ---- The frame ----
 
-const linkWords = { live: "Live", polling: "Every 15 s", connecting: "Connecting…", stale: "No store", lost: "No master" };
+const linkWords = { live: "Live", polling: "Every 15 s", connecting: "Connecting…", stale: "No store", empty: "Empty store", lost: "No master" };
 
 function bar() {
   const { session, board, trouble } = state;
-  const link = trouble !== null && state.link !== "lost" ? "stale" : state.link;
+  const isEmpty = trouble !== null && trouble.code === "store-not-initialised";
+  const link = trouble !== null && state.link !== "lost" ? (isEmpty ? "empty" : "stale") : state.link;
   return h("header", { class: "bar" },
     h("div", { class: "brand" }, h("img", { src: "icon.svg", alt: "", width: "30", height: "30" }), h("span", {}, "Drakkar")),
     board && h("span", { class: "where", title: "Deployment " + board.status.deploymentId }, "deployment ", h("code", {}, board.status.deploymentId.slice(0, 8))),
@@ -110,13 +116,13 @@ function headlineNow() {
 function hero({ tone, name, text, detail }) {
   return h("section", { class: "hero", "aria-labelledby": "headline" },
     h("span", { class: "mark tone-" + tone }, icon(name, tone === "working" ? "spin" : "")),
-    h("div", { role: "status" }, h("h1", { id: "headline" }, text), h("p", {}, detail)),
+    h("div", { role: "status" }, h("h1", { id: "headline" }, text), h("p", {}, whole(detail))),
   );
 }
 
 function shares({ groups, states, clusters }) {
   if (clusters === 0) return null;
-  const bad = (states.quarantine || 0) + (states.lost || 0) + (states.leaderless || 0);
+  const bad = ["quarantine", "lost", "leaderless", "unstarted"].reduce((sum, name) => sum + (states[name] || 0), 0);
   const parts = [["well", "well", groups.well], ["working", "changing", groups.working], ["weak", "weakened", groups.trouble - bad], ["trouble", "in trouble", bad]]
     .filter(([, , count]) => count > 0);
   return h("section", { class: "shares", "aria-label": "Clusters by state" },
@@ -143,9 +149,9 @@ function notices() {
     trouble && link !== "lost" && notice("bad", "alert", "The master answers, but its store does not.", sentence(trouble.detail) + " It tries again by itself."),
     brake && !brake.isReleased && notice("", "alert", headline.text === "The brake is on" ? "Nothing is added, removed or stopped" : "The brake is on: " + brief(brake.why) + ". Nothing is added, removed or stopped",
       "until they return, or an operator says that they are gone.",
-      isOperator() && h("button", { class: "button", type: "button", onclick: askReleaseBrake }, "Release the brake…")),
+      isOperator() && h("button", { class: "button", type: "button", onclick: () => askGlobal("release-brake") }, "Release the brake…")),
     isPaused && notice("", "pause", headline.text === "Decisions are paused" ? "Nothing is launched, repaired or moved" : "Decisions are paused: nothing is launched, repaired or moved", "until an operator resumes them.",
-      isOperator() && h("button", { class: "button", type: "button", onclick: askResume }, "Resume…")),
+      isOperator() && h("button", { class: "button", type: "button", onclick: () => askGlobal("resume") }, "Resume…")),
   ];
 }
 
@@ -157,7 +163,7 @@ function panel(...children) {
 
 function signInView() {
   return panel(
-    h("div", {}, h("h1", {}, "Sign in to Drakkar"), h("p", { class: "quiet" }, "With the token of this master. An operator's may give commands, too.")),
+    h("div", {}, h("h1", {}, "Sign in to Drakkar"), h("p", { class: "quiet" }, "With a token of this master. An operator's gives commands, too.")),
     h("form", { onsubmit: (event) => { event.preventDefault(); signIn(event.target.elements.token.value.trim()); } },
       h("div", { class: "field" },
         h("label", { for: "token" }, "Token"),
@@ -180,7 +186,7 @@ function troubleView({ code, detail }) {
     return panel(
       h("div", {}, h("h1", {}, "This store is empty"), h("p", { class: "quiet" }, "If it is new, make a deployment in it. If it should not be empty, it is not the store you know: import the copy of that one instead.")),
       isOperator()
-        ? h("button", { class: "button primary", type: "button", onclick: askInit }, "Make a deployment…")
+        ? h("button", { class: "button primary", type: "button", onclick: () => askGlobal("init") }, "Make a deployment…")
         : h("code", { class: "snippet" }, "deno task drakkar init"),
     );
   }

@@ -42,6 +42,7 @@ button { cursor: pointer; }
 :focus-visible { outline: 2px solid var(--sea); outline-offset: 2px; border-radius: .4rem; }
 .sr { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .quiet { color: var(--soft); }
+.whole { white-space: nowrap; }
 .noscript { max-width: 34rem; margin: 3rem auto; padding: 0 1.25rem; text-align: center; }
 .button {
   display: inline-flex; align-items: center; justify-content: center; gap: .4rem; padding: .38rem .8rem; border-radius: .5rem;
@@ -75,7 +76,7 @@ button { cursor: pointer; }
 const frame = `
 .bar, .page { width: 100%; max-width: 84rem; margin: 0 auto; padding: 0 1.5rem; }
 .bar { display: flex; align-items: center; gap: .6rem; padding-top: 1rem; padding-bottom: .25rem; min-height: 3.4rem; }
-.bar .brand { display: flex; align-items: center; gap: .6rem; font-weight: 650; font-size: 1.05rem; letter-spacing: -.005em; }
+.bar .brand { flex: none; display: flex; align-items: center; gap: .6rem; font-weight: 650; font-size: 1.05rem; letter-spacing: -.005em; }
 .bar .brand img { display: block; border-radius: .45rem; }
 .bar .where { color: var(--soft); font-size: .88rem; padding-left: .35rem; }
 .bar .space { flex: 1; }
@@ -85,7 +86,7 @@ const frame = `
 .link i { width: .5rem; height: .5rem; border-radius: 50%; background: var(--soft); }
 .link.live i { background: var(--good); box-shadow: 0 0 0 .22rem color-mix(in srgb, var(--good) 18%, transparent); }
 .link.polling i { background: var(--work); }
-.link.connecting i { background: var(--warn); }
+.link.connecting i, .link.empty i { background: var(--warn); }
 .link.lost i, .link.stale i { background: var(--bad); }
 .hero { display: flex; align-items: flex-start; gap: 1.1rem; padding: 2rem 0 1.6rem; }
 .hero .mark { flex: none; display: grid; place-items: center; width: 3.1rem; height: 3.1rem; border-radius: 50%; font-size: 1.5rem; margin-top: .1rem; }
@@ -123,6 +124,7 @@ const frame = `
 .card h2 { font-size: 1rem; font-weight: 640; letter-spacing: -.005em; }
 .card .count { color: var(--soft); font-size: .92rem; }
 .card > .empty { padding: .35rem 1.2rem 1.3rem; color: var(--soft); display: grid; gap: .7rem; }
+.card > .empty .button:not(.primary) { color: var(--ink); }
 .snippet { display: block; padding: .7rem .85rem; border-radius: .6rem; background: var(--raised); border: 1px solid var(--line); color: var(--ink); font-size: .84rem; line-height: 1.6; white-space: pre-wrap; overflow-wrap: anywhere; }
 .footer { padding: 0 0 2rem; font-size: .85rem; color: var(--soft); display: flex; flex-wrap: wrap; align-items: baseline; gap: .2rem 1.2rem; }
 .footer .about { margin-left: auto; }
@@ -141,7 +143,7 @@ const parts = `
 .steps li.now, .work .steps li.now { border-color: var(--work); color: var(--ink); font-weight: 550; }
 
 .regions { display: grid; grid-template-columns: repeat(auto-fill, minmax(15.5rem, 1fr)); gap: .2rem 1.6rem; padding: .1rem 1.2rem 1rem; }
-.region { min-width: 0; padding-top: .5rem; }
+.region { min-width: 0; padding-top: .5rem; container-type: inline-size; }
 .region > .head { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 .5rem; padding-bottom: .3rem; border-bottom: 1px solid var(--line); }
 .region h3 { font-size: .92rem; font-weight: 620; }
 .region .head span { color: var(--soft); font-size: .86rem; white-space: nowrap; }
@@ -157,6 +159,12 @@ const parts = `
 .host .more { padding: .1rem 0 .8rem 1.6rem; display: grid; gap: .7rem; font-size: .9rem; }
 .host .more dl { display: grid; grid-template-columns: auto minmax(0, 1fr); gap: .1rem .9rem; }
 .host .more dt { color: var(--soft); }
+.host .more code { font-size: .82em; }
+@container (max-width: 19rem) {
+  .host .more dl { grid-template-columns: minmax(0, 1fr); gap: 0; }
+  .host .more dt { font-size: .84rem; }
+  .host .more dd + dt { margin-top: .35rem; }
+}
 .buttons { display: flex; flex-wrap: wrap; gap: .5rem; }
 .buttons:empty { display: none; }
 .buttons.rare { margin: -.3rem 0 0 -.8rem; gap: 0; }
@@ -196,6 +204,7 @@ table { width: 100%; border-collapse: collapse; }
 .state-word .icon { font-size: .95rem; }
 .chips { display: flex; flex-wrap: wrap; gap: .3rem; }
 .chip { display: inline-flex; align-items: center; gap: .3rem; padding: .05rem .45rem .05rem .35rem; border: 1px solid var(--line); border-radius: .45rem; font-family: var(--mono); font-size: .78rem; line-height: 1.65; max-width: 100%; min-height: 1.45rem; }
+.chip > span:first-child { display: inline-flex; }
 .chip .icon { font-size: .8rem; }
 .chip.leads { border-color: color-mix(in srgb, var(--sea) 55%, var(--line)); background: color-mix(in srgb, var(--sea) 8%, var(--paper)); }
 .chip.down { border-style: dashed; border-color: color-mix(in srgb, var(--bad) 45%, var(--line)); color: var(--soft); }
@@ -203,7 +212,9 @@ table { width: 100%; border-collapse: collapse; }
 .detail .box { background: var(--raised); border: 1px solid var(--line); border-radius: .7rem; padding: .8rem 1rem; display: grid; gap: .7rem; }
 .detail dl { display: flex; flex-wrap: wrap; gap: .2rem 1.8rem; }
 .detail dl div { display: flex; gap: .45rem; }
-.detail dt { color: var(--soft); }
+.detail dt { color: var(--soft); flex: none; }
+.detail .advice { color: var(--soft); max-width: 46rem; text-wrap: pretty; }
+.detail .asked { display: block; color: var(--soft); font-size: .87rem; }
 .detail table { font-size: .9rem; }
 .detail .box th, .detail .box td { padding: .2rem .8rem .2rem 0; border: 0; }
 .detail .box td { border-top: 1px solid var(--line); padding: .3rem .8rem .3rem 0; }
@@ -234,10 +245,12 @@ dialog::backdrop { background: light-dark(#16222b66, #000a); }
 dialog form { display: grid; gap: 1rem; padding: 1.5rem; }
 dialog h2 { font-size: 1.15rem; letter-spacing: -.01em; }
 dialog .facts { display: grid; gap: .45rem; padding: .85rem 1rem; border-radius: .7rem; background: var(--raised); border: 1px solid var(--line); }
-dialog .facts li { display: flex; gap: .55rem; align-items: baseline; }
+dialog .facts li { display: flex; gap: .55rem; align-items: baseline; text-wrap: pretty; }
+dialog .facts .icon, dialog .dry .icon { translate: 0 .12em; }
 dialog.wide { width: min(44rem, calc(100vw - 2rem)); }
 dialog .by-hand { display: grid; gap: .6rem; }
 dialog h2:focus { outline: none; }
+dialog .foot { position: sticky; bottom: 0; display: grid; gap: .7rem; margin: 0 -1.5rem -1.5rem; padding: .9rem 1.5rem 1.3rem; background: var(--paper); border-top: 1px solid var(--line); border-radius: 0 0 1rem 1rem; }
 dialog .buttons { display: flex; flex-wrap: wrap; justify-content: flex-end; gap: .6rem; }
 dialog .buttons .back { margin-right: auto; margin-left: -.8rem; }
 dialog p:empty { display: none; }
@@ -270,6 +283,7 @@ const adaptations = `
 }
 @media (max-width: 44rem) {
   .bar, .page { padding-left: 1rem; padding-right: 1rem; }
+  .bar { gap: .3rem; }
   .bar .where, .bar .words { display: none; }
   .hero { padding: 1.3rem 0 1.2rem; gap: .85rem; }
   .hero .mark { width: 2.5rem; height: 2.5rem; font-size: 1.25rem; }
@@ -286,13 +300,13 @@ const adaptations = `
   .clusters, .clusters tbody { display: block; }
   .clusters > tbody > tr { display: flex; flex-wrap: wrap; gap: .3rem .8rem; padding: .75rem 1rem; border-top: 1px solid var(--line); }
   .clusters > tbody > tr > td:nth-child(n) { display: block; padding: 0; border: 0; width: auto; }
-  .clusters > tbody > tr > td.state { text-align: right; margin-left: auto; min-width: 0; }
+  .clusters > tbody > tr > td.state { text-align: right; flex: 1 1 10.5rem; min-width: 0; }
   .clusters .state .tag { margin-left: auto; }
   .clusters > tbody > tr > td.members { flex: 1 0 100%; min-width: 0; max-width: 100%; }
   .detail .box { padding: .7rem .85rem; }
-  .detail .box tr { display: grid; grid-template-columns: minmax(0, 1fr) fit-content(50%); gap: 0 .8rem; padding: .45rem 0; border-top: 1px solid var(--line); }
-  .detail .box td.at { order: -2; }
-  .detail .box td.is { order: -1; }
+  .detail .box tr { display: grid; grid-template-columns: auto minmax(0, 1fr); gap: 0 .8rem; padding: .45rem 0; border-top: 1px solid var(--line); }
+  .detail .box td.at { order: -2; grid-column: 1 / -1; }
+  .detail .box td.node { order: 1; grid-column: 1 / -1; }
   .detail .box td.node, .detail .box td.in { color: var(--soft); font-size: .87rem; }
   .detail .box td.in { text-align: right; }
   .detail .box td { padding: 0; border: 0; }
@@ -301,6 +315,13 @@ const adaptations = `
   .host > button { min-height: 2.75rem; }
   .bar .button, .pager .button, .host .buttons .button { min-height: 2.5rem; }
   dialog form { padding: 1.2rem; }
+  dialog .foot { margin: 0 -1.2rem -1.2rem; padding: .8rem 1.2rem 1rem; }
+  .work .line .doing { order: 1; flex: 1 0 100%; }
+  .detail .box td.is { display: contents; }
+  .detail .box td.is .state-word { order: -1; }
+  .detail .box td.is .asked { order: 2; grid-column: 1 / -1; }
+  dialog .buttons { gap: .45rem; }
+  dialog .buttons .button { padding-left: .62rem; padding-right: .62rem; }
 }
 .spin { animation: spin 2.4s linear infinite; }
 @keyframes spin { to { rotate: 360deg; } }

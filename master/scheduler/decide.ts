@@ -25,6 +25,7 @@ import {
   isRunning,
   nextStart,
   nothing,
+  startedSince,
   type View,
 } from "./view.ts";
 
@@ -186,8 +187,10 @@ function startAll(
   for (const id of ids) {
     const member = members[id]!;
     hosts[member.host ?? ""] = id;
-    const count = (member.starts?.count ?? 0) + 1;
-    members[id] = { ...member, starts: { count, at: view.tick } };
+    const { starts } = member;
+    const count = (starts?.count ?? 0) + 1;
+    const since = startedSince(member) ?? view.tick;
+    members[id] = { ...member, starts: { count, at: view.tick, since } };
   }
   return withStep(view, { ...image, members }, { kind, node: 0, hosts });
 }
@@ -217,14 +220,34 @@ function finishLaunch(view: View, image: ClusterImage): Decision {
     });
   }
   const ids = stopped(view, image);
+  const waits = voters.filter((id) => image.members[id]?.since === undefined)
+    .map((id) => unstarted(view, id, image.members[id]!)).join("; ");
   if (ids.length === 0) {
-    return nothing("stuck: its nodes are told to start, and form no majority");
+    return nothing(
+      waits === ""
+        ? "stuck: no majority of its nodes runs and tells the same members"
+        : `stuck: ${waits}. Start these NodeHosts again, or delete the ` +
+          "cluster: who its first members are is decided for ever",
+    );
   }
   return change(startAll(view, image, "launch", ids), {
     hosts: [],
     what: "",
-    why: "some nodes do not run yet",
+    why: waits === "" ? "some nodes do not run any more" : `again: ${waits}`,
   });
+}
+
+/** A first node that never ran, where it is expected, and for how long. */
+function unstarted(view: View, id: number, member: MemberRecord): string {
+  const host = member.host ?? "";
+  const since = startedSince(member);
+  const told = since === undefined ? "" : `, told since tick ${since}`;
+  const how = isAlive(view, host)
+    ? ""
+    : isDead(view, host)
+    ? ", which is dead"
+    : ", which is silent";
+  return `node ${id} never started on ${host}${how}${told}`;
 }
 
 // ---- Recovery and deletion ----

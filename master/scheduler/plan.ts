@@ -490,7 +490,7 @@ function removeOut(view: View, image: ClusterImage): Decision {
   if (
     out === undefined || !voters.includes(out) ||
     (voters.length <= size && plan.kind === "shrink")
-  ) return end(without, "it is done");
+  ) return end(without, `the ${plan.kind} is done`);
   const member = image.members[out]!;
   if (
     plan.kind !== "shrink" && plan.isHandedOver !== true &&

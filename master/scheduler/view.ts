@@ -25,7 +25,7 @@ export interface Limits {
 }
 
 /** A NodeHost that was asked so often to start a node is not expected to do it any more. */
-const startsMax = 3;
+export const startsMax = 3;
 
 /** The limits unless told otherwise. */
 export const defaultLimits: Limits = {
@@ -199,6 +199,11 @@ export function avoiding(
   // Longer than the next one may take: who comes then knows of both.
   const until = view.tick + 4 * catchUpTicks(view, image);
   return { ...image, avoid: { ...Object.fromEntries(kept), [hostId]: until } };
+}
+
+/** Since which tick a NodeHost is asked to start a member; a record may tell the last time only. */
+export function startedSince({ starts }: MemberRecord): number | undefined {
+  return starts?.since ?? starts?.at;
 }
 
 /** The voters that are known to run. */

@@ -40,8 +40,10 @@ export function fleetOf(
   );
   for (let id = 1; id <= clusters; id++) {
     const on = spread(id);
-    const isUp = hosts[on[id % 3]!]?.is === undefined;
-    fleet.cluster(id, { on, ...(isUp ? { leader: id % 3 } : {}) });
+    const up = on.filter((address) => hosts[address]?.is === undefined);
+    const wished = on[id % 3]!;
+    const leader = up.includes(wished) ? id % 3 : on.indexOf(up[0] ?? "");
+    fleet.cluster(id, { on, leader: up.length > 1 ? leader : null });
   }
   pastOf(fleet);
 }
@@ -68,7 +70,7 @@ function pastOf(fleet: DrawnFleet): void {
     why: "balance: oslo-1 carries 7 nodes, oslo-3 carries 4",
   });
   fleet.tell(61 * minuteMs, "promote", { cluster: 5, why: "it has caught up" });
-  fleet.tell(60 * minuteMs, "done", { cluster: 5 });
+  fleet.tell(60 * minuteMs, "done", { cluster: 5, why: "the move is done" });
 }
 
 // ---- A NodeHost dies ----
@@ -153,7 +155,10 @@ export function drawRepaired(fleet: DrawnFleet): void {
       why: "it has caught up",
     });
     fleet.tell(6 * minuteMs - id * 2_000, "remove", { cluster: id, why });
-    fleet.tell(5 * minuteMs - id * 2_000, "done", { cluster: id, why });
+    fleet.tell(5 * minuteMs - id * 2_000, "done", {
+      cluster: id,
+      why: "the repair is done",
+    });
   }
 }
 
@@ -211,7 +216,9 @@ export function drawQuarantine(fleet: DrawnFleet): void {
   fleet.cluster(44, {
     on: [oslo[1]!, bergen[0]!, tromso[1]!],
     life: "recovering",
-    condemned: [nodeIdOf(44, 2)],
+    down: [1, 2],
+    leader: null,
+    condemned: [nodeIdOf(44, 1), nodeIdOf(44, 2)],
   });
   fleet.tell(4 * minuteMs, "quarantine", {
     cluster: 40,
@@ -221,6 +228,39 @@ export function drawQuarantine(fleet: DrawnFleet): void {
     host: oslo[0]!,
     why: "boot 3 goes on although boot 4 reports: a copy of its folder?",
   });
+}
+
+/** The first nodes of two clusters do not start: a NodeHost died before, or lacks the state machine. */
+export function drawUnstarted(fleet: DrawnFleet): void {
+  fleetOf(fleet, { [dead]: { is: "dead" } }, 3);
+  fleet.cluster(50, {
+    on: [oslo[0]!, dead, tromso[0]!],
+    life: "launching",
+    cci: 0,
+    down: [0, 1, 2],
+    asked: { count: 5, ticks: 48 },
+  });
+  fleet.cluster(51, {
+    on: [oslo[1]!, bergen[0]!, tromso[1]!],
+    app: "search",
+    life: "launching",
+    cci: 0,
+    down: [0, 1, 2],
+    asked: { count: 7, ticks: 80 },
+  });
+  fleet.cluster(52, {
+    on: [oslo[2]!, bergen[0]!, tromso[1]!],
+    life: "launching",
+    cci: 0,
+    down: [2],
+    leader: null,
+    asked: { count: 1, ticks: 1 },
+  });
+  fleet.tell(20 * minuteMs, "failed", {
+    host: dead,
+    why: "silent for 4 ticks",
+  });
+  fleet.tell(16 * minuteMs, "createCluster", { cluster: 50, who: "ingrid" });
 }
 
 /** A whole region fell silent. */
@@ -334,7 +374,12 @@ export function drawChanging(fleet: DrawnFleet): void {
     },
   });
   fleet.cluster(22, { on: [], life: "defined", def: wish("search") });
-  fleet.cluster(23, { on: spread(1), life: "launching", down: [0, 1, 2] });
+  fleet.cluster(23, {
+    on: spread(1),
+    life: "launching",
+    down: [0, 1, 2],
+    asked: { count: 1, ticks: 1 },
+  });
   fleet.cluster(24, { on: spread(2), isPaused: true });
   fleet.cluster(25, { on: spread(3), deleteAt: drawnTick + 26 });
   fleet.cluster(26, { on: spread(3), life: "deleting" });

@@ -51,6 +51,8 @@ export interface DrawnCluster extends Partial<Omit<ClusterRecord, "app">> {
   leader?: number | null;
   /** Those of them that do not run, although their NodeHosts do. */
   down?: readonly number[];
+  /** How often those that never ran were asked to start, and how many ticks ago first. */
+  asked?: { count: number; ticks: number };
   /** Those of them that are behind. */
   lagging?: readonly number[];
   /** How far the logs of its members go, for those that know no leader. */
@@ -131,7 +133,7 @@ export class DrawnFleet {
         role: i < voters ? "voter" : "observer",
         address,
         ...(isKnown ? { host } : {}),
-        ...(isNew ? {} : { since: 30 }),
+        ...(isNew ? startsOf(drawn) : { since: 30 }),
         ...(down.includes(i) && !isNew ? { missingSince: drawnTick - 2 } : {}),
       };
       const position = drawn.positions?.[i];
@@ -274,12 +276,20 @@ export class DrawnFleet {
   }
 }
 
+function startsOf({ asked }: DrawnCluster): Pick<MemberRecord, "starts"> {
+  if (asked === undefined) return {};
+  const { count, ticks } = asked;
+  const starts = { count, at: drawnTick - 1, since: drawnTick - ticks };
+  return { starts };
+}
+
 /** What only tells how to draw is no part of a record. */
 function recordOf(drawn: Partial<DrawnCluster>): Partial<ClusterRecord> {
   const {
     on: _,
     observers: __,
     down: ___,
+    asked: _______,
     lagging: ____,
     app: _____,
     positions: ______,

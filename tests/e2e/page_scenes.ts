@@ -15,6 +15,7 @@ import {
   drawRepaired,
   drawThousands,
   drawUnmanaged,
+  drawUnstarted,
   fleetOf,
   oslo,
   regionsOfAll,
@@ -183,6 +184,16 @@ export const scenes: readonly Scene[] = [
       await openCluster(page, 71);
     },
   },
+  { name: "unstarted", draw: drawUnstarted },
+  {
+    name: "unstarted-details",
+    draw: drawUnstarted,
+    act: async (page) => {
+      await openCluster(page, 50);
+      await openCluster(page, 51);
+      await openHost(page, dead);
+    },
+  },
   { name: "changing", draw: drawChanging },
   {
     name: "changing-details",
@@ -349,7 +360,7 @@ export const scenes: readonly Scene[] = [
       await press(page, "Delete…");
       await ask(page);
       await answered(page);
-      await page.getByLabel("It cannot be undone").fill("3");
+      await page.getByLabel("It can be kept until then").fill("3");
     },
   },
   {

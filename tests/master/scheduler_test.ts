@@ -252,36 +252,6 @@ Deno.test("Scheduler does not place on NodeHosts that are silent, cordoned, drai
 
 // ---- Beyond it ----
 
-Deno.test("A launch is decided once: its members stay, whatever happens to their NodeHosts (M8)", () => {
-  const members = Object.fromEntries(
-    [1, 2, 3].map((
-      n,
-    ) => [n, { role: "voter" as const, address: `a${n}`, host: `h${n}` }]),
-  );
-  const launching = image({
-    life: "launching",
-    members,
-    cci: 0,
-    confirmedBy: [],
-  });
-  const hosts = [host(1), deadHost(2), deadHost(3), host(4), host(5)];
-  const decision = decide(view(hosts), launching);
-  assert.deepEqual(brief(decision), ["launch", 0, { h1: 1 }]);
-  const started = { ...members[1]!, starts: { count: 1, at: now } };
-  const { next } = changeOf(decision);
-  assert.deepEqual(next.members, { ...members, 1: started });
-  const stuck = { ...launching, members: { ...members, 1: member(1) } };
-  assert.match(whyNot(decide(view(hosts), stuck)), /stuck/);
-});
-
-Deno.test("A launch is over when a majority runs and told the same members (M8)", () => {
-  const launching = image({ life: "launching", cci: 0 });
-  const { next } = changeOf(decide(view(fourHosts()), launching));
-  assert.equal(next.life, "ok");
-  const unconfirmed = { ...launching, confirmedBy: ["h1"] };
-  assert.equal(decide(view(fourHosts()), unconfirmed).do, "nothing");
-});
-
 Deno.test("A dead NodeHost without a spare one is a plan that waits, and no vote is given away", () => {
   const hosts = [host(1), host(2), deadHost(3)];
   const { next, what } = changeOf(decide(view(hosts), image()));
@@ -467,7 +437,11 @@ Deno.test("Where the majority is lost its nodes are asked to start again and aga
   });
   const { next } = changeOf(decide(view(fourHosts()), lost));
   assert.deepEqual(next.step!.hosts, { h2: 2, h3: 3 });
-  assert.deepEqual(next.members[2]!.starts, { count: 10, at: now });
+  assert.deepEqual(next.members[2]!.starts, {
+    count: 10,
+    at: now,
+    since: now - 1,
+  });
   const seen = withNode(next, { nodeId: 2, areObserversReady: false }, {
     hostId: "h2",
     tick: now + 1,
