@@ -16,6 +16,9 @@ import { RequestRunner } from "./request_runner.ts";
 /** A master looks at so many leftovers of a report. */
 const leftoversMax = 50;
 
+/** A master takes so many of those that are heard in a report. */
+const hearsMax = 16;
+
 /** A report as it is sent. */
 export interface PreparedReport {
   /** The report. */
@@ -32,6 +35,8 @@ export class ClientTasks {
   readonly #target: NodeHostTarget | undefined;
   readonly #runner: RequestRunner | undefined;
   #silent: readonly string[] = [];
+  /** Reports that told who of them is heard. */
+  #silentReports = 0;
   /** Nodes that are no members any more, as masters said, and that nothing was done about yet. */
   #forget: readonly NodeInfo[] = [];
   /** Reports that told of leftovers: each begins with others. */
@@ -103,8 +108,27 @@ export class ClientTasks {
   #hears(): string[] {
     if (this.#host === undefined || this.#silent.length === 0) return [];
     const silent = new Set(this.#silent);
-    return this.#host.info().links
+    const { nodeHostId: hostId, links } = this.#host.info();
+    const heard = links
       .filter((link) => link.isUp && silent.has(link.nodeHostId))
       .map((link) => link.nodeHostId);
+    return someHeard(heard, hostId, this.#silentReports++);
   }
+}
+
+/**
+ * As many as a report takes. Each NodeHost begins elsewhere, and elsewhere in each report: together they tell of all.
+ */
+export function someHeard(
+  heard: string[],
+  hostId: string,
+  reportCount: number,
+): string[] {
+  if (heard.length <= hearsMax) return heard;
+  let own = 0;
+  for (let i = 0; i < hostId.length; i++) {
+    own = (own * 31 + hostId.charCodeAt(i)) % 65_536;
+  }
+  const begin = (own + reportCount * hearsMax) % heard.length;
+  return [...heard.slice(begin), ...heard.slice(0, begin)].slice(0, hearsMax);
 }

@@ -66,6 +66,7 @@ import { noteHeard } from "./store_heard.ts";
 import { type Credentials, takeReport } from "./store_report.ts";
 import { holdsRecords } from "./store_sentinel.ts";
 import { tickByTimer } from "./round_timer.ts";
+import { TickWatch } from "./tick_watch.ts";
 import { type MasterClock, systemClock, systemRandom } from "./system.ts";
 import { unpackLog } from "./wire/mod.ts";
 
@@ -178,6 +179,7 @@ export class KvStore {
       limits: { ...defaultLimits, ...options.limits },
       decisionsPerRound: options.decisionsPerRound ?? 25,
       roundMs: options.roundMs ?? 300,
+      ticks: new TickWatch(),
       onEvent: options.onEvent,
     };
   }

@@ -10,15 +10,23 @@ const periodShare = 0.8;
 /** A NodeHost that others still hear is left alone for so many times the TTL. */
 const unreportedFactor = 10;
 
-/** At most so many silent NodeHosts are asked about. */
-const silentMax = 16;
+/** At most so many silent NodeHosts are asked about at once; of more it is these and those in turn. */
+const silentMax = 64;
+
+/** An answer about one holds for so many ticks, in which others can be asked about. */
+const hearsTicks = 3;
+
+/** Whether nothing is to be removed or stopped: an operator said so, or too many are silent to believe it. */
+export function isHeld({ paused, brake }: ClockRecord): boolean {
+  return paused || (brake !== undefined && brake.isReleased !== true);
+}
 
 /**
  * Whether a report makes time grow: its NodeHost was heard in this tick already, and most of a period has passed by
  * this master's clock, in whatever direction.
  */
 export function isTickDue(
-  clock: ClockRecord,
+  clock: Pick<ClockRecord, "tick" | "atMs">,
   hostTick: number | undefined,
   nowMs: number,
   periodMs: number,
@@ -64,7 +72,8 @@ export function isUnreported(
   }
   return [...hosts.values()].some((other) => {
     const heardAt = other.hears?.[hostId];
-    return heardAt !== undefined && tick - heardAt <= ttl &&
+    return heardAt !== undefined &&
+      tick - heardAt <= Math.max(ttl, hearsTicks) &&
       tick - other.tick <= ttl;
   });
 }
@@ -88,20 +97,35 @@ export function takeCensus(
   const { tick } = clock;
   const silent: string[] = [];
   const late: string[] = [];
+  /** They are late in the next tick, if they are not heard before. */
+  const soon: string[] = [];
   for (const [id, host] of hosts) {
     if (host.state !== "ok" && host.state !== "failing") continue;
     const age = tick - host.tick;
     if (age > ttl && !isUnreported(id, hosts, tick, ttl)) late.push(id);
-    else if (age > 1) silent.push(id);
+    else if (age > 1) {
+      silent.push(id);
+      if (age === ttl) soon.push(id);
+    }
   }
   const brake = nextBrake(clock, hosts, late, ttl);
-  const isHeld = brake !== undefined && brake.isReleased !== true;
+  // Who fell silent in one moment was last heard in one tick or the next: all of them are judged together.
+  const isEarly = brake === undefined && late.length > 0 && soon.length > 0 &&
+    nextBrake(clock, hosts, [...late, ...soon], ttl) !== undefined;
+  const isHeld = isEarly || (brake !== undefined && brake.isReleased !== true);
   return {
     failing: isHeld ? [] : late.sort(),
-    silent: (isHeld ? [...silent, ...late] : silent).sort()
-      .slice(0, silentMax),
+    silent: inTurn((isHeld ? [...silent, ...late] : silent).sort(), tick),
     brake,
   };
+}
+
+/** As many as are asked about at once, others in each tick. */
+function inTurn(ids: readonly string[], tick: number): string[] {
+  if (ids.length <= silentMax) return [...ids];
+  const begin = tick * silentMax % ids.length;
+  return [...ids.slice(begin), ...ids.slice(0, begin)].slice(0, silentMax)
+    .sort();
 }
 
 function nextBrake(

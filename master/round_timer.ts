@@ -20,7 +20,8 @@ export async function tickByTimer(
   const nowMs = access.now();
   const clock = readClock(entry.value, nowMs);
   const periodMs = tickPeriodMs(clock, context.periodMs);
-  if (Math.abs(nowMs - clock.atMs) < periods * periodMs) return false;
+  const passedMs = Math.abs(nowMs - context.ticks.begunAtMs(clock, nowMs));
+  if (passedMs < periods * periodMs) return false;
   const w = access.randomHex(8);
   const { record, pass } = takePass(nextTick(clock, nowMs, { periodMs }));
   const next = { ...record, v: schemaVersion, w };

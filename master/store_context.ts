@@ -3,6 +3,7 @@ import type { EventListener } from "./history.ts";
 import type { KvAccess } from "./kv_access.ts";
 import type { Pace } from "./pace.ts";
 import type { Limits } from "./scheduler/view.ts";
+import type { TickWatch } from "./tick_watch.ts";
 
 /** What the parts of a store work with. */
 export interface StoreContext extends Pace {
@@ -14,6 +15,8 @@ export interface StoreContext extends Pace {
   readonly decisionsPerRound: number;
   /** Milliseconds of one round. */
   readonly roundMs: number;
+  /** What this instance has seen of time. */
+  readonly ticks: TickWatch;
   /** Hears of every event that this instance stored. */
   readonly onEvent: EventListener | undefined;
 }

@@ -6,6 +6,7 @@
  */
 import { type ClusterImage, isConfirmed } from "./cluster_image.ts";
 import { type KvAccess, maxKeysAtOnce } from "./kv_access.ts";
+import { isHeld } from "./liveness.ts";
 import type { NodeHostInfo, NodeInfo } from "./protocol.ts";
 import {
   type ClockRecord,
@@ -21,9 +22,9 @@ export const leftoversMax = 50;
 export async function leftoversToForget(
   access: KvAccess,
   { leftovers = [] }: NodeHostInfo,
-  { paused, brake }: ClockRecord,
+  clock: ClockRecord,
 ): Promise<NodeInfo[]> {
-  if (paused || (brake !== undefined && brake.isReleased !== true)) return [];
+  if (isHeld(clock)) return [];
   const forget: NodeInfo[] = [];
   for (let i = 0; i < leftoversMax; i += maxKeysAtOnce) {
     const some = leftovers.slice(i, Math.min(i + maxKeysAtOnce, leftoversMax));

@@ -2,7 +2,7 @@
 import { RaftError } from "../raft/errors.ts";
 import { isFull } from "./cluster_image.ts";
 import type { KvEntry } from "./kv.ts";
-import { isTickDue, tickPeriodMs } from "./liveness.ts";
+import { isHeld, isTickDue, tickPeriodMs } from "./liveness.ts";
 import { nextReportMs, nextTick } from "./pace.ts";
 import type {
   HostAddress,
@@ -150,7 +150,8 @@ export async function takeReport(
       clock: after,
       accepted: !isConflict,
       want: progress.news?.want ?? [],
-      kills: progress.news?.kills ?? [],
+      // While that is held the next report is examined as well, and asks once more.
+      kills: isHeld(after) ? [] : progress.news?.kills ?? [],
       forget,
       isSoon,
     });
@@ -204,7 +205,7 @@ async function write(
   const { access, periodMs, limits } = context;
   const { epoch, info, reading, progress, w } = parts;
   const { host, hostEntry: entry } = reading;
-  const clock = nextClock(reading, access.now(), periodMs);
+  const clock = nextClock(context, reading);
   const { tick } = clock.record;
   const { nodeHostId: hostId, nodeHostAddress: address } = info;
   const claim = await claimAddress(access, {
@@ -254,13 +255,14 @@ async function write(
 
 /** Time grows with this report, or begins with it, or stands; and if a round was cut, it may go on. */
 function nextClock(
+  { access, periodMs: ownPeriodMs, ticks }: StoreContext,
   { clockEntry: entry, clock, host }: Reading,
-  nowMs: number,
-  ownPeriodMs: number,
 ): ClockChange {
   if (entry.value === null) return { entry, record: clock, isDue: true };
+  const nowMs = access.now();
   const periodMs = tickPeriodMs(clock, ownPeriodMs);
-  if (!isTickDue(clock, host?.tick, nowMs, periodMs)) {
+  const begun = { tick: clock.tick, atMs: ticks.begunAtMs(clock, nowMs) };
+  if (!isTickDue(begun, host?.tick, nowMs, periodMs)) {
     if (!isToGoOn(clock)) return { entry, record: clock, isDue: false };
     return { entry, ...takePass(clock), isDue: true };
   }

@@ -40,7 +40,7 @@ export function apiRoutes(parts: ApiParts): Route[] {
   const { store, gate, page } = parts;
   const routes = [
     reportRoute(parts),
-    ...viewRoutes(store),
+    ...viewRoutes(store, parts.takesReports),
     ...commandRoutes(store),
     ...boardRoutes(gate, page),
     healthRoute,

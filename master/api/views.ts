@@ -20,9 +20,10 @@ import { described, integer, optional } from "./shape.ts";
 
 const eventsMax = 1_000;
 
-/** The routes of those who look. */
-export function viewRoutes(store: KvStore): Route[] {
+/** The routes of those who look. `enrols`: NodeHosts may begin to belong to the deployment. */
+export function viewRoutes(store: KvStore, enrols: boolean): Route[] {
   const views = [
+    deploymentView(store, enrols),
     ...nodeHostViews(store),
     ...clusterViews(store),
     ...generalViews(store),
@@ -131,21 +132,29 @@ function clusterViews(store: KvStore): Route[] {
   ];
 }
 
+/** Where no reports are taken no NodeHost is to begin either: it keeps what it is told for ever (M20). */
+function deploymentView(store: KvStore, enrols: boolean): Route {
+  const view = route({
+    method: "GET",
+    path: "/v1/deployment",
+    operationId: "getDeployment",
+    summary: "The deployment's id, which never changes.",
+    tag: "everything",
+    access: "nodehost",
+    answer: deploymentAnswer,
+    handle: async () => ({
+      deploymentId: (await store.deploymentId()).toString(),
+    }),
+  });
+  if (enrols) return view;
+  const what = "This is not production: it takes no NodeHosts";
+  const handle = () => Promise.resolve(problem(503, "not-production", what));
+  return { ...view, handle };
+}
+
 function generalViews(store: KvStore): Route[] {
   const tag = "everything";
   return [
-    route({
-      method: "GET",
-      path: "/v1/deployment",
-      operationId: "getDeployment",
-      summary: "The deployment's id, which never changes.",
-      tag,
-      access: "nodehost",
-      answer: deploymentAnswer,
-      handle: async () => ({
-        deploymentId: (await store.deploymentId()).toString(),
-      }),
-    }),
     route({
       method: "GET",
       path: "/v1/plan",

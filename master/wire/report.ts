@@ -21,7 +21,8 @@ const maxClusters = 25_000;
 const maxLogNodes = 40_000;
 const maxMembers = 127;
 const maxApps = 100;
-const maxHeard = 16;
+/** NodeHosts send 16, since masters of older releases take no more. */
+const maxHeard = 64;
 const maxSought = 8;
 
 /** How large the lists of a report may be. */

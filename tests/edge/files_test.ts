@@ -20,6 +20,7 @@ const withTheirOwn: Readonly<Record<string, string>> = {
     "a period of 60 ms, which is less than one far away takes",
   "raft_world_test.ts": "virtual time",
   "scale_test.ts": "counts what is read, and measures an embedded one",
+  "todo_list_test.ts": "looks at what is stored after each of many ticks",
   "world_test.ts": "virtual time",
 };
 

@@ -75,6 +75,35 @@ Deno.test("Nothing is to go while decisions are paused, or a majority has not co
   });
 });
 
+Deno.test("A node of a deleted cluster that turns up again is to stop, but not while decisions are paused (M9, M19)", async () => {
+  await withStore(async (store, _kv, clock) => {
+    const alone = { nodes: { 1: "h1:7001" } };
+    await store.report(report(1, [cluster(1, 1, alone)]));
+    await store.command({
+      type: "adoptCluster",
+      clusterId: 1,
+      wish: { app: "kv" },
+    });
+    await store.command({ type: "deleteCluster", clusterId: 1 });
+    for (let i = 0; i < 8; i++) {
+      await store.report(report(1));
+      clock.advance(20_000);
+    }
+    assert.equal(await store.cluster(1), undefined);
+    const asked = async () => {
+      const again = report(2, [cluster(1, 1, alone)]);
+      const { requests = [] } = await store.report(again);
+      return requests.map(({ kind }) => kind);
+    };
+    await store.command({ type: "pause" });
+    assert.deepEqual(await asked(), []);
+    assert.deepEqual(await asked(), []);
+    await store.command({ type: "resume" });
+    assert.deepEqual(await asked(), ["kill"], "it is not forgotten");
+    assert.equal(await store.cluster(1), undefined);
+  });
+});
+
 Deno.test("The data of nodes of a deleted cluster is to go", async () => {
   await withStore(async (store, _kv, clock) => {
     const alone = { nodes: { 1: "h1:7001" } };

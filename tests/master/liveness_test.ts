@@ -10,6 +10,8 @@ import {
   type HostRecord,
   newClock,
 } from "../../master/schema.ts";
+import { someHeard } from "../../master/client_tasks.ts";
+import { TickWatch } from "../../master/tick_watch.ts";
 import { KvStore } from "../../master/kv_store.ts";
 import { MemoryKv } from "../../testing/master/memory_kv.ts";
 import { ManualClock, report, withStore } from "./fixtures.ts";
@@ -98,6 +100,23 @@ Deno.test("NodeHosts that fall silent one after the other within a short time co
   assert.deepEqual(census.failing, []);
 });
 
+Deno.test("Whoever falls silent together is judged together, although one of them is missed a tick before the other (M5)", () => {
+  const at = (tick: number, second: number) => {
+    const hosts = hostsAt(96, second, tick, tick, tick);
+    for (const id of ["3", "4", "5"]) {
+      hosts.set(id, host(tick, { region: "south" }));
+    }
+    return takeCensus(clockAt(tick), hosts, ttl);
+  };
+  const first = at(100, 97);
+  assert.deepEqual(first.failing, [], "the other is missed in a tick");
+  assert.equal(first.brake, undefined);
+  assert.deepEqual(first.silent, ["1", "2"]);
+  assert.deepEqual(at(101, 97).brake!.hosts, ["1", "2"]);
+  assert.deepEqual(at(101, 101).failing, ["1"], "it was one alone");
+  assert.deepEqual(at(100, 98).failing, ["1"], "it may merely be late");
+});
+
 Deno.test("The brake goes off when they return; an operator may release it for those it is about (M5)", () => {
   const brake = { at: 90, why: "", hosts: ["1", "2", "3"] };
   const back = takeCensus(
@@ -133,6 +152,30 @@ Deno.test("A NodeHost that others hear is unreported, not dead, for ten TTLs (M5
   assert.equal(isUnreported("1", hosts, 100, ttl), false, "not any more");
   hosts.set("2", host(130, { hears: { 1: 130 } }));
   assert.equal(isUnreported("1", hosts, 130, ttl), false, "too long ago");
+});
+
+Deno.test("However many are silent, all are asked about in turn, and none that others hear is taken for dead (M5)", () => {
+  const count = 40;
+  const silent = Array.from({ length: count }, (_, i) => `s${100 + i}`);
+  const others = Array.from({ length: 60 }, (_, i) => `o${100 + i}`);
+  const hears = new Map(others.map((id) => [id, new Map<string, number>()]));
+  let clock = clockAt(100);
+  for (let tick = 100; tick < 120; tick++) {
+    const hosts = new Map<string, HostRecord>();
+    for (const id of silent) hosts.set(id, host(99));
+    for (const id of others) {
+      // It hears all of them, and says so of as many as a report takes.
+      const heard = hears.get(id)!;
+      const told = someHeard(clock.silent, id, tick);
+      assert.ok(told.length <= 16);
+      for (const one of told) heard.set(one, tick);
+      const rest = [...heard].filter(([, at]) => tick - at < 4);
+      hosts.set(id, host(tick, { hears: Object.fromEntries(rest) }));
+    }
+    const census = takeCensus({ ...clock, tick }, hosts, ttl);
+    assert.deepEqual(census.failing, [], `tick ${tick}`);
+    clock = { ...clock, silent: [...census.silent] };
+  }
 });
 
 Deno.test("Masters' time stands while nobody reports, and does not jump after it (M5; master-reference 2)", async () => {
@@ -244,6 +287,47 @@ Deno.test("A master with a shorter period does not miss whom the one before it t
     clock.advance(2_000);
   }
   assert.ok((await clockRecord()).tick - tick >= 9);
+});
+
+Deno.test("Masters whose clocks differ by any amount make time grow no faster, however often NodeHosts report (M5)", async () => {
+  for (const offMs of [600_000, -600_000, 50_000]) {
+    const kv = new MemoryKv();
+    const clocks = [new ManualClock(), new ManualClock()];
+    clocks[1]!.advance(offMs);
+    const masters = clocks.map((clock) =>
+      new KvStore({ kv, clock, periodMs: 60_000 })
+    );
+    const all = [1, 2, 3, 4];
+    for (const n of all) await masters[0]!.report(report(n));
+    const tick = async () =>
+      ((await kv.get(["clock"])).value as ClockRecord).tick;
+    let turn = 0;
+    const begin = await tick();
+    for (let second = 0; second < 1_200; second += 5) {
+      for (const clock of clocks) clock.advance(5_000);
+      // Something is being done: all but one know it, and report more often, to whichever master.
+      const heard = second % 60 === 0 ? all : [1, 2, 3];
+      for (const n of heard) await masters[turn++ % 2]!.report(report(n));
+      const { value } = await kv.get(["h", "host-4"]);
+      assert.equal((value as HostRecord).state, "ok", `after ${second} s`);
+    }
+    const grown = await tick() - begin;
+    assert.ok(grown >= 15 && grown <= 25, `${grown} ticks in twenty minutes`);
+  }
+});
+
+Deno.test("A master whose own clock jumps, or that has seen nothing yet, goes by what the store says (M5)", () => {
+  const watch = new TickWatch();
+  const at = (tick: number, atMs: number) => ({ tick, atMs });
+  assert.equal(watch.begunAtMs(at(7, 500), 1_000), 500, "nothing seen before");
+  assert.equal(watch.begunAtMs(at(7, 500), 2_000), 500);
+  assert.equal(watch.begunAtMs(at(8, 2_500), 3_000), 2_500);
+  assert.equal(watch.begunAtMs(at(9, 90_000), 4_000), 4_000, "not later");
+  assert.equal(watch.begunAtMs(at(9, 90_000), 5_000), 4_000);
+  assert.equal(watch.begunAtMs(at(10, 10), 6_000), 5_000, "not before");
+  assert.equal(watch.begunAtMs(at(11, 77), 1_000), 77, "its clock went back");
+  assert.equal(watch.begunAtMs(at(10, 10), 1_100), 10, "an older one, late");
+  assert.equal(watch.begunAtMs(at(12, 1_150), 1_200), 1_150);
 });
 
 Deno.test("Whoever is silent for good does not slow time down", () => {

@@ -54,6 +54,19 @@ Deno.test("The master tells one deployment id, from any instance, in JSON and CB
   });
 });
 
+Deno.test("A master outside production enrols nobody: it tells no deployment id, and makes none (M20)", async () => {
+  await withStore(async (store) => {
+    const preview = masterOver({ store, takesReports: false });
+    const ask = () => preview.request("/v1/deployment");
+    const refused = [503, "not-production"];
+    assert.deepEqual(await problemOf(await ask()), refused);
+    assert.equal(await store.knownDeploymentId(), undefined);
+    // Nor where there is one: a NodeHost would keep it for ever.
+    await store.init();
+    assert.deepEqual(await problemOf(await ask()), refused);
+  });
+});
+
 Deno.test("The master shows on one instance what was reported to another", async () => {
   await withStore(async (store, kv, clock) => {
     const [a, b] = [store, storeOver({ kv, clock })].map((each) =>
