@@ -59,7 +59,12 @@ interface WireCluster {
   readonly voters: Set<number>;
   readonly batches: Map<
     number,
-    { readonly lastIndex: number; digest: number; readonly prevTerm: number }
+    {
+      readonly lastIndex: number;
+      digest: number;
+      /** Undefined while nobody said it. */
+      prevTerm: number | undefined;
+    }
   >;
   readonly leaderships: Map<number, Leadership>;
   readonly nodes: Map<number, WireNode>;
@@ -267,7 +272,7 @@ export class WireWatch implements FrameWatcher {
     if (message.prevLogTerm === term) {
       lowerFirstOwn(leadership, message.prevLogIndex);
     }
-    let prevTerm = message.prevLogTerm;
+    let prevTerm = this.#prevTermOf(clusterId, message, scope);
     for (const batch of message.batches) {
       this.#batch(cluster, batch, prevTerm, scope);
       prevTerm = batch.term;
@@ -328,10 +333,32 @@ export class WireWatch implements FrameWatcher {
   }
 
   /** Log matching (paper 5.3): same index and term, same entries, and the same entry before them. */
+  /**
+   * The term before an append's entries; undefined where the sender's own log begins inside a batch behind a snapshot. It
+   * may leave it out then, to one who has acknowledged more and does not look at it (rule B2).
+   */
+  #prevTermOf(
+    clusterId: number,
+    message: Extract<Message, { type: "append" }>,
+    scope: Scope,
+  ): number | undefined {
+    const { prevLogIndex, prevLogTerm, term, to } = message;
+    if (prevLogTerm > 0 || prevLogIndex === 0) return prevLogTerm;
+    const { indexTerm, index } = this.promises(clusterId, to);
+    if (indexTerm !== term || index <= prevLogIndex) {
+      this.#failed(
+        "logs match",
+        `${scope.name} sends what follows index ${prevLogIndex} without the term of that to node ${to}, which has not ` +
+          `acknowledged it in term ${term}`,
+      );
+    }
+    return undefined;
+  }
+
   #batch(
     cluster: WireCluster,
     batch: EntryBatch,
-    prevTerm: number,
+    prevTerm: number | undefined,
     scope: Scope,
   ): void {
     const key = keyOf(batch.firstIndex, batch.term);
@@ -346,7 +373,8 @@ export class WireWatch implements FrameWatcher {
         prevTerm,
       });
     } else if (
-      known.lastIndex !== batch.lastIndex || known.prevTerm !== prevTerm ||
+      known.lastIndex !== batch.lastIndex ||
+      (known.prevTerm ?? prevTerm) !== (prevTerm ?? known.prevTerm) ||
       (known.digest !== digest && known.digest !== 0 && digest !== 0)
     ) {
       this.#failed(
@@ -355,7 +383,10 @@ export class WireWatch implements FrameWatcher {
           `${prevTerm}, they were sent before up to ${known.lastIndex} after term ${known.prevTerm}` +
           (known.digest === digest ? "" : ", with other contents"),
       );
-    } else if (known.digest === 0) known.digest = digest;
+    } else {
+      known.prevTerm ??= prevTerm;
+      if (known.digest === 0) known.digest = digest;
+    }
   }
 
   #cluster(clusterId: number): WireCluster {
