@@ -252,13 +252,13 @@ export class KvStore {
   }
 
   /**
-   * Notes that a NodeHost is alive whose report could not be read; it has proved who it is.
+   * Notes that a NodeHost is alive whose report could not be read, if the secret is its own.
    *
    * @throws {RaftError} if the store failed.
    */
-  async heard(nodeHostId: string): Promise<void> {
+  async heard(nodeHostId: string, secret: string): Promise<void> {
     await this.#requireWriter();
-    await noteHeard(this.#context, nodeHostId);
+    await noteHeard(this.#context, nodeHostId, secret);
   }
 
   /**

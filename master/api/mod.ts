@@ -106,7 +106,8 @@ function reportRoute(parts: ApiParts): Route {
     body: reportBody,
     onUnreadable: async (context) => {
       const known = gate.nodeHostOf(context);
-      if (known !== undefined && takesReports) await store.heard(known);
+      if (known === undefined || !takesReports) return;
+      await store.heard(known, context.req.header("x-drakkar-secret") ?? "");
     },
     answer: reportAnswer,
     problems: {

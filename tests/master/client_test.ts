@@ -568,6 +568,20 @@ Deno.test(
         // What an operator forgot is void with its ticket, and a token enrols anew.
         await store.command({ type: "forgetHostSecret", hostId: "host-1" });
         await assert.rejects(send(client({ secretFile })), byCode("rejected"));
+        // Nor does whoever has it keep a NodeHost alive that is dead.
+        clock.advance(20_000);
+        for (const n of [3, 3]) await store.report(report(n));
+        const last = await heardAt();
+        const stranger = await master.request("/v1/report", {
+          method: "POST",
+          body: "{",
+          headers: {
+            "content-type": "application/json",
+            authorization: `NodeHost ${ticket}`,
+            "x-drakkar-secret": secret!,
+          },
+        });
+        assert.deepEqual([stranger.status, await heardAt()], [400, last]);
         await send(client({ secretFile, token }));
         heads.length = 0;
         // The token that signed it is taken away: the client asks with its own.

@@ -557,6 +557,26 @@ Deno.test("KvStore.report() writes nothing into a store that wants a newer maste
   });
 });
 
+Deno.test("A master that runs gives way to a newer one within a minute: NodeHosts are to try again (M20)", async () => {
+  await withStore(async (store, kv, clock) => {
+    await store.report(report(1));
+    const { value } = await kv.get(["meta"]);
+    const newer = {
+      ...value as Record<string, unknown>,
+      minWriter: schemaVersion + 1,
+    };
+    await kv.atomic().set(["meta"], newer).commit();
+    clock.advance(60_000);
+    const before = (await kv.get(["h", "host-1"])).versionstamp;
+    await assert.rejects(store.report(report(1)), byCode("notReady"));
+    const order = { type: "pause" } as const;
+    await assert.rejects(store.command(order), byCode("notReady"));
+    await assert.rejects(store.tick(), byCode("notReady"));
+    assert.equal((await kv.get(["h", "host-1"])).versionstamp, before);
+    assert.equal((await store.nodeHosts()).length, 1, "it still tells");
+  });
+});
+
 Deno.test("KvStore.report() refuses a NodeHost of another deployment", async () => {
   await withStore(async (store) => {
     const deploymentId = await store.deploymentId();

@@ -95,6 +95,7 @@ Deno.test("main.ts listens on every address of Deno Deploy, and warns if there i
 });
 
 Deno.test("main.ts says what is wrong with its options, and with a short token", async () => {
+  const threeTokens = ["a", "b", "c"].map((one) => one.repeat(32)).join(" ");
   const cases: [string[], Record<string, string>, RegExp][] = [
     [["--port", "x"], {}, /Cannot use --port/],
     [["--no-such"], {}, /no-such/],
@@ -104,6 +105,7 @@ Deno.test("main.ts says what is wrong with its options, and with a short token",
     [["--catch-up-ticks", "0"], {}, /Cannot use --catch-up-ticks/],
     [[], { DRAKKAR_TOKEN: "short-secret" }, /Cannot use the token/],
     [[], { DRAKKAR_TOKEN: "" }, /Cannot use the token/],
+    [[], { DRAKKAR_TOKEN: threeTokens }, /there are 3, one or two are meant/],
   ];
   const outputs = cases.map(([args, env]) =>
     runMain(":memory:", args, env).output()

@@ -320,6 +320,47 @@ Deno.test("The master wants its token on each route, and reads no store without 
   });
 });
 
+Deno.test("Two tokens of a kind are valid at once, while one takes the other's place (M12)", async () => {
+  await withStore(async (store) => {
+    const make = (letter: string) => letter.repeat(32);
+    const [old, next, oldOperator, nextOperator] = ["a", "b", "c", "d"].map(
+      make,
+    );
+    const statusOf = async (master: Master, bearer: string, path: string) => {
+      const response = await master.request(path, {
+        method: path === "/v1/pause" ? "POST" : "GET",
+        headers: {
+          authorization: `Bearer ${bearer}`,
+          "content-type": "application/json",
+        },
+        ...(path === "/v1/pause" ? { body: "{}" } : {}),
+      });
+      await response.body?.cancel();
+      return response.status;
+    };
+    const both = masterOver({
+      store,
+      token: [next!, old!],
+      operatorToken: [nextOperator!, oldOperator!],
+    });
+    for (const bearer of [old!, next!]) {
+      assert.equal(await statusOf(both, bearer, "/v1/deployment"), 200);
+      assert.equal(await statusOf(both, bearer, "/v1/pause"), 403);
+    }
+    for (const bearer of [oldOperator!, nextOperator!]) {
+      assert.equal(await statusOf(both, bearer, "/v1/pause"), 200);
+    }
+    const after = masterOver({
+      store,
+      token: next!,
+      operatorToken: nextOperator!,
+    });
+    assert.equal(await statusOf(after, old!, "/v1/deployment"), 401);
+    assert.equal(await statusOf(after, oldOperator!, "/v1/pause"), 401);
+    assert.equal(await statusOf(after, next!, "/v1/deployment"), 200);
+  });
+});
+
 Deno.test("The master refuses a token that is too short to be a secret (M12)", async () => {
   await withStore((store) => {
     for (const bad of ["", "short", "x".repeat(31), `${token} `]) {

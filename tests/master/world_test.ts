@@ -87,6 +87,12 @@ Deno.test("A drained NodeHost ends up empty, and loses no cluster a vote on the 
   await settle(world, ids, 60_000);
   assert.equal(fewest, 3);
   assert.deepEqual(world.kv.peekAll(["m", hostId]), []);
+  const shown = await world.during(operator.nodeHosts());
+  assert.deepEqual(
+    shown.filter(({ drained }) => drained === true)
+      .map(({ nodeHostId }) => nodeHostId),
+    [hostId],
+  );
 });
 
 Deno.test("A cluster grows, shrinks and is deleted as an operator says; its id is never used again (M8)", async () => {
