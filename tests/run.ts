@@ -38,12 +38,11 @@ const steps: readonly Step[] = [
     args: ["test", "-A", "--frozen", path],
     usesDenokv: path.includes("denokv"),
   })),
-  {
-    name: "the edge",
-    // One part: "far" asks for more than a store that answers late can promise to every test. `deno task test:edge` runs all.
-    args: ["run", "-A", "--frozen", "tests/edge/main.ts", "memory"],
+  ...["memory", "far", "masters"].map((part) => ({
+    name: `the edge, ${part}`,
+    args: ["run", "-A", "--frozen", "tests/edge/main.ts", part],
     usesDenokv: true,
-  },
+  })),
 ].sort((a, b) => Number(a.usesDenokv ?? false) - Number(b.usesDenokv ?? false));
 
 /** The steps of `deno task ok`, one by one: what one of them finds must not hide what the next would. */

@@ -9,11 +9,16 @@ export interface MasterTests {
   readonly name: string;
   /** It starts programs, which nobody may at the edge. */
   readonly startsPrograms: boolean;
-  /** What it stores is where `instances.ts` says, and so are its masters. */
+  /** What it stores is where `instances.ts` says, and so are its masters, but for tests that say why not. */
   readonly isInAStore: boolean;
-  /** It, or what it imports for that, has a database of its own: a file, or memory. */
-  readonly hasItsOwn: boolean;
+  /** It opens databases, or makes stores or masters, past `instances.ts`. */
+  readonly makesItsOwn: boolean;
+  /** It, or what it imports for that, has worlds on virtual time, with masters and a store of their own. */
+  readonly hasWorlds: boolean;
 }
+
+const making =
+  /\b(?:openDenoKv|openStore|createMaster|new MemoryKv|new KvStore)\(/;
 
 /** All of them. */
 export function masterTests(): MasterTests[] {
@@ -24,12 +29,13 @@ export function masterTests(): MasterTests[] {
     .map((name) => {
       const text = Deno.readTextFileSync(join(folder, name));
       const texts = readWithImports(join(folder, name));
+      const has = (what: RegExp) => texts.some((one) => what.test(one));
       return {
         name,
-        startsPrograms: texts.some((one) => /\bnew Deno\.Command\(/.test(one)),
+        startsPrograms: has(/\bnew Deno\.Command\(/),
         isInAStore: /\b(?:withStore|storeOver|openEmptyKv)\(/.test(text),
-        hasItsOwn: /\bopenDenoKv\(|\bopenStore\(/.test(text) ||
-          texts.some((one) => /\bnew MemoryKv\(/.test(one)),
+        makesItsOwn: making.test(text),
+        hasWorlds: has(/\bnew (?:Master|Raft)World\(/),
       };
     });
 }

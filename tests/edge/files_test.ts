@@ -1,47 +1,43 @@
 /** No test of the master is forgotten at the edge. */
 import { assert } from "../deps.ts";
-import { masterTests } from "./files.ts";
+import { type MasterTests, masterTests } from "./files.ts";
 
 /** They start `main.ts`. */
 const withPrograms = ["main_test.ts"];
 
-/** Why a file has a database of its own beside, or instead of, the one that the edge gives it. */
+/** Why a file goes past `instances.ts`, which says where what is stored is, and where masters are. */
 const withTheirOwn: Readonly<Record<string, string>> = {
-  "board_test.ts":
-    "virtual time; counts what is read, and measures an embedded one",
-  "budget_test.ts": "counts what is billed",
-  "client_test.ts": "its clients open theirs",
-  "export_schedule_test.ts": "a second one, for the copy",
-  "export_test.ts": "a second one, for the copy",
-  "kv_store_test.ts": "opens files",
-  "liveness_test.ts": "counts what is billed",
-  "memory_kv_test.ts": "compares one with its twin",
-  "moved_hosts_test.ts":
-    "a period of 60 ms, which is less than one far away takes",
-  "raft_world_test.ts": "virtual time",
-  "scale_test.ts": "counts what is read, and measures an embedded one",
-  "todo_list_test.ts": "looks at what is stored after each of many ticks",
-  "world_test.ts": "virtual time",
+  "client_test.ts": "a client opens a file; that needs a disk",
+  "kv_store_test.ts": "a store opens a file; that needs a disk",
+  "memory_kv_test.ts":
+    "the twin of Deno KV is what it tests, beside a real one",
 };
 
+/** Why these have a store and masters of their own: the world that they test has several masters, on one store. */
+const withWorlds: Readonly<Record<string, string>> = {
+  "board_test.ts": "virtual time",
+  "export_test.ts": "virtual time, and a store that is lost",
+  "raft_world_test.ts": "virtual time, and a store that lies as a seed says",
+  "world_test.ts": "virtual time, and a store that lies as a seed says",
+};
+
+function namesOf(those: (one: MasterTests) => boolean): string[] {
+  return masterTests().filter(those).map(({ name }) => name);
+}
+
 Deno.test("Every test of the master runs at the edge, but for those that start programs", () => {
-  const all = masterTests();
-  assert.ok(all.length > 20);
-  assert.deepEqual(
-    all.filter((one) => one.startsPrograms).map(({ name }) => name),
-    withPrograms,
-  );
+  assert.ok(masterTests().length > 20);
+  assert.deepEqual(namesOf((one) => one.startsPrograms), withPrograms);
 });
 
 Deno.test("A test of the master keeps what it stores where the edge says, or there is a reason", () => {
-  const own = masterTests().filter((one) =>
-    one.hasItsOwn && !one.startsPrograms
-  ).map(({ name }) => name);
   assert.deepEqual(
-    own,
+    namesOf((one) => one.makesItsOwn && !one.startsPrograms),
     Object.keys(withTheirOwn),
-    "use withStore() or storeOver(), so that it runs on masters elsewhere too",
+    "use withStore(), storeOver() and masterOver(), so that it runs on masters elsewhere too, or ownMemory() with a reason",
   );
-  const inAStore = masterTests().filter((one) => one.isInAStore);
-  assert.ok(inAStore.length >= 12, `${inAStore.length} files`);
+  assert.deepEqual(namesOf((one) => one.hasWorlds), Object.keys(withWorlds));
+  // The rest ask functions that know of no store and of no master: once at the edge is enough.
+  const inAStore = namesOf((one) => one.isInAStore);
+  assert.ok(inAStore.length >= 20, inAStore.join());
 });

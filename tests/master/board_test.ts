@@ -6,17 +6,20 @@ import type {
   BoardView,
   ClusterState,
 } from "../../master/board/types.ts";
-import { openDenoKv } from "../../master/kv.ts";
-import { KvStore } from "../../master/kv_store.ts";
 import { documentText, iconText } from "../../master/page/document.ts";
 import { scriptText } from "../../master/page/script.ts";
 import { styleText } from "../../master/page/style.ts";
-import { createMaster } from "../../master/server.ts";
-import { MemoryKv } from "../../testing/master/memory_kv.ts";
 import { MasterWorld } from "../../testing/master/world.ts";
 import { SimRandom } from "../../testing/sim/random.ts";
 import { cluster, ManualClock, report, withStore } from "./fixtures.ts";
-import { inThisProcess } from "./instances.ts";
+import {
+  inThisProcess,
+  masterOver,
+  openEmptyKv,
+  ownEmbedded,
+  ownMemory,
+  storeOver,
+} from "./instances.ts";
 import { create, settle, told } from "./world_checks.ts";
 
 const silentAfterMs = 600_000;
@@ -183,9 +186,9 @@ Deno.test("The worst that can be said of a cluster is said: no majority, no lead
 });
 
 Deno.test("Who looks again at 10,000 quiet clusters reads little, and nobody twice in the same moment", async () => {
-  const kv = new MemoryKv();
+  const kv = ownMemory("counts what is billed");
   const clock = new ManualClock();
-  const store = new KvStore({ kv, clock, random: new SimRandom(1) });
+  const store = storeOver({ kv, clock, random: new SimRandom(1) });
   const count = 10_000;
   const list = (n: number, rest = {}) =>
     report(n, Array.from({ length: count }, (_, i) => cluster(i + 1, n, rest)));
@@ -213,9 +216,9 @@ Deno.test("Who looks again at 10,000 quiet clusters reads little, and nobody twi
 });
 
 Deno.test("With 10,000 clusters and 100 NodeHosts the first view takes under a second of work, and 200 KiB", async () => {
-  const kv = await openDenoKv(":memory:");
+  const kv = await ownEmbedded("measures how long that takes");
   try {
-    const store = new KvStore({ kv });
+    const store = storeOver({ kv });
     const count = 10_000;
     const list = (n: number, rest = {}) =>
       Array.from({ length: count }, (_, i) => cluster(i + 1, n, rest));
@@ -283,9 +286,9 @@ Deno.test("Events are told in words, operators' commands with their names", () =
 Deno.test("The page does not call NodeHosts silent that report as often as their master tells them, whatever its period", async () => {
   for (const [periodMs, silentMs] of [[60_000, 150_000], [2_000, 60_000]]) {
     const clock = new ManualClock();
-    const kv = new MemoryKv();
-    const store = new KvStore({ kv, clock, periodMs: periodMs! });
-    const master = createMaster({ store });
+    const kv = await openEmptyKv();
+    const store = storeOver({ kv, clock, periodMs: periodMs! });
+    const master = masterOver({ store });
     const headline = async () => {
       const answer = await (await master.request("/v1/board")).json();
       return answer.status.headline.text;
@@ -297,5 +300,6 @@ Deno.test("The page does not call NodeHosts silent that report as often as their
     clock.advance(15_000); // The page reads the store so often.
     assert.equal(await headline(), "1 cluster without a majority");
     master.close();
+    kv.close();
   }
 });

@@ -1,12 +1,12 @@
 /** What a quiet month costs on Deno KV: computed, compared with what is counted, and with what docs/BUDGET.md says. */
 import { assert } from "../deps.ts";
-import { KvStore } from "../../master/kv_store.ts";
+import type { KvStore } from "../../master/kv_store.ts";
 import type { ClusterInfo, NodeHostInfo } from "../../master/protocol.ts";
 import type { ClockRecord, ClusterRecord } from "../../master/schema.ts";
 import { FakeHost, type FakeWorld } from "../../testing/master/fake_host.ts";
-import { MemoryKv } from "../../testing/master/memory_kv.ts";
 import { SimRandom } from "../../testing/sim/random.ts";
 import { cluster, ManualClock, report } from "./fixtures.ts";
+import { alone, ownMemory, storeOver } from "./instances.ts";
 import { fixedCells } from "./scale/table.ts";
 
 const monthSeconds = 30 * 24 * 3_600;
@@ -91,9 +91,9 @@ function realReport(n: number, hosts: number, rest = {}): NodeHostInfo {
 
 for (const hosts of [3, 8, 20, 100]) {
   Deno.test(`A quiet tick of ${hosts} NodeHosts costs exactly what docs/BUDGET.md computes with`, async () => {
-    const kv = new MemoryKv();
+    const kv = ownMemory("counts what is billed");
     const clock = new ManualClock();
-    const store = new KvStore({ kv, clock, random: new SimRandom(1) });
+    const store = storeOver({ kv, clock, random: new SimRandom(1) }, alone);
     const secret = "0".repeat(43);
     let seq = 0;
     let metaAtMs = -Infinity;
@@ -147,9 +147,9 @@ for (const hosts of [3, 8, 20, 100]) {
 }
 
 Deno.test("The platform's timer costs two read units when nothing is to be done, and one if the instance was in use", async () => {
-  const kv = new MemoryKv();
+  const kv = ownMemory("counts what is billed");
   const clock = new ManualClock();
-  const make = () => new KvStore({ kv, clock, random: new SimRandom(1) });
+  const make = () => storeOver({ kv, clock, random: new SimRandom(1) }, alone);
   const warm = make();
   const tell = async () => {
     for (const n of [1, 2, 3]) await warm.report(report(n));
@@ -179,9 +179,9 @@ Deno.test("The platform's timer costs two read units when nothing is to be done,
 });
 
 Deno.test("A repair writes as many units as docs/BUDGET.md says", async () => {
-  const kv = new MemoryKv();
+  const kv = ownMemory("counts what is billed");
   const clock = new ManualClock();
-  const store = new KvStore({ kv, clock, random: new SimRandom(1) });
+  const store = storeOver({ kv, clock, random: new SimRandom(1) }, alone);
   const world: FakeWorld = {
     clusters: new Map(),
     now: () => clock.nowMs,
@@ -250,9 +250,9 @@ Deno.test("A repair writes as many units as docs/BUDGET.md says", async () => {
 });
 
 Deno.test("A NodeHost that seeks others costs a read unit for each in a report, and else nothing (M17)", async () => {
-  const kv = new MemoryKv();
+  const kv = ownMemory("counts what is billed");
   const clock = new ManualClock();
-  const store = new KvStore({ kv, clock, random: new SimRandom(1) });
+  const store = storeOver({ kv, clock, random: new SimRandom(1) }, alone);
   for (const n of [1, 2, 3]) await store.report(report(n));
   const costOf = async (seeks: string[]) => {
     const before = { ...kv.usage };

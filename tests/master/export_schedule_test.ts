@@ -1,9 +1,7 @@
 import { assert } from "../deps.ts";
 import { exportOnce, startExports } from "../../master/export_schedule.ts";
-import { KvStore } from "../../master/kv_store.ts";
-import { openDenoKv } from "../../master/kv.ts";
 import { cluster, ManualClock, report, withStore } from "./fixtures.ts";
-import { needsDisk } from "./instances.ts";
+import { needsDisk, openEmptyKv, storeOver } from "./instances.ts";
 
 async function until(isThere: () => boolean | Promise<boolean>): Promise<void> {
   while (!await isThere()) {
@@ -17,7 +15,7 @@ Deno.test(
   async () => {
     await withStore(async (store) => {
       const dir = await Deno.makeTempDir();
-      const kv = await openDenoKv(":memory:");
+      const kv = await openEmptyKv();
       const clock = new ManualClock();
       const names = () => [...Deno.readDirSync(dir)].map(({ name }) => name);
       const failures: string[] = [];
@@ -38,7 +36,7 @@ Deno.test(
         const last = `${dir}/${names().sort().at(-1)}`;
         assert.equal((await Deno.stat(last)).mode! & 0o777, 0o600);
         const lines = (await Deno.readTextFile(last)).split("\n");
-        const copy = new KvStore({ kv, clock });
+        const copy = storeOver({ kv, clock });
         const { clusters, nodeHosts } = await copy.importLines(lines);
         assert.deepEqual([clusters, nodeHosts], [1, 1]);
         // A folder that is not there is told; nothing else happens.

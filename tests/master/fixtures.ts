@@ -109,9 +109,16 @@ export class FaultyKv implements Kv {
   readonly counts = { get: 0, getMany: 0, list: 0, commit: 0, set: 0 };
   /** What it wraps. */
   readonly inner: Kv;
+  /** Calls that somebody waits for. */
+  readonly open = { calls: 0 };
 
   constructor(kv: Kv) {
     this.inner = kv;
+  }
+
+  /** Nobody waits for it. */
+  get isQuiet(): boolean {
+    return this.open.calls === 0;
   }
 
   /** Every commit comes so much later than the one before, so that the history has an order. */
@@ -125,17 +132,17 @@ export class FaultyKv implements Kv {
 
   get(key: KvKey): Promise<KvEntry> {
     this.counts.get++;
-    return this.inner.get(key);
+    return during(this.open, this.inner.get(key));
   }
 
   getMany(keys: readonly KvKey[]): Promise<KvEntry[]> {
     this.counts.getMany++;
-    return this.inner.getMany(keys);
+    return during(this.open, this.inner.getMany(keys));
   }
 
   list(selector: KvSelector, options?: KvListOptions): AsyncIterable<KvEntry> {
     this.counts.list++;
-    return this.inner.list(selector, options);
+    return listed(this.open, this.inner.list(selector, options));
   }
 
   atomic(): KvAtomic {
@@ -148,7 +155,7 @@ export class FaultyKv implements Kv {
         return wrapper;
       },
       delete: (key) => (inner.delete(key), wrapper),
-      commit: () => this.#commit(inner),
+      commit: () => during(this.open, this.#commit(inner)),
     };
     return wrapper;
   }
@@ -175,6 +182,31 @@ export class FaultyKv implements Kv {
       default:
         return await inner.commit();
     }
+  }
+}
+
+async function during<T>(
+  open: { calls: number },
+  call: Promise<T>,
+): Promise<T> {
+  open.calls++;
+  try {
+    return await call;
+  } finally {
+    open.calls--;
+  }
+}
+
+/** Between two of them nobody waits: who reads may have gone. */
+async function* listed(
+  open: { calls: number },
+  entries: AsyncIterable<KvEntry>,
+): AsyncGenerator<KvEntry> {
+  const iterator = entries[Symbol.asyncIterator]();
+  for (;;) {
+    const step = await during(open, iterator.next());
+    if (step.done === true) return;
+    yield step.value;
   }
 }
 

@@ -26,6 +26,10 @@ import {
   type FarRoom,
   farStore,
 } from "../edge/far_masters.ts";
+import {
+  MemoryKv,
+  type MemoryKvOptions,
+} from "../../testing/master/memory_kv.ts";
 import type { FaultyKv, ManualClock } from "./fixtures.ts";
 
 function variable(name: string): string | undefined {
@@ -33,20 +37,8 @@ function variable(name: string): string | undefined {
   return state === "granted" ? Deno.env.get(name) : undefined;
 }
 
-/** For tests that count operations, or look at what one instance remembers. */
-export const ofOneInstance: { ignore: boolean } = {
-  ignore: variable("DRAKKAR_TEST_INSTANCES") !== undefined,
-};
-
-/** For tests that read and write so much that a store far away would take minutes for it. */
-export const ofManyOperations: { ignore: boolean } = {
-  ignore: variable("DRAKKAR_TEST_KV") !== undefined,
-};
-
-/** For tests that let time pass by hand in step with what a store does: one that is far away does not keep up. */
-export const ofNearStore: { ignore: boolean } = {
-  ignore: variable("DRAKKAR_TEST_KV") !== undefined,
-};
+/** Whether the database is a server that takes its time: then less of the same is enough. */
+export const isFar: boolean = variable("DRAKKAR_TEST_KV") !== undefined;
 
 /** For tests that write files: at the edge there is no permission for it. */
 export const needsDisk: { ignore: boolean } = {
@@ -57,6 +49,8 @@ export const needsDisk: { ignore: boolean } = {
 export interface Place {
   /** Why its stores and masters must be in its own process. */
   readonly inThisProcess?: string;
+  /** There is one instance of the store. */
+  readonly isAlone?: boolean;
 }
 
 /**
@@ -67,6 +61,12 @@ export function inThisProcess(why: string): Place {
   return { inThisProcess: why };
 }
 
+/** For tests that count what one instance reads, or look at what it remembers: each of several does that for itself. */
+export const alone: Place = {
+  inThisProcess: "it looks at what one instance does",
+  isAlone: true,
+};
+
 const farUrl = variable("DRAKKAR_TEST_MASTERS");
 /** Stores that look like one, by that one. */
 const instancesOf = new WeakMap<KvStore, readonly KvStore[]>();
@@ -76,7 +76,7 @@ const roomOf = new WeakMap<KvStore, FarRoom>();
 /** A store over `kv`, or several that look like one, here or elsewhere. */
 export function storeOver(
   options: KvStoreOptions,
-  { inThisProcess }: Place = {},
+  { inThisProcess, isAlone = false }: Place = {},
 ): KvStore {
   const { kv } = options;
   const inner = (kv as { inner?: Kv }).inner ?? kv;
@@ -97,7 +97,7 @@ export function storeOver(
     roomOf.set(store, room);
     return store;
   }
-  const count = Number(variable("DRAKKAR_TEST_INSTANCES") ?? "1");
+  const count = isAlone ? 1 : Number(variable("DRAKKAR_TEST_INSTANCES") ?? "1");
   const stores = Array.from({ length: count }, () => new KvStore(options));
   if (stores.length === 1) return stores[0]!;
   let turn = 0;
@@ -128,6 +128,19 @@ export function masterOver(options: MasterOptions): Master {
     request: (path, init) => next().request(path, init),
     close: () => apps.forEach((app) => app.close()),
   };
+}
+
+/**
+ * A database in this process's memory that counts, or lies, for tests that are about that: `why` says why a real one, and
+ * the one that the variables name, would not do. The store over it is of as many instances as ever.
+ */
+export function ownMemory(_why: string, options?: MemoryKvOptions): MemoryKv {
+  return new MemoryKv(options);
+}
+
+/** An embedded database, whatever the variables say, and why. */
+export function ownEmbedded(_why: string): Promise<Kv> {
+  return openDenoKv(":memory:");
 }
 
 /** An empty database. */

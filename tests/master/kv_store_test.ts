@@ -1,6 +1,6 @@
 import { assert } from "../deps.ts";
 import { openDenoKv } from "../../master/kv.ts";
-import { KvStore, openStore } from "../../master/kv_store.ts";
+import { type KvStore, openStore } from "../../master/kv_store.ts";
 import { RaftError } from "../../raft/errors.ts";
 import { type HostRecord, schemaVersion } from "../../master/schema.ts";
 import {
@@ -12,19 +12,14 @@ import {
   report,
   withStore,
 } from "./fixtures.ts";
-import {
-  inThisProcess,
-  needsDisk,
-  ofManyOperations,
-  ofOneInstance,
-} from "./instances.ts";
+import { alone, inThisProcess, needsDisk, storeOver } from "./instances.ts";
 
 const byCode = (code: string) => (error: unknown) =>
   error instanceof RaftError && error.code === code;
 
 Deno.test("KvStore.deploymentId() is set once, whoever asks first", async () => {
   await withStore(async (store, kv) => {
-    const others = Array.from({ length: 50 }, () => new KvStore({ kv }));
+    const others = Array.from({ length: 50 }, () => storeOver({ kv }));
     const ids = await Promise.all(
       [store, ...others].map((each) => each.deploymentId()),
     );
@@ -43,7 +38,7 @@ Deno.test("KvStore.deploymentId() reads again when the outcome is in doubt (M4)"
       kv.faults = [fault];
       const id = await store.deploymentId();
       assert.equal(kv.counts.commit, 1);
-      assert.equal(await new KvStore({ kv }).deploymentId(), id);
+      assert.equal(await storeOver({ kv }).deploymentId(), id);
     });
   }
 });
@@ -53,7 +48,7 @@ Deno.test("KvStore.deploymentId() tells a failure, and succeeds after it (M4)", 
     kv.faults = ["fails"];
     await assert.rejects(store.deploymentId(), byCode("notReady"));
     const id = await store.deploymentId();
-    assert.equal(await new KvStore({ kv }).deploymentId(), id);
+    assert.equal(await storeOver({ kv }).deploymentId(), id);
   });
 });
 
@@ -67,14 +62,13 @@ Deno.test("KvStore.deploymentId() survives a commit that lands after its timeout
     await failed;
     const id = await store.deploymentId();
     assert.deepEqual(await kv.late[0]!(), { ok: false }); // Fenced by its check.
-    assert.equal(await new KvStore({ kv }).deploymentId(), id);
+    assert.equal(await storeOver({ kv }).deploymentId(), id);
     assert.equal(clock.timerCount, 0);
   }, inThisProcess("a commit hangs, and lands when told to"));
 });
 
 Deno.test(
   "KvStore.deploymentId() never changes once it was read",
-  ofOneInstance,
   async () => {
     await withStore(async (store, kv, clock) => {
       await store.deploymentId();
@@ -82,9 +76,9 @@ Deno.test(
       clock.advance(60_001);
       await assert.rejects(store.deploymentId(), byCode("deploymentMismatch"));
       assert.equal((await kv.get(["meta"])).value, null); // None is made in its place.
-      await new KvStore({ kv }).deploymentId();
+      await storeOver({ kv }).deploymentId();
       await assert.rejects(store.deploymentId(), byCode("deploymentMismatch"));
-    }, inThisProcess("an instance remembers"));
+    }, alone);
   },
 );
 
@@ -171,7 +165,6 @@ Deno.test("KvStore.report() changes nothing for an older pair of boot and seq (M
 
 Deno.test(
   "KvStore.report() writes one record when nothing changed",
-  ofOneInstance,
   async () => {
     await withStore(async (store, kv) => {
       const info = report(1, [cluster(1, 1, { incomplete: true, nodes: {} })]);
@@ -185,7 +178,7 @@ Deno.test(
         commit: before.commit + 1,
         set: before.set + 1,
       });
-    }, inThisProcess("an instance remembers"));
+    }, alone);
   },
 );
 
@@ -368,7 +361,6 @@ Deno.test("KvStore.report() takes 1,000 clusters from three NodeHosts at once", 
 
 Deno.test(
   "KvStore.report() cuts many nodes into slices, and removes those that are left over",
-  ofManyOperations,
   async () => {
     await withStore(async (store, kv) => {
       const of = (count: number) => {
@@ -404,7 +396,6 @@ Deno.test(
 
 Deno.test(
   "KvStore.report() writes only the slices that changed",
-  ofManyOperations,
   async () => {
     await withStore(async (store, kv) => {
       const list = Array.from(
@@ -551,7 +542,7 @@ Deno.test("KvStore.report() writes nothing into a store that wants a newer maste
       minWriter: schemaVersion + 1,
     };
     await kv.atomic().set(["meta"], newer).commit();
-    const other = new KvStore({ kv });
+    const other = storeOver({ kv });
     await assert.rejects(other.report(report(1)), byCode("notReady"));
     assert.deepEqual(await other.nodeHosts(), []);
   });
@@ -593,7 +584,8 @@ Deno.test("KvStore ends a read that hangs", async () => {
     const hanging = Object.create(kv, {
       get: { value: () => new Promise(() => {}) },
     });
-    const store = new KvStore({ kv: hanging, clock, timeoutMs: 100 });
+    const place = inThisProcess("a read hangs");
+    const store = storeOver({ kv: hanging, clock, timeoutMs: 100 }, place);
     const failed = assert.rejects(store.deploymentId(), byCode("timeout"));
     clock.advance(100);
     await failed;

@@ -12,9 +12,9 @@ import {
 } from "../../master/schema.ts";
 import { someHeard } from "../../master/client_tasks.ts";
 import { TickWatch } from "../../master/tick_watch.ts";
-import { KvStore } from "../../master/kv_store.ts";
-import { MemoryKv } from "../../testing/master/memory_kv.ts";
+import type { KvStore } from "../../master/kv_store.ts";
 import { ManualClock, report, withStore } from "./fixtures.ts";
+import { alone, ownMemory, storeOver } from "./instances.ts";
 
 const ttl = 3;
 
@@ -201,9 +201,9 @@ Deno.test("Masters' time stands while nobody reports, and does not jump after it
 });
 
 Deno.test("A report that changes nothing costs two read units and one write; a quiet round a few reads and the clock", async () => {
-  const kv = new MemoryKv();
+  const kv = ownMemory("counts what is billed");
   const clock = new ManualClock();
-  const store = new KvStore({ kv, clock });
+  const store = storeOver({ kv, clock }, alone);
   const hostCount = 12;
   const all = async () => {
     for (let n = 1; n <= hostCount; n++) await store.report(report(n));
@@ -229,73 +229,79 @@ Deno.test("A report that changes nothing costs two read units and one write; a q
   }
 });
 
+/** NodeHosts report at the same time. */
+async function tell(store: KvStore, hosts: readonly number[]): Promise<void> {
+  await Promise.all(hosts.map((n) => store.report(report(n))));
+}
+
 Deno.test("Time grows as slowly as the slowest NodeHost that is heard was told to report, whoever makes it grow (M5)", async () => {
-  const kv = new MemoryKv();
-  const clock = new ManualClock();
-  const slow = new KvStore({ kv, clock, periodMs: 60_000 });
-  const fast = new KvStore({ kv, clock, periodMs: 20_000 });
-  const stateOf = async (id: string) =>
-    ((await kv.get(["h", id])).value as HostRecord).state;
-  const tick = async () =>
-    ((await kv.get(["clock"])).value as ClockRecord).tick;
-  // Of five NodeHosts one writes into the store by itself, the others report to a master.
-  const others = [2, 3, 4, 5];
-  let before = 0;
-  for (let second = 0; second < 1_200; second += 20) {
-    if (second % 60 === 0) {
-      for (const n of others) await slow.report(report(n));
-      before ||= await tick();
+  await withStore(async (_store, kv, clock) => {
+    const slow = storeOver({ kv, clock, periodMs: 60_000 });
+    const fast = storeOver({ kv, clock, periodMs: 20_000 });
+    const stateOf = async (id: string) =>
+      ((await kv.get(["h", id])).value as HostRecord).state;
+    const tick = async () =>
+      ((await kv.get(["clock"])).value as ClockRecord).tick;
+    // Of five NodeHosts one writes into the store by itself, the others report to a master.
+    const others = [2, 3, 4, 5];
+    let before = 0;
+    for (let second = 0; second < 1_200; second += 20) {
+      if (second % 60 === 0) {
+        await tell(slow, others);
+        before ||= await tick();
+      }
+      await fast.report(report(1));
+      const states = others.map((n) => stateOf(`host-${n}`));
+      for (const state of await Promise.all(states)) assert.equal(state, "ok");
+      clock.advance(20_000);
     }
-    await fast.report(report(1));
-    for (const n of others) assert.equal(await stateOf(`host-${n}`), "ok");
-    clock.advance(20_000);
-  }
-  const grown = await tick() - before;
-  assert.ok(grown >= 18 && grown <= 21, `${grown} ticks in twenty minutes`);
+    const grown = await tick() - before;
+    assert.ok(grown >= 18 && grown <= 21, `${grown} ticks in twenty minutes`);
+  });
 });
 
 Deno.test("A master with a shorter period does not miss whom the one before it told to wait, and then is as fast as it says (M5)", async () => {
-  const kv = new MemoryKv();
-  const clock = new ManualClock();
-  const before = new KvStore({ kv, clock, periodMs: 60_000 });
-  const after = new KvStore({ kv, clock, periodMs: 2_000 });
-  const clockRecord = async () =>
-    (await kv.get(["clock"])).value as ClockRecord;
-  const all = [1, 2, 3, 4, 5];
-  for (let round = 0; round < 3; round++) {
-    for (const n of all) await before.report(report(n));
-    clock.advance(60_000);
-  }
-  // The first two are told now; the others come when they were told to.
-  for (const n of [1, 2]) await after.report(report(n));
-  for (let second = 0; second < 58; second += 2) {
-    clock.advance(2_000);
-    for (const n of [1, 2]) await after.report(report(n));
-  }
-  for (const n of all) {
-    const { value } = await kv.get(["h", `host-${n}`]);
-    assert.equal((value as HostRecord).state, "ok", `NodeHost ${n}`);
-  }
-  assert.equal((await clockRecord()).brake, undefined);
-  for (let second = 0; second < 120; second += 2) {
-    for (const n of all) await after.report(report(n));
-    clock.advance(2_000);
-  }
-  const { tick } = await clockRecord();
-  for (let second = 0; second < 20; second += 2) {
-    for (const n of all) await after.report(report(n));
-    clock.advance(2_000);
-  }
-  assert.ok((await clockRecord()).tick - tick >= 9);
+  await withStore(async (_store, kv, clock) => {
+    const before = storeOver({ kv, clock, periodMs: 60_000 });
+    const after = storeOver({ kv, clock, periodMs: 2_000 });
+    const clockRecord = async () =>
+      (await kv.get(["clock"])).value as ClockRecord;
+    const all = [1, 2, 3, 4, 5];
+    for (let round = 0; round < 3; round++) {
+      await tell(before, all);
+      clock.advance(60_000);
+    }
+    // The first two are told now; the others come when they were told to.
+    await tell(after, [1, 2]);
+    for (let second = 0; second < 58; second += 2) {
+      clock.advance(2_000);
+      await tell(after, [1, 2]);
+    }
+    for (const n of all) {
+      const { value } = await kv.get(["h", `host-${n}`]);
+      assert.equal((value as HostRecord).state, "ok", `NodeHost ${n}`);
+    }
+    assert.equal((await clockRecord()).brake, undefined);
+    for (let second = 0; second < 120; second += 2) {
+      await tell(after, all);
+      clock.advance(2_000);
+    }
+    const { tick } = await clockRecord();
+    for (let second = 0; second < 20; second += 2) {
+      await tell(after, all);
+      clock.advance(2_000);
+    }
+    assert.ok((await clockRecord()).tick - tick >= 9);
+  });
 });
 
 Deno.test("Masters whose clocks differ by any amount make time grow no faster, however often NodeHosts report (M5)", async () => {
   for (const offMs of [600_000, -600_000, 50_000]) {
-    const kv = new MemoryKv();
+    const kv = ownMemory("thousands of reports, one after the other");
     const clocks = [new ManualClock(), new ManualClock()];
     clocks[1]!.advance(offMs);
     const masters = clocks.map((clock) =>
-      new KvStore({ kv, clock, periodMs: 60_000 })
+      storeOver({ kv, clock, periodMs: 60_000 }, alone)
     );
     const all = [1, 2, 3, 4];
     for (const n of all) await masters[0]!.report(report(n));

@@ -1,14 +1,15 @@
 import { assert } from "../deps.ts";
-import { type Kv, openDenoKv } from "../../master/kv.ts";
+import type { Kv } from "../../master/kv.ts";
 import { KvAccess } from "../../master/kv_access.ts";
 import { systemClock, systemRandom } from "../../master/system.ts";
 import { kvLimits, MemoryKv } from "../../testing/master/memory_kv.ts";
 import { SimRandom } from "../../testing/sim/random.ts";
+import { openEmptyKv } from "./instances.ts";
 
 /** The twin must do what Deno KV does, limits included: each test runs against both. */
 async function withEach(work: (kv: Kv) => Promise<void>): Promise<void> {
   await work(new MemoryKv());
-  const real = await openDenoKv(":memory:");
+  const real = await openEmptyKv();
   try {
     await work(real);
   } finally {

@@ -9,16 +9,9 @@ import type { ClusterRecord } from "../../master/schema.ts";
 import { isRetryable } from "../../raft/errors.ts";
 import type { NodeHost } from "../../raft/nodehost.ts";
 import { Counter, Hosts, until } from "../support/hosts.ts";
-import {
-  masterOver,
-  ofManyOperations,
-  ofNearStore,
-  openEmptyKv,
-  storeOver,
-} from "./instances.ts";
+import { isFar, masterOver, openEmptyKv, storeOver } from "./instances.ts";
 
 /** A store that is far away takes its time. */
-const isFar = ofManyOperations.ignore;
 const periodMs = isFar ? 300 : 60;
 /** What a NodeHost had asked for when it was closed may be under way for longer than the test. */
 const lastWords = { sanitizeOps: !isFar, sanitizeResources: !isFar };
@@ -166,7 +159,7 @@ Deno.test(
 
 Deno.test(
   "The same through the store itself, without a master's process",
-  ofNearStore, // It has no master; four NodeHosts here would wait for the store at a period that suits none of them.
+  lastWords,
   async () => {
     await withManaged((_store, kv) => {
       const shared = { ...methodsOf(kv), close: () => {} };

@@ -1,12 +1,12 @@
 import { assert, fc } from "../deps.ts";
 import { encodeCbor } from "../../master/wire/mod.ts";
 import { cluster, report, withStore } from "./fixtures.ts";
-import { masterOver, ofManyOperations } from "./instances.ts";
+import { isFar, masterOver } from "./instances.ts";
 import { requestsOf } from "./openapi_fuzz.ts";
 import { Reader } from "./openapi_reader.ts";
 
 /** A store that is far away takes its time. */
-const runsEach = ofManyOperations.ignore ? 3 : 100;
+const runsEach = isFar ? 3 : 100;
 
 Deno.test("Whatever is sent to a route, the answer is one that the document knows, and none is a 500", async () => {
   await withStore(async (store, _kv, clock) => {

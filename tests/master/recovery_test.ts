@@ -3,7 +3,6 @@ import { assert } from "../deps.ts";
 import { runCommandLine } from "../../master/cli/run.ts";
 import type { ClusterCommand } from "../../master/operator.ts";
 import type { KvStore } from "../../master/kv_store.ts";
-import { createMaster } from "../../master/server.ts";
 import {
   rowsOf,
   slicePositions,
@@ -11,6 +10,7 @@ import {
 } from "../../master/wire/mod.ts";
 import type { LogPosition } from "../../master/protocol.ts";
 import { cluster, dump, report, withStore } from "./fixtures.ts";
+import { masterOver } from "./instances.ts";
 
 const nodes = Object.fromEntries(
   [1, 2, 3, 4, 5].map((n) => [n, `h${n}:7001`]),
@@ -196,7 +196,7 @@ Deno.test("Positions are packed and read back, and other rows do not know them",
 Deno.test("drakkar recover shows first, binds to what it showed, and prints the import commands only when it is done (M15)", async () => {
   await withStore(async (store) => {
     await lose(store, { 1: at(4, 90), 2: at(5, 80) });
-    const master = createMaster({ store });
+    const master = masterOver({ store });
     const run = async (...args: string[]) => {
       const out: string[] = [];
       const err: string[] = [];

@@ -1,12 +1,18 @@
 /** What many clusters and NodeHosts cost, counted; and how long it takes on an embedded Deno KV. */
 import { assert } from "../deps.ts";
-import { type KvEntry, openDenoKv } from "../../master/kv.ts";
-import { KvStore } from "../../master/kv_store.ts";
+import type { KvEntry } from "../../master/kv.ts";
 import type { ReportReply } from "../../master/protocol.ts";
 import type { ClockRecord, ClusterRecord } from "../../master/schema.ts";
-import { MemoryKv } from "../../testing/master/memory_kv.ts";
+import type { MemoryKv } from "../../testing/master/memory_kv.ts";
 import { SimRandom } from "../../testing/sim/random.ts";
 import { cluster, FaultyKv, ManualClock, report } from "./fixtures.ts";
+import {
+  alone,
+  ownEmbedded,
+  ownMemory,
+  type Place,
+  storeOver,
+} from "./instances.ts";
 
 const clusterCount = 1_000;
 
@@ -30,9 +36,11 @@ async function best(times: number, work: () => Promise<void>): Promise<number> {
 }
 
 Deno.test("A first report of 1,000 clusters takes under two seconds, an unchanged one 50 ms and one write", async () => {
-  const kv = new FaultyKv(await openDenoKv(":memory:"));
+  const kv = new FaultyKv(
+    await ownEmbedded("measures how long that takes"),
+  );
   try {
-    const store = new KvStore({ kv });
+    const store = storeOver({ kv }, alone);
     const first = await best(1, async () => {
       const { want } = await store.report(report(1, clusters(1)));
       assert.deepEqual(want, []);
@@ -67,11 +75,13 @@ async function withDeath(
     plans: () => NonNullable<ClusterRecord["plan"]>[];
     clockNow: () => ClockRecord;
   }) => Promise<void>,
+  place: Place = alone,
 ): Promise<void> {
-  const kv = new MemoryKv();
+  const kv = ownMemory("looks at what is stored after each step");
   const faulty = new FaultyKv(kv);
   const clock = new ManualClock();
-  const store = new KvStore({ kv: faulty, clock, random: new SimRandom(1) });
+  const random = new SimRandom(1);
+  const store = storeOver({ kv: faulty, clock, random }, place);
   const tell = (n: number, members = {}) => {
     const carried = n <= 3 ? clusters(n, members).slice(0, dyingNodes) : [];
     const rest = { apps: ["kv"], region: `r${n}` };
@@ -113,7 +123,7 @@ Deno.test("A NodeHost with 300 nodes that dies becomes 300 durable plans in one 
     assert.equal(kv.peekAll(["q"]).length, 12, "nobody is asked for more");
     assert.equal(clockNow().pass, undefined);
     assert.equal(nextReportMs, 5_000);
-  });
+  }, {});
 });
 
 Deno.test("A round that had more to do than time is continued by the next report, whosever it is, and each cluster is looked at once", async () => {
@@ -207,9 +217,9 @@ Deno.test("Plans that wait are stored by tens; if one of their records changed, 
 });
 
 Deno.test("Clusters that wait for something keep no other one from its turn, however many they are (M3)", async () => {
-  const kv = new MemoryKv();
+  const kv = ownMemory("counts what is billed");
   const clock = new ManualClock();
-  const store = new KvStore({ kv, clock, random: new SimRandom(1) });
+  const store = storeOver({ kv, clock, random: new SimRandom(1) });
   const everyone = async () => {
     for (const n of [1, 2, 3]) {
       await store.report(report(n, [], { apps: ["kv"] }));
@@ -240,9 +250,9 @@ Deno.test("Clusters that wait for something keep no other one from its turn, how
 });
 
 Deno.test("Clusters that are adopted while NodeHosts have nothing new to say are settled, cost no more than others, and are repaired (M7)", async () => {
-  const kv = new MemoryKv();
+  const kv = ownMemory("counts what is billed");
   const clock = new ManualClock();
-  const store = new KvStore({ kv, clock, random: new SimRandom(1) });
+  const store = storeOver({ kv, clock, random: new SimRandom(1) });
   const count = 30;
   const tell = async (hosts: number[], rest = {}) => {
     for (const n of hosts) {
@@ -278,9 +288,9 @@ Deno.test("Clusters that are adopted while NodeHosts have nothing new to say are
 Deno.test("A round reads no more of 10,000 clusters than of ten, if all are well", async () => {
   const units = [];
   for (const count of [10, 10_000]) {
-    const kv = new MemoryKv();
+    const kv = ownMemory("counts what is billed");
     const clock = new ManualClock();
-    const store = new KvStore({ kv, clock, random: new SimRandom(1) });
+    const store = storeOver({ kv, clock, random: new SimRandom(1) });
     const of = (n: number, rest = {}) =>
       report(
         n,

@@ -3,9 +3,9 @@ import { assert } from "../deps.ts";
 import type { HostCommand } from "../../master/operator.ts";
 import type { KvStore } from "../../master/kv_store.ts";
 import type { ClockRecord, HostRecord } from "../../master/schema.ts";
-import { createMaster } from "../../master/server.ts";
 import { runCommandLine } from "../../master/cli/run.ts";
 import { cluster, dump, report, withStore } from "./fixtures.ts";
+import { masterOver } from "./instances.ts";
 
 async function genOf(store: KvStore, hostId: string): Promise<number> {
   const hosts = await store.nodeHosts();
@@ -119,7 +119,7 @@ Deno.test("The brake is released as it was shown, and pause and resume rest on w
 Deno.test("What is shown before the id is typed again binds the command (M19)", async () => {
   await withStore(async (store) => {
     await store.report(report(1));
-    const master = createMaster({ store });
+    const master = masterOver({ store });
     const err: string[] = [];
     const code = await runCommandLine(
       ["dead", "host-1", "--master", "http://up"],

@@ -2,13 +2,14 @@
 import { assert } from "../deps.ts";
 import type { Master } from "../../master/server.ts";
 import type { KvStore } from "../../master/kv_store.ts";
-import { cluster, type ManualClock, report, withStore } from "./fixtures.ts";
 import {
-  inThisProcess,
-  masterOver,
-  ofNearStore,
-  ofOneInstance,
-} from "./instances.ts";
+  cluster,
+  type FaultyKv,
+  type ManualClock,
+  report,
+  withStore,
+} from "./fixtures.ts";
+import { alone, inThisProcess, masterOver, type Place } from "./instances.ts";
 
 const token = "a-token-of-nodehosts-and-those-who-look";
 const intervalMs = 1_000;
@@ -65,9 +66,11 @@ async function listen(
   return new Listener(await master.request("/v1/board/stream", { headers }));
 }
 
-/** Lets what was read be sent. */
-async function settle(): Promise<void> {
-  for (let i = 0; i < 5; i++) {
+/** Lets what is being read be read, and be sent. */
+type Settle = () => Promise<void>;
+
+async function settled(kv: FaultyKv): Promise<void> {
+  for (let quiet = 0; quiet < 5; quiet = kv.isQuiet ? quiet + 1 : 0) {
     await new Promise<void>((resolve) => setTimeout(resolve, 0));
   }
 }
@@ -75,25 +78,33 @@ async function settle(): Promise<void> {
 function withMaster(
   work: (
     master: Master,
-    parts: { store: KvStore; clock: ManualClock; lists: () => number },
+    parts: {
+      store: KvStore;
+      clock: ManualClock;
+      lists: () => number;
+      settle: Settle;
+    },
   ) => Promise<void>,
   options: { token?: string } = {},
+  place: Place = inThisProcess("its timers are fired by hand"),
 ): Promise<void> {
   return withStore(async (store, kv, clock) => {
     const logger = { debug() {}, info() {}, warn() {}, error() {} };
     const rest = { boardIntervalMs: intervalMs, silentAfterMs: 600_000 };
     const master = masterOver({ store, logger, ...rest, ...options });
     await store.report(report(1, [cluster(1, 1)]));
-    await work(master, { store, clock, lists: () => kv.counts.list });
+    const settle = () => settled(kv);
+    const lists = () => kv.counts.list;
+    await work(master, { store, clock, lists, settle });
     master.close();
     // A reading may still be under way.
     for (let i = 0; i < 100 && clock.timerCount > 0; i++) await settle();
     assert.equal(clock.timerCount, 0, "nothing is left behind");
-  }, inThisProcess("its timers are fired by hand"));
+  }, place);
 }
 
 Deno.test("A stream tells everything at first, and then what changed", async () => {
-  await withMaster(async (master, { store, clock }) => {
+  await withMaster(async (master, { store, clock, settle }) => {
     const listener = await listen(master);
     const first = await listener.next();
     assert.equal(first!.event, "board");
@@ -120,45 +131,47 @@ Deno.test("A stream tells everything at first, and then what changed", async () 
 
 Deno.test(
   "Those who watch one instance share its readings, and nobody reads while nobody watches",
-  { ignore: ofOneInstance.ignore || ofNearStore.ignore },
   async () => {
-    await withMaster(async (master, { clock, lists }) => {
-      const listeners = await Promise.all(
-        Array.from({ length: 20 }, () => listen(master)),
-      );
-      const firsts = await Promise.all(listeners.map((one) => one.next()));
-      assert.ok(firsts.every((frame) => frame!.event === "board"));
-      const pending = listeners.map((one) => one.next());
-      await settle();
-      const before = lists();
-      clock.advance(intervalMs);
-      await settle();
-      assert.ok(lists() - before <= 5, `${lists() - before} lists for 20`);
-      for (const one of listeners) await one.close();
-      await Promise.all(pending);
-      // A reading that had begun goes on to its end.
-      let after = -1;
-      while (after !== lists()) {
-        after = lists();
-        for (let i = 0; i < 10; i++) await settle();
-      }
-      clock.advance(intervalMs);
-      await settle();
-      assert.equal(lists(), after);
-      // An answer to HEAD is never read.
-      await master.request("/v1/board/stream", { method: "HEAD" });
-      clock.advance(intervalMs);
-      await settle();
-      assert.equal(lists(), after);
-    });
+    await withMaster(
+      async (master, { clock, lists, settle }) => {
+        const listeners = await Promise.all(
+          Array.from({ length: 20 }, () => listen(master)),
+        );
+        const firsts = await Promise.all(listeners.map((one) => one.next()));
+        assert.ok(firsts.every((frame) => frame!.event === "board"));
+        const pending = listeners.map((one) => one.next());
+        await settle();
+        const before = lists();
+        clock.advance(intervalMs);
+        await settle();
+        assert.ok(lists() - before <= 5, `${lists() - before} lists for 20`);
+        for (const one of listeners) await one.close();
+        await Promise.all(pending);
+        // A reading that had begun goes on to its end.
+        let after = -1;
+        while (after !== lists()) {
+          after = lists();
+          for (let i = 0; i < 10; i++) await settle();
+        }
+        clock.advance(intervalMs);
+        await settle();
+        assert.equal(lists(), after);
+        // An answer to HEAD is never read.
+        await master.request("/v1/board/stream", { method: "HEAD" });
+        clock.advance(intervalMs);
+        await settle();
+        assert.equal(lists(), after);
+      },
+      {},
+      alone,
+    );
   },
 );
 
 Deno.test(
   "A quiet stream says that it is there, and a slow reader gets the latest, not all",
-  ofNearStore,
   async () => {
-    await withMaster(async (master, { store, clock }) => {
+    await withMaster(async (master, { store, clock, settle }) => {
       const listener = await listen(master);
       await listener.next();
       for (let i = 1; i <= 5; i++) { // It does not read meanwhile.
@@ -178,9 +191,8 @@ Deno.test(
 
 Deno.test(
   "Trouble with the store is told once, and its end as well",
-  ofNearStore,
   async () => {
-    await withMaster(async (master, { store, clock }) => {
+    await withMaster(async (master, { store, clock, settle }) => {
       const listener = await listen(master);
       await listener.next();
       let next = listener.next();
@@ -205,7 +217,7 @@ Deno.test(
 );
 
 Deno.test("A stream ends when its session does, when it is old, and when the master closes (M13)", async () => {
-  await withMaster(async (master, { clock }) => {
+  await withMaster(async (master, { clock, settle }) => {
     const signed = await master.request("/v1/session", {
       method: "POST",
       body: JSON.stringify({ token }),
@@ -247,24 +259,27 @@ Deno.test("A stream ends when its session does, when it is old, and when the mas
 
 Deno.test(
   "So many watch and no more: others are told to ask now and then",
-  ofOneInstance,
   async () => {
-    await withMaster(async (master) => {
-      const listeners = await Promise.all(
-        Array.from({ length: 64 }, () => listen(master)),
-      );
-      await Promise.all(listeners.map((one) => one.next()));
-      const refused = await master.request("/v1/board/stream");
-      assert.equal(refused.headers.get("retry-after"), "60");
-      const { status, code } = await refused.json();
-      assert.deepEqual([status, code], [503, "too-many-streams"]);
-      const board = await master.request("/v1/board");
-      assert.equal(board.status, 200);
-      await board.body?.cancel();
-      for (const one of listeners) await one.close();
-      const listener = await listen(master);
-      assert.equal((await listener.next())!.event, "board");
-      await listener.close();
-    });
+    await withMaster(
+      async (master) => {
+        const listeners = await Promise.all(
+          Array.from({ length: 64 }, () => listen(master)),
+        );
+        await Promise.all(listeners.map((one) => one.next()));
+        const refused = await master.request("/v1/board/stream");
+        assert.equal(refused.headers.get("retry-after"), "60");
+        const { status, code } = await refused.json();
+        assert.deepEqual([status, code], [503, "too-many-streams"]);
+        const board = await master.request("/v1/board");
+        assert.equal(board.status, 200);
+        await board.body?.cancel();
+        for (const one of listeners) await one.close();
+        const listener = await listen(master);
+        assert.equal((await listener.next())!.event, "board");
+        await listener.close();
+      },
+      {},
+      alone,
+    );
   },
 );

@@ -1,10 +1,11 @@
 /** Rounds with much to do: what is urgent does not wait for all the rest. */
 import { assert } from "../deps.ts";
-import { KvStore, type KvStoreOptions } from "../../master/kv_store.ts";
+import type { KvStore, KvStoreOptions } from "../../master/kv_store.ts";
 import type { ClusterRecord, HostRecord } from "../../master/schema.ts";
 import { SimRandom } from "../../testing/sim/random.ts";
-import { MemoryKv } from "../../testing/master/memory_kv.ts";
+import type { MemoryKv } from "../../testing/master/memory_kv.ts";
 import { cluster, ManualClock, report } from "./fixtures.ts";
+import { ownMemory, storeOver } from "./instances.ts";
 
 interface Room {
   readonly kv: MemoryKv;
@@ -15,9 +16,9 @@ interface Room {
 
 /** Without a NodeHost that hears of them nodes never start: what is decided is what counts here. */
 function room(options: Partial<KvStoreOptions> = {}): Room {
-  const kv = new MemoryKv();
+  const kv = ownMemory("looks at what is stored after each of many ticks");
   const clock = new ManualClock();
-  const store = new KvStore({
+  const store = storeOver({
     kv,
     clock,
     random: new SimRandom(1),
