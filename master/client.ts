@@ -19,7 +19,7 @@ import {
   readOrMakeCredentials,
   writeCredentials,
 } from "./secret_file.ts";
-import { redact } from "./redact.ts";
+import { reasonOf, redact } from "./redact.ts";
 import { type MasterClock, systemClock, systemRandom } from "./system.ts";
 import { decodeCbor, encodeCbor, writeReport } from "./wire/mod.ts";
 
@@ -261,8 +261,7 @@ export class HttpMasterClient implements IMasterClient {
       bytes = new Uint8Array(await response.arrayBuffer());
     } catch (error) {
       signal.throwIfAborted();
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new RaftError("notReady", `Cannot ${what}: ${redact(reason)}`, {
+      throw new RaftError("notReady", `Cannot ${what}: ${reasonOf(error)}`, {
         outcome: "unknown",
       });
     }

@@ -2,6 +2,7 @@
  * Exports on a schedule (M11): a store that is lost is lost with all decisions, so a copy lies elsewhere. To a folder,
  * where the last ones are kept, or to an address, which is sent each of them with PUT.
  */
+import { reasonOf } from "./redact.ts";
 import type { MasterClock } from "./system.ts";
 
 /** Copies that a folder keeps. */
@@ -51,8 +52,7 @@ export async function exportOnce(
     if (/^https?:/.test(to)) await send(schedule);
     else await save(schedule);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    onFailure(`Cannot export to ${withoutSecrets(to)}: ${why}`);
+    onFailure(`Cannot export to ${withoutSecrets(to)}: ${reasonOf(error)}`);
   }
 }
 

@@ -30,6 +30,7 @@ import { parseArgs } from "./deps.ts";
 import { exportOnce, startExports } from "./export_schedule.ts";
 import { type HistoryEvent, isAlarm } from "./history.ts";
 import { type KvStore, openStore } from "./kv_store.ts";
+import { reasonOf } from "./redact.ts";
 import { createMaster, type MasterOptions } from "./server.ts";
 import { systemClock } from "./system.ts";
 
@@ -200,8 +201,9 @@ function webhook(url: string): Webhook {
       await response.body?.cancel();
       if (!response.ok) throw new Error(`the status is ${response.status}`);
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      console.error(`Cannot tell the webhook of an alarm: ${why}`);
+      console.error(
+        `Cannot tell the webhook of an alarm: ${reasonOf(error)}`,
+      );
     }
   };
   return {

@@ -1,4 +1,5 @@
 /** Calls of the command line to masters: each of them is tried until one answers. */
+import { reasonOf } from "../redact.ts";
 
 /** Fields of an answer. */
 export type Fields = Record<string, unknown>;
@@ -171,8 +172,7 @@ export class MasterCalls {
           if (error.status < 500) throw error;
           broken = error;
         }
-        const why = error instanceof Error ? error.message : String(error);
-        failures.push(`  ${url}: ${why}`);
+        failures.push(`  ${url}: ${reasonOf(error)}`);
       }
     }
     if (broken !== undefined) throw broken;

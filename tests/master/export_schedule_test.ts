@@ -79,6 +79,9 @@ Deno.test("A copy is sent to an address with its token; a refusal is told withou
     assert.match(text, /^\{"format":"drakkar-master","version":1\}\n\[/);
     assert.equal(failures.length, 1);
     assert.match(failures[0]!, /the status is 403/);
-    assert.ok(!failures[0]!.includes("hidden"));
+    await exportOnce(once); // Nobody is there any more.
+    assert.equal(failures.length, 2);
+    assert.match(failures[1]!, /refused|closed/i);
+    assert.ok(!failures.join().includes("hidden"));
   });
 });
