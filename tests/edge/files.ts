@@ -33,7 +33,7 @@ export function masterTests(): MasterTests[] {
       return {
         name,
         startsPrograms: has(/\bnew Deno\.Command\(/),
-        isInAStore: /\b(?:withStore|storeOver|openEmptyKv)\(/.test(text),
+        isInAStore: /\b(?:withStore|openEmptyKv)\(/.test(text),
         makesItsOwn: making.test(text),
         hasWorlds: has(/\bnew (?:Master|Raft)World\(/),
       };

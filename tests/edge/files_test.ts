@@ -37,7 +37,7 @@ Deno.test("A test of the master keeps what it stores where the edge says, or the
     "use withStore(), storeOver() and masterOver(), so that it runs on masters elsewhere too, or ownMemory() with a reason",
   );
   assert.deepEqual(namesOf((one) => one.hasWorlds), Object.keys(withWorlds));
-  // The rest ask functions that know of no store and of no master: once at the edge is enough.
+  // The rest ask functions that know of no store, or one in memory and say why: once at the edge is enough.
   const inAStore = namesOf((one) => one.isInAStore);
   assert.ok(inAStore.length >= 20, inAStore.join());
 });
