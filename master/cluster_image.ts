@@ -44,7 +44,9 @@ export function isManaged(image: Pick<ClusterImage, "life">): boolean {
 /** The record of a cluster that is deleted from now on. Whatever was being done about it ends. */
 export function deleted(image: ClusterImage): ClusterImage {
   const { plan: _, step: __, isPaused: ___, deleteAt: ____, ...rest } = image;
-  return { ...rest, life: "deleting" };
+  // Whatever the members are by now: nothing of it is to stay, and nobody's word is waited for.
+  const { isImported: _1, claim: _2, ...known } = rest;
+  return { ...known, life: "deleting" };
 }
 
 /** The record of a cluster that NodeHosts merely reported, in the master's hands from now on (M7). */
@@ -148,6 +150,9 @@ export function reconcile(
       ? withApp(firstImage(info, hostId), info, reporter)
       : undefined;
   }
+  if (record.life === "defined" && isFull(info) && tellsItself(info)) {
+    return withApp(launchedElsewhere(record, info, hostId), info, reporter);
+  }
   let image = record;
   if (!info.pending && mayTell(record, info, hostId)) {
     image = withApp(withMembership(image, info, hostId), info, reporter);
@@ -164,7 +169,8 @@ export function isWanted(
   info: ClusterInfo,
 ): boolean {
   return info.incomplete && !info.pending &&
-    (record === undefined || record.cci < info.configChangeIndex);
+    (record === undefined || record.life === "defined" ||
+      record.cci < info.configChangeIndex);
 }
 
 // ---- Memberships ----
@@ -184,6 +190,22 @@ function firstImage(info: ClusterInfo, hostId: string): ClusterImage {
     gone: [],
     zombies: {},
     steps: 0,
+  };
+}
+
+/**
+ * It runs, and this store never launched it: a copy that is older than its launch did not know, or an operator has made
+ * it once more. Launched again it would be two clusters of one id (M8), so an operator looks.
+ */
+function launchedElsewhere(
+  { def, steps }: ClusterImage,
+  info: ClusterInfo,
+  hostId: string,
+): ClusterImage {
+  return {
+    ...firstImage(info, hostId),
+    ...(def === undefined ? {} : { def }),
+    steps,
   };
 }
 
@@ -262,8 +284,23 @@ function withMembership(
     const isSecond = claim?.cci === cci && claim.by !== hostId &&
       claim.nodes.join() === nodes.join();
     if (claim?.cci === cci && !isSecond) return image;
-    if (!isSecond) return { ...image, claim: { cci, nodes, by: hostId } };
+    const told = image.isImported === true ? { members } : {};
+    if (!isSecond) {
+      return { ...image, claim: { cci, nodes, by: hostId, ...told } };
+    }
   }
+  return withMembers(image, { cci, members, by: hostId });
+}
+
+/** The record with the members that somebody told. */
+export function withMembers(
+  image: ClusterImage,
+  { cci, members, by }: {
+    cci: number;
+    members: Record<number, MemberRecord>;
+    by: string;
+  },
+): ClusterImage {
   const { claim: _, ...rest } = image;
   const left = Object.keys(image.members).map(Number)
     .filter((id) => members[id] === undefined);
@@ -271,11 +308,31 @@ function withMembership(
     ...rest,
     cci,
     members,
-    confirmedBy: [hostId],
+    confirmedBy: [by],
     gone: isManaged(image)
       ? [...image.gone, ...left].slice(-goneMax)
       : image.gone,
+    ...(image.life === "recovering"
+      ? { zombies: { ...image.zombies, ...runningOf(image, left) } }
+      : {}),
   };
+}
+
+/**
+ * Those of the nodes that run, with their NodeHosts. Whoever is not among the members that an operator rebuilt is of the
+ * generation before: nobody tells it that it is out, and it tells nothing new (M15).
+ */
+function runningOf(
+  { members }: ClusterImage,
+  nodes: readonly number[],
+): Record<number, string> {
+  const running: Record<number, string> = {};
+  for (const id of nodes) {
+    const { host, since, missingSince } = members[id]!;
+    if (host === undefined || since === undefined) continue;
+    if (missingSince === undefined) running[id] = host;
+  }
+  return running;
 }
 
 /** One step of Raft keeps a majority. A jump that does not is believed to two reporters, or to a survivor (M9, M15). */

@@ -22,6 +22,7 @@ import {
   clusterKey,
   eventTtlMs,
   type HostRecord,
+  type MemberRecord,
   metaKey,
   type MetaRecord,
   readCluster,
@@ -36,6 +37,9 @@ const nobody = Number.MAX_SAFE_INTEGER;
 
 /** A tick that is long ago. */
 const longAgo = -1_000_000;
+
+/** So often a record is written before the import fails: a store far away fails now and then, and it has many. */
+const attemptsMax = 5;
 
 /** Records that are on their way at once. */
 const lanes = 8;
@@ -290,8 +294,16 @@ async function writeRecord(
     const options = key[0] === "ev" ? { expireIn: eventTtlMs } : {};
     atomic.set(key, { ...value as object, w }, options);
   }
-  if (await access.commit(atomic, key, w)) return;
-  throw new RaftError("rejected", isAnothers);
+  for (let attempt = 1;; attempt++) {
+    try {
+      if (await access.commit(atomic, key, w)) return;
+    } catch (error) {
+      // The same commit once more does what the first one did, if it did, and many records fit between two failures.
+      if (attempt < attemptsMax) continue;
+      throw error;
+    }
+    throw new RaftError("rejected", isAnothers);
+  }
 }
 
 /** Not heard yet, and whatever it lists next is news. */
@@ -315,10 +327,20 @@ function importedCluster(image: ClusterImage): ClusterImage {
     image.life === "deleting";
   return {
     ...rest,
+    members: Object.fromEntries(
+      Object.entries(image.members).map(([id, one]) => [id, unseen(one)]),
+    ),
     zombies: {},
     confirmedBy: [],
     ...(isTrusted ? {} : { isImported: true }),
   };
+}
+
+/** Whether it runs is told by its NodeHost from now on: since the copy it may have ended, or been removed. */
+function unseen(member: MemberRecord): MemberRecord {
+  const { since: _, missingSince: __, starts: ___, isReady: ____, ...rest } =
+    member;
+  return rest;
 }
 
 /** The last commit: from here on masters write. */

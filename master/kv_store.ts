@@ -360,7 +360,7 @@ export class KvStore {
       const { life, cci } = record;
       // While it is launched, everybody is to say in full what the members are; and what its state machine is until a
       // majority agrees, if there are rules about that.
-      const isLacking = life === "launching" ||
+      const isLacking = life === "launching" || life === "defined" ||
         (hasRules && life === "unmanaged" && majorityApp(record) === undefined);
       if (!isLacking) indexes.set(Number(key[1]), cci);
     }

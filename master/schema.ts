@@ -350,8 +350,16 @@ export interface ClusterRecord extends StoredRecord {
   zombies: Record<number, string>;
   /** Node ids that an operator gave up (M15): they are never restored. */
   condemned?: number[];
-  /** A membership that drops a majority, and who told it: it needs another one to tell it, too. */
-  claim?: { cci: number; nodes: number[]; by: string };
+  /**
+   * A membership that drops a majority, and who told it: it needs another one to tell it, too. In a copy it is enough
+   * that nobody runs whom it drops: then these are the `members`.
+   */
+  claim?: {
+    cci: number;
+    nodes: number[];
+    by: string;
+    members?: Record<number, MemberRecord>;
+  };
   /** NodeHosts where a node of it did not start, or not catch up, each with the tick until which others come first. */
   avoid?: Record<string, number>;
   /** What is being done in several steps. */

@@ -58,7 +58,9 @@ export function acknowledge(
 ): ClusterImage {
   const { step, ...rest } = image;
   const node = step?.hosts[hostId];
-  if (step === undefined || step.n !== n || node === undefined) return image;
+  if (step === undefined || step.n !== n || node === undefined) {
+    return isDone ? image : withUnmet(image, detail, hostId);
+  }
   if (isDone && step.kind !== "transfer" && image.life !== "deleting") {
     return image; // The effect will show.
   }
@@ -70,12 +72,28 @@ export function acknowledge(
   if (isDone) {
     return image.life === "deleting" ? withoutMember(next, node) : next;
   }
-  return failed(next, {
-    node,
-    kind: step.kind,
-    code: code ?? "",
-    unmet: step.kind === "addObserver" ? unmetNodeOf(detail ?? "") : undefined,
-  });
+  return withUnmet(
+    failed(next, { node, kind: step.kind, code: code ?? "" }),
+    detail,
+    hostId,
+  );
+}
+
+/**
+ * That a leader never met a member stays so, and with short periods it is told when the step that asked is over: a leader
+ * waits some seconds for the member before it refuses.
+ */
+function withUnmet(
+  image: ClusterImage,
+  detail: string | undefined,
+  hostId: string,
+): ClusterImage {
+  const { plan, members } = image;
+  const unmet = unmetNodeOf(detail ?? "");
+  if (plan?.in === undefined || unmet === undefined) return image;
+  if (plan.unmet === unmet || members[unmet] === undefined) return image;
+  const isMember = Object.values(members).some(({ host }) => host === hostId);
+  return isMember ? { ...image, plan: { ...plan, unmet } } : image;
 }
 
 function withoutMember(image: ClusterImage, node: number): ClusterImage {
@@ -87,12 +105,7 @@ function withoutMember(image: ClusterImage, node: number): ClusterImage {
 /** No data where data should be: the node cannot come back, and is replaced. */
 function failed(
   image: ClusterImage,
-  { node, kind, code, unmet }: {
-    node: number;
-    kind: StepKind;
-    code: string;
-    unmet: number | undefined;
-  },
+  { node, kind, code }: { node: number; kind: StepKind; code: string },
 ): ClusterImage {
   const member = image.members[node];
   const isLost = (kind === "restore" || kind === "join") &&
@@ -100,8 +113,5 @@ function failed(
   const members = isLost && member !== undefined
     ? { ...image.members, [node]: { ...member, isLost } }
     : image.members;
-  const next = withFailure({ ...image, members }, kind, [node]);
-  const { plan } = next;
-  if (plan === undefined || unmet === undefined) return next;
-  return { ...next, plan: { ...plan, unmet } };
+  return withFailure({ ...image, members }, kind, [node]);
 }

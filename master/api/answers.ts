@@ -187,6 +187,7 @@ const claim: Shape<NonNullable<ClusterRecord["claim"]>> = answerOf({
   cci: count,
   nodes: list(id),
   by: anyText,
+  members: optional(byNode(member)),
 });
 
 const cluster: Shape<ClusterDetails> = answerOf({

@@ -306,6 +306,7 @@ const acknowledgementSchema: JsonSchema = {
     n: integerSchema(0),
     isDone: flag,
     code: textSchema,
+    detail: { type: "string" },
   },
   required: ["clusterId", "n", "isDone"],
 };

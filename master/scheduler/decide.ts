@@ -12,6 +12,7 @@ import {
   quorumOf,
   votersOf,
   withFailure,
+  withMembers,
 } from "../cluster_image.ts";
 import type { MemberRecord, StepRecord } from "../schema.ts";
 import { beginPlan, continuePlan } from "./plan.ts";
@@ -95,7 +96,7 @@ function nextDecision(view: View, image: ClusterImage): Decision {
     return nothing(`step ${step.n} (${step.kind}) is under way`);
   }
   if (image.isPaused === true) return nothing("an operator paused it");
-  if (image.isImported === true) return trust(image);
+  if (image.isImported === true) return trust(view, image);
   const { deleteAt } = image;
   if (deleteAt === undefined) return decideLife(view, image);
   return deleteLater(view, image, deleteAt);
@@ -139,7 +140,7 @@ function decideLife(view: View, image: ClusterImage): Decision {
 }
 
 /** What a copy says may be old: a majority of the members must have said what they are (M11). */
-function trust(image: ClusterImage): Decision {
+function trust(view: View, image: ClusterImage): Decision {
   const { isImported: _, ...rest } = image;
   if (image.life === "defined" || isConfirmed(image)) {
     return change(rest, {
@@ -148,7 +149,28 @@ function trust(image: ClusterImage): Decision {
       why: "a majority of its members reported since the store was imported",
     });
   }
+  const { claim } = image;
+  if (claim?.members !== undefined) {
+    const { members } = claim;
+    const dropped = votersOf(image).filter((id) => members[id] === undefined);
+    if (dropped.every((id) => isKnownToBeOff(view, image.members[id]))) {
+      return change(withMembers(image, { ...claim, members }), {
+        hosts: [],
+        what: "",
+        why: "nobody runs whom the membership drops that was reported",
+      });
+    }
+  }
   return nothing("imported: waits for reports of a majority of its members");
+}
+
+/** Whether a member's NodeHost reported since the import without it, or is dead. */
+function isKnownToBeOff(
+  view: View,
+  member: MemberRecord | undefined,
+): boolean {
+  return member !== undefined && member.since === undefined &&
+    (isAlive(view, member.host) || isDead(view, member.host));
 }
 
 // ---- Launch ----

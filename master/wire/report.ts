@@ -46,6 +46,8 @@ export const textPattern =
 export const namePattern = "^[\\x21-\\x7e]+$";
 
 const isText = new RegExp(textPattern, "u");
+/** So much of an error's text is read. */
+const detailMax = 500;
 const isName = new RegExp(namePattern, "u");
 
 /** Each field is as it should be, and together they make no sense. */
@@ -301,6 +303,13 @@ function readAcknowledgement(value: unknown, i: number): Acknowledgement {
   };
   if (fields.code !== undefined) {
     one.code = readText(`${name}.code`, fields.code);
+  }
+  if (fields.detail !== undefined) {
+    // An error's text, of any length: masters look for what they know in it, and keep none of it.
+    if (typeof fields.detail !== "string") {
+      refuse(`${name}.detail`, "is not a text");
+    }
+    one.detail = fields.detail.slice(0, detailMax);
   }
   return one;
 }

@@ -609,10 +609,10 @@ Deno.test("A dead voter that the leader never met goes before its replacement co
       hosts: { h1: 9 },
     },
   });
-  const answer = (detail: string) =>
+  const answer = (detail: string, n = 8) =>
     acknowledge(asked, {
       clusterId: 1,
-      n: 8,
+      n,
       isDone: false,
       code: "notReady",
       detail,
@@ -624,6 +624,7 @@ Deno.test("A dead voter that the leader never met goes before its replacement co
   assert.equal(stepOf(decide(view(oneDead()), other)).kind, "addObserver");
   const unmet = answer(text(3));
   assert.equal(unmet.plan?.unmet, 3);
+  assert.equal(answer(text(3), 7).plan?.unmet, 3, "however late");
   const decision = changeOf(decide(view(oneDead()), unmet));
   assert.deepEqual(stepOf(decision).kind, "remove");
   assert.equal(stepOf(decision).node, 3);

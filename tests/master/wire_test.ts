@@ -27,10 +27,38 @@ Deno.test("A report survives CBOR and JSON", () => {
     boot: 4,
     seq: 7,
     deploymentId: (1n << 64n) - 1n,
+    apps: ["kv"],
+    failureDomain: "rack 7",
+    capacity: 3,
+    isDiskLow: true,
+    hears: ["host-2"],
+    seeks: ["host-3"],
+    epoch: "abc",
+    acknowledgements: [
+      { clusterId: 1, n: 9, isDone: true },
+      // By this masters know whom a leader never met (I6).
+      {
+        clusterId: 2,
+        n: 4,
+        isDone: false,
+        code: "timeout",
+        detail: "Cannot add\u0000it: node 3 at h3:7001 …",
+      },
+    ],
+    leftovers: [{ clusterId: 8, nodeId: 4 }],
   });
   const wire = writeReport(info);
   assert.deepEqual(readReport(decodeCbor(encodeCbor(wire))), info);
   assert.deepEqual(readReport(JSON.parse(JSON.stringify(wire))), info);
+});
+
+Deno.test("readReport() reads the beginning of an error's text, whatever it is", () => {
+  const one = { clusterId: 1, n: 9, isDone: false, detail: "é\n".repeat(900) };
+  const info = report(1, [], { acknowledgements: [one] });
+  const [read] = readReport(writeReport(info)).acknowledgements!;
+  assert.equal(read!.detail, "é\n".repeat(250));
+  const wrong = { ...info, acknowledgements: [{ ...one, detail: 5 }] };
+  assert.throws(() => readReport(wrong), /detail is not a text/);
 });
 
 Deno.test("readReport() reads integers of eight bytes, as other encoders write them", () => {

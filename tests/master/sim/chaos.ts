@@ -2,11 +2,13 @@
  * A seed of masters and real NodeHosts on virtual time: harm, then peace. In the end what is desired is what runs, and
  * nothing that was written is lost.
  */
-import type { HostRecord } from "../../../master/schema.ts";
 import { noFaults } from "../../../testing/master/memory_kv.ts";
 import { RaftWorld } from "../../../testing/master/raft_world.ts";
-import { badRoads, storeFaults, told } from "../world_checks.ts";
-import { harm, harmNames, order } from "./harm.ts";
+import { badRoads, storeFaults } from "../world_checks.ts";
+import { disorder } from "./end_checks.ts";
+import { create, type Fleet, order, startAll } from "./fleet.ts";
+import { harm, harmNames } from "./harm.ts";
+import { makeGood } from "./lost_store.ts";
 
 /** What a seed is. */
 export interface ChaosOptions {
@@ -34,8 +36,6 @@ export interface ChaosReport {
 
 const peace = { lostRequests: 0, lostReplies: 0, repeated: 0, delayMs: 5 };
 const clusterCount = 4;
-/** It is deleted halfway. */
-const doomed = 4;
 
 /** Plays a seed. What goes wrong is in the report, and never thrown. */
 export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
@@ -82,94 +82,68 @@ async function play(
   steps: number,
   harms: Map<string, number>,
 ): Promise<string[]> {
+  const fleet: Fleet = {
+    world,
+    alive: new Set(),
+    deleted: new Set(),
+    nextId: 1,
+  };
   Object.assign(world.roads, badRoads, { delayMs: 200 });
   world.start();
   await world.run(3_000);
-  const ids = await create(world);
+  for (let i = 0; i < clusterCount; i++) await create(fleet);
   await world.run(8_000);
-  for (let step = 0; step < steps; step++) {
-    if (step === steps >> 1) {
-      await order(world, { type: "deleteCluster", clusterId: doomed });
-    }
+  for (let step = 0; step < steps && world.problems.length === 0; step++) {
     world.killMaster(world.random.below(3));
-    const name = await harm(world, ids);
+    const name = await harm(fleet);
     if (name !== undefined) harms.set(name, harms.get(name)! + 1);
     await world.run(world.random.between(500, 6_000));
     if (world.random.chance(0.6)) startAll(world);
   }
-  await makePeace(world);
-  const left = ids.filter((id) => id !== doomed);
-  const troubles = await settle(world, left);
+  await makePeace(fleet);
+  const troubles = await settle(fleet);
   if (troubles.length > 0) return troubles;
-  const isKnown = world.kv.peek(["c", doomed]).value !== null;
-  return [
-    ...await world.verify(left),
-    ...(isKnown ? [`cluster ${doomed} is still known`] : []),
-  ];
-}
-
-async function create(world: RaftWorld): Promise<number[]> {
-  const operator = world.operator();
-  const ids = Array.from({ length: clusterCount }, (_, i) => i + 1);
-  for (const clusterId of ids) {
-    const wish = { app: "ledger", size: 3, config: { heartbeatTicks: 2 } };
-    const key = `create ${clusterId}`;
-    await told(
-      world,
-      () =>
-        operator.command({ type: "createCluster", clusterId, wish }, { key }),
-    );
-  }
-  return ids;
-}
-
-function startAll(world: RaftWorld): void {
-  world.stopped.clear();
-  for (const machine of world.machines) machine.start();
+  return [...await world.verify([...fleet.alive]), ...disorder(fleet)];
 }
 
 /** Nothing goes wrong any more. */
-async function makePeace(world: RaftWorld): Promise<void> {
+async function makePeace(fleet: Fleet): Promise<void> {
+  const { world } = fleet;
   startAll(world);
   Object.assign(world.roads, peace);
   const { delayMs, lateMs } = world.kv.faults;
   world.kv.faults = { ...noFaults, delayMs, lateMs };
   for (const { disk } of world.machines) disk.disarm();
   await world.run(3_000);
-  for (const { key, value } of world.kv.peekAll(["h"])) {
-    if ((value as HostRecord).state !== "ok") continue;
+  for (const { key } of world.kv.peekAll(["h"])) {
     await order(world, { type: "uncordonHost", hostId: String(key[1]) });
   }
   await order(world, { type: "releaseBrake" });
+  await makeGood(fleet);
 }
 
 /** Waits until all is as desired, and then until nothing is moved for balance any more. Returns what is not so. */
-async function settle(
-  world: RaftWorld,
-  ids: readonly number[],
-): Promise<string[]> {
-  let troubles = await waitFor(world, ids, 120_000);
+async function settle(fleet: Fleet): Promise<string[]> {
+  const { world } = fleet;
+  let troubles = await waitFor(fleet, 240_000);
   world.stopWriting();
   for (let attempt = 0; attempt < 5 && troubles.length === 0; attempt++) {
     await order(world, { type: "pause" });
     await world.run(3_000);
-    if (world.unsettled(ids).length === 0) break;
+    if (disorder(fleet).length === 0) break;
     await order(world, { type: "resume" });
-    troubles = await waitFor(world, ids, 60_000);
+    troubles = await waitFor(fleet, 120_000);
   }
   return troubles;
 }
 
-async function waitFor(
-  world: RaftWorld,
-  ids: readonly number[],
-  ms: number,
-): Promise<string[]> {
+async function waitFor(fleet: Fleet, ms: number): Promise<string[]> {
+  const { world } = fleet;
   // Asking all NodeHosts what they are costs more than an event.
   for (let i = 0; i * 500 < ms; i++) {
     await world.run(500, () => world.problems.length > 0);
     if (world.problems.length > 0) return world.problems;
-    if (world.unsettled(ids).length === 0) return [];
+    if (disorder(fleet).length === 0) return [];
   }
-  return world.unsettled(ids);
+  return disorder(fleet);
 }

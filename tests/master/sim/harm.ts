@@ -1,166 +1,212 @@
 /** What can go wrong with masters, their store and NodeHosts, one thing at a time. */
-import { type Command, CommandError } from "../../../master/operator.ts";
 import type { RaftWorld } from "../../../testing/master/raft_world.ts";
-import { told } from "../world_checks.ts";
-
-/** Everything that is done to a world, by name. */
-export const harmNames = [
-  "processKilled",
-  "powerCut",
-  "diskLost",
-  "declaredDead",
-  "revoked",
-  "isolated",
-  "cutFromMasters",
-  "syncFails",
-  "writeFails",
-  "diskFull",
-  "mastersOut",
-  "storeOut",
-  "clockJump",
-  "order",
-] as const;
-
-/** One of them. */
-export type HarmName = (typeof harmNames)[number];
-
-/** Machines are stopped more often than all else. */
-const drawn: readonly HarmName[] = [
-  ...harmNames,
-  "processKilled",
-  "powerCut",
-];
+import {
+  areAllUp,
+  canLose,
+  type Fleet,
+  hostOf,
+  loseMachine,
+  order,
+  until,
+} from "./fleet.ts";
+import { loseQuorum } from "./lost_quorum.ts";
+import { loseStore } from "./lost_store.ts";
+import { loseNeverMet, orders } from "./orders.ts";
 
 /**
- * Does one thing, and lets the time pass that it lasts. Returns what it was; undefined if the world was in no state for
- * it, because more at once is promised by nobody.
+ * Returns whether it was done, or what was done, if that has a name of its own: a world may be in no state for it, because
+ * more at once is promised by nobody.
  */
-export async function harm(
-  world: RaftWorld,
-  ids: readonly number[],
-): Promise<HarmName | undefined> {
-  const name = world.random.pick(drawn);
-  return await doHarm(world, ids, name) ? name : undefined;
-}
+type Harm = (
+  fleet: Fleet,
+) => Promise<string | boolean | undefined> | string | boolean | undefined;
 
-async function doHarm(
-  world: RaftWorld,
-  ids: readonly number[],
-  name: HarmName,
-): Promise<boolean> {
-  const { random, machines } = world;
-  const index = random.below(machines.length);
-  const machine = machines[index]!;
-  switch (name) {
-    case "processKilled":
-    case "powerCut":
-      if (!areAllUp(world)) return false;
-      world.stopped.add(machine);
-      machine.stop(name === "powerCut" ? "powerLoss" : "kill");
-      return true;
-    case "diskLost":
-      return loseMachine(world, index) !== undefined;
-    case "declaredDead":
-    case "revoked": {
-      // An operator who knows that a machine is gone does not wait until it was silent for long enough.
-      const hostId = loseMachine(world, index);
-      if (hostId === undefined) return false;
-      const type = name === "revoked" ? "revokeHost" : "declareHostDead";
-      await order(world, { type, hostId });
-      return true;
-    }
-    case "isolated":
-      world.setIsolated(index, true);
-      await world.run(random.between(500, 5_000));
-      world.setIsolated(index, false);
-      return true;
-    case "cutFromMasters":
-      machine.isCutFromMasters = true;
-      await world.run(random.between(500, 8_000));
-      machine.isCutFromMasters = false;
-      return true;
-    case "syncFails":
-      machine.disk.syncsUntilFailure = random.below(20);
-      return true;
-    case "writeFails":
-      machine.disk.writesUntilFailure = random.below(20);
-      return true;
-    case "diskFull":
-      machine.disk.limitSpace(random.below(100_000));
-      await world.run(random.between(500, 8_000));
-      machine.disk.limitSpace(undefined);
-      return true;
-    case "mastersOut":
-      await withoutMasters(world);
-      return true;
-    case "storeOut":
-      await withoutStore(world);
-      return true;
-    case "clockJump": {
-      const { clock } = random.pick(world.masters);
-      clock.wallSkewMs = random.between(-3_600_000, 3_600_000);
-      return true;
-    }
-    case "order":
-      await order(world, anyOrder(world, ids));
-      return true;
+const harms: Readonly<Record<string, Harm>> = {
+  processKilled: (fleet) => stop(fleet, "kill"),
+  powerCut: (fleet) => stop(fleet, "powerLoss"),
+  diskLost: (fleet) => loseMachine(fleet, anyIndex(fleet)) !== undefined,
+  declaredDead: (fleet) => giveUpLost(fleet, "declareHostDead"),
+  revoked: (fleet) => giveUpLost(fleet, "revokeHost"),
+  declaredDeadAlive,
+  revokedAlive,
+  neverMetLost: loseNeverMet,
+  unmetLost,
+  quorumLost: loseQuorum,
+  isolated,
+  cutFromMasters,
+  syncFails({ world }) {
+    world.random.pick(world.machines).disk.syncsUntilFailure = world.random
+      .below(20);
+    return true;
+  },
+  writeFails({ world }) {
+    world.random.pick(world.machines).disk.writesUntilFailure = world.random
+      .below(20);
+    return true;
+  },
+  diskFull,
+  mastersOut,
+  storeOut,
+  storeLost: loseStore,
+  clockJump({ world }) {
+    const { clock } = world.random.pick(world.masters);
+    clock.wallSkewMs = world.random.between(-3_600_000, 3_600_000);
+    return true;
+  },
+  periodChanged,
+  ...orders,
+};
+
+/** Everything that is done to a world, by name. */
+export const harmNames: readonly string[] = [
+  ...Object.keys(harms),
+  "launchStuck",
+];
+
+/** Machines are stopped more often than all else. */
+const drawn = [
+  ...Object.keys(harms),
+  "processKilled",
+  "powerCut",
+  "processKilled",
+];
+const drawsMax = 5;
+
+/** Does one thing, and lets the time pass that it lasts. Returns what it was, if there was anything that could be done. */
+export async function harm(fleet: Fleet): Promise<string | undefined> {
+  for (let draw = 0; draw < drawsMax; draw++) {
+    const name = fleet.world.random.pick(drawn);
+    const done = await harms[name]!(fleet);
+    if (typeof done === "string") return done;
+    if (done === true) return name;
   }
+  return undefined;
 }
 
-function areAllUp(world: RaftWorld): boolean {
-  return world.machines.every((one) => one.isUp);
+function anyIndex({ world }: Fleet): number {
+  return world.random.below(world.machines.length);
 }
 
-/** A disk is replaced by an empty one; returns the NodeHost that is no more. */
-function loseMachine(world: RaftWorld, index: number): string | undefined {
-  if (!areAllUp(world) || !world.canLoseMachine(index)) return undefined;
+// ---- Machines ----
+
+function stop({ world }: Fleet, how: "kill" | "powerLoss"): boolean {
+  if (!areAllUp(world)) return false;
+  const machine = world.random.pick(world.machines);
+  world.stopped.add(machine);
+  machine.stop(how);
+  return true;
+}
+
+/** An operator who knows that a machine is gone does not wait until it was silent for long enough. */
+async function giveUpLost(
+  fleet: Fleet,
+  type: "declareHostDead" | "revokeHost",
+): Promise<boolean> {
+  const hostId = loseMachine(fleet, anyIndex(fleet));
+  if (hostId === undefined) return false;
+  await order(fleet.world, { type, hostId });
+  return true;
+}
+
+/** An operator is mistaken: the NodeHost returns with its next report. */
+async function declaredDeadAlive({ world }: Fleet): Promise<boolean> {
+  const { host } = world.random.pick(world.machines);
+  if (hostOf(world, host?.nodeHostId) === undefined) return false;
+  const hostId = host!.nodeHostId;
+  return await order(world, { type: "declareHostDead", hostId }) === undefined;
+}
+
+/** A NodeHost that runs is refused from now on; when its nodes were replaced, or could be spared, its power is taken. */
+async function revokedAlive(fleet: Fleet): Promise<boolean> {
+  const { world } = fleet;
+  const index = anyIndex(fleet);
   const hostId = world.machines[index]!.host?.nodeHostId;
-  if (hostId === undefined) return undefined;
+  if (!canLose(fleet, index) || hostOf(world, hostId) === undefined) {
+    return false;
+  }
+  await order(world, { type: "revokeHost", hostId: hostId! });
+  await world.run(world.random.between(500, 15_000));
+  const isSpared = await until(world, 60_000, () => canLose(fleet, index));
+  if (!isSpared) world.problem(`${hostId} was revoked, and is still needed`);
   world.replaceDisk(index);
-  return hostId;
+  return true;
+}
+
+/** A disk is lost, and all others begin anew: no leader was ever in touch with who was there (I6). */
+function unmetLost(fleet: Fleet): boolean {
+  const { machines } = fleet.world;
+  const index = anyIndex(fleet);
+  if (loseMachine(fleet, index) === undefined) return false;
+  for (const [i, machine] of machines.entries()) {
+    if (i === index) continue;
+    machine.stop("kill");
+    machine.start();
+  }
+  return true;
+}
+
+async function isolated(fleet: Fleet): Promise<boolean> {
+  const { world } = fleet;
+  const index = anyIndex(fleet);
+  world.setIsolated(index, true);
+  await world.run(world.random.between(500, 5_000));
+  world.setIsolated(index, false);
+  return true;
+}
+
+async function cutFromMasters({ world }: Fleet): Promise<boolean> {
+  const machine = world.random.pick(world.machines);
+  machine.isCutFromMasters = true;
+  await world.run(world.random.between(500, 8_000));
+  machine.isCutFromMasters = false;
+  return true;
+}
+
+async function diskFull({ world }: Fleet): Promise<boolean> {
+  const { disk } = world.random.pick(world.machines);
+  disk.limitSpace(world.random.below(100_000));
+  await world.run(world.random.between(500, 8_000));
+  disk.limitSpace(undefined);
+  return true;
+}
+
+// ---- Masters and their store ----
+
+/** Now and then longer than masters believe what they have read of the store. */
+function anyOutage({ random }: RaftWorld): number {
+  return random.chance(0.2)
+    ? random.between(60_000, 90_000)
+    : random.between(1_000, 15_000);
 }
 
 /** All masters die, and nobody reaches those that take their places for a while. */
-async function withoutMasters(world: RaftWorld): Promise<void> {
-  const { random, machines, masters } = world;
+async function mastersOut({ world }: Fleet): Promise<boolean> {
+  const { machines, masters } = world;
   for (let i = 0; i < masters.length; i++) world.killMaster(i);
   for (const machine of machines) machine.isCutFromMasters = true;
-  await world.run(random.between(1_000, 15_000));
+  await world.run(anyOutage(world));
   for (const machine of machines) machine.isCutFromMasters = false;
+  return true;
 }
 
 /** Masters can neither read nor write for a while. */
-async function withoutStore(world: RaftWorld): Promise<void> {
-  const { kv, random } = world;
+async function storeOut({ world }: Fleet): Promise<boolean> {
+  const { kv } = world;
   const { faults } = kv;
   kv.faults = { ...faults, fails: 1_000, failsToRead: 1_000 };
-  await world.run(random.between(1_000, 15_000));
+  await world.run(anyOutage(world));
   kv.faults = faults;
+  return true;
 }
 
-function anyOrder(world: RaftWorld, ids: readonly number[]): Command {
-  const { random } = world;
-  const clusterId = random.pick(ids);
-  const hosts = world.kv.peekAll(["h"]).map(({ key }) => String(key[1]));
-  const hostId = random.pick(hosts);
-  return random.pick<Command>([
-    { type: "changeCluster", clusterId, wish: { size: random.pick([3, 5]) } },
-    { type: "drainHost", hostId },
-    { type: "uncordonHost", hostId },
-    { type: "cancelPlan", clusterId },
-  ]);
-}
-
-/** An operator says it until it is done, or makes no sense. */
-export async function order(world: RaftWorld, command: Command): Promise<void> {
-  const operator = world.operator();
-  const key = `order ${world.now()} ${JSON.stringify(command)}`.replace(
-    /[^!-~]/g,
-    "_",
+/** One master is deployed with another period, beside those that keep theirs. */
+function periodChanged({ world }: Fleet): boolean {
+  const { random, masterPeriodsMs } = world;
+  const index = random.below(masterPeriodsMs.length);
+  const others = [250, 500, 1_000, 2_000].filter((ms) =>
+    ms !== masterPeriodsMs[index]
   );
-  try {
-    await told(world, () => operator.command(command, { key }));
-  } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
-  }
+  masterPeriodsMs[index] = random.pick(others);
+  world.killMaster(index);
+  return true;
 }
