@@ -196,3 +196,29 @@ Deno.test("A cluster that is being deleted is not put into quarantine by what it
   };
   assert.equal(reconcile(deleting, cluster(1, 1), by("host-1")), undefined);
 });
+
+/** Whatever is changed in place throws. */
+function frozen<T>(value: T): T {
+  if (typeof value !== "object" || value === null) return value;
+  for (const part of Object.values(value)) frozen(part);
+  return Object.freeze(value);
+}
+
+Deno.test("No report changes a record in place (master-reference 12, image)", () => {
+  const record = frozen({ ...managed });
+  const nodes = { 1: "h1:7001", 2: "h2:7001", 4: "h4:7001" };
+  const reports = [
+    {},
+    { nodes, configChangeIndex: 99 },
+    { nodes, configChangeIndex: managed.cci },
+    { pending: true, nodes: {} },
+    { incomplete: true, nodes: {}, isLeader: true, areObserversReady: true },
+    { nodes, configChangeIndex: 1 },
+  ].map((rest) => frozen(cluster(1, 1, rest)));
+  for (const one of reports) {
+    for (const hostId of ["host-1", "host-9"]) {
+      reconcile(record, one, { hostId, tick: 9 });
+    }
+  }
+  withNode(record, undefined, { hostId: "host-1", tick: 9 });
+});

@@ -245,6 +245,37 @@ Deno.test("KvStore.report() replaces the log it knows only by a report that incl
   });
 });
 
+Deno.test("KvStore.report() tells each NodeHost what it is asked for, in each reply until that is seen, and no other (master-reference 12)", async () => {
+  await withStore(async (store, _kv, clock) => {
+    const hosts = [1, 2, 3, 4];
+    const tell = async () => {
+      const asked: string[][] = [];
+      for (const n of hosts) {
+        const rest = { apps: ["kv"], region: `r${n}` };
+        const { requests = [] } = await store.report(report(n, [], rest));
+        asked.push(
+          requests.map(({ kind, nodeId, members = {} }) =>
+            `${kind} ${members[nodeId]}`
+          ),
+        );
+      }
+      clock.advance(20_000);
+      return asked;
+    };
+    for (let i = 0; i < 3; i++) await tell();
+    const regions = [1, 2, 3].map((n) => ({ region: `r${n}`, count: 1 }));
+    await store.command({
+      type: "createCluster",
+      clusterId: 1,
+      wish: { app: "kv", size: 3, regions },
+    });
+    await tell();
+    const each = [1, 2, 3].map((n) => [`launch h${n}:7001`]);
+    assert.deepEqual(await tell(), [...each, []]);
+    assert.deepEqual(await tell(), [...each, []]);
+  });
+});
+
 Deno.test("KvStore.report() finds out whether its write happened (M4)", async () => {
   for (const fault of ["lies", "lost"] satisfies Fault[]) {
     await withStore(async (store, kv) => {

@@ -474,6 +474,24 @@ Deno.test("NodeHost.open() waits for a master no longer than timeoutMs, and for 
   assert.equal(clock.count, 0, "nothing goes on waiting once it is open");
 });
 
+Deno.test("A NodeHost without masterServers makes no client, also if it has a factory; with them it has the factory's", async () => {
+  await using hosts = new Hosts();
+  const none = new FakeClient();
+  const alone = none.config({ masterServers: [] });
+  const host = await hosts.open(1, { ...alone, deploymentId: 5n });
+  assert.equal(host.deploymentId, 5n);
+  assert.equal(none.host, undefined, "the factory was not called");
+  await hosts.close(1);
+  assert.deepEqual(
+    [none.asked, none.reports, none.handled, none.stops],
+    [[], [], 0, 0],
+  );
+  const client = new FakeClient();
+  const managed = await hosts.open(2, client.config());
+  assert.equal(client.host, managed);
+  await client.nextReport();
+});
+
 Deno.test("NodeHost.open() refuses a factory that makes no client, naming it", async () => {
   for (const made of [{}, null, { ...new FakeClient(), name: "fake" }]) {
     await using hosts = new Hosts();
