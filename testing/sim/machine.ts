@@ -32,6 +32,9 @@ export interface Placement {
   readonly witness?: boolean;
 }
 
+/** An operator tries again so much later, in microseconds. */
+const retryUs = 100_000;
+
 /** What the process on a machine is doing. `stopping`: it is closing by itself. */
 export type MachineState = "down" | "starting" | "up" | "stopping";
 
@@ -363,11 +366,20 @@ export class Machine {
     });
   }
 
-  /** A node may know from its own log that it was removed. It runs all the same, until a member tells it that it may go. */
+  /**
+   * A node may know from its own log that it was removed. It runs all the same, until a member tells it that it may go. It
+   * waits while the data of one before it are removed.
+   */
   async #startUnlessRemoved(
     host: NodeHost,
     placement: Placement,
   ): Promise<void> {
+    const { clusterId } = placement.cluster;
+    const { timeline, removals } = this.#world;
+    while (removals.isUnderWay(this, clusterId)) {
+      await timeline.wait(this.scope, retryUs, eventKind.client);
+      if (this.placements.get(clusterId) !== placement) return;
+    }
     try {
       await this.#startCluster(host, placement);
     } catch (error) {

@@ -17,6 +17,8 @@ const retryUs = 200_000;
 interface Removed {
   readonly clusterId: number;
   readonly nodeId: number;
+  /** The NodeHost was asked, and has not answered. */
+  isUnderWay: boolean;
   /** The NodeHost said that it is done. */
   isGone: boolean;
 }
@@ -39,14 +41,27 @@ export class DataRemovals {
   begin(machine: Machine, clusterId: number, nodeId: number): void {
     const { removedDataShare } = this.#world.plan.workload;
     if (!this.#random.chance(removedDataShare)) return;
-    const removed: Removed = { clusterId, nodeId, isGone: false };
+    const removed: Removed = {
+      clusterId,
+      nodeId,
+      isUnderWay: false,
+      isGone: false,
+    };
     this.#of(machine).push(removed);
     this.#remove(machine, removed);
+  }
+
+  /** Whether the data of a node of a cluster are being removed: no other one can be started there meanwhile. */
+  isUnderWay(machine: Machine, clusterId: number): boolean {
+    return this.#of(machine).some((removed) =>
+      removed.clusterId === clusterId && removed.isUnderWay
+    );
   }
 
   /** A machine's process is up: what the one before did not finish goes on. */
   machineUp(machine: Machine): void {
     for (const removed of this.#of(machine)) {
+      removed.isUnderWay = false;
       if (!removed.isGone) this.#remove(machine, removed);
     }
   }
@@ -98,12 +113,18 @@ export class DataRemovals {
     });
   }
 
-  async #try(host: NodeHost, { clusterId, nodeId }: Removed): Promise<void> {
+  async #try(host: NodeHost, removed: Removed): Promise<void> {
+    const { clusterId, nodeId } = removed;
     const runs = host.info().clusters.some((one) =>
       one.clusterId === clusterId && one.nodeId === nodeId
     );
     if (runs) await host.stopCluster(clusterId);
-    await host.removeData(clusterId, nodeId);
+    removed.isUnderWay = true;
+    try {
+      await host.removeData(clusterId, nodeId);
+    } finally {
+      removed.isUnderWay = false;
+    }
   }
 
   #gone(machine: Machine, removed: Removed): void {
