@@ -289,7 +289,10 @@ export interface PlanRecord {
   why: string;
   /** It is given up: the node that came goes again. */
   isAbandoned?: boolean;
-  /** The leader adds nobody before this member is out, or was in touch: it never was since the leader's start (I6). */
+  /**
+   * The leader adds nobody before this member is out, or was in touch: it never was since the leader's start, or spoke an
+   * older version when it was last (I6).
+   */
   unmet?: number;
   /** Leadership was handed over by `out`. */
   isHandedOver?: boolean;

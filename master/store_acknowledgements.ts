@@ -2,7 +2,7 @@
  * What NodeHosts say about requests. It is a hint: that something was done is seen in reports of members and nodes. Only
  * what does not show there, and what failed, ends a request.
  */
-import { unmetNodeOf } from "../raft/errors.ts";
+import { blockingNodeOf } from "../raft/errors.ts";
 import { type ClusterImage, withFailure } from "./cluster_image.ts";
 import { inParallel } from "./kv_access.ts";
 import type { Acknowledgement } from "./protocol.ts";
@@ -89,7 +89,7 @@ function withUnmet(
   hostId: string,
 ): ClusterImage {
   const { plan, members } = image;
-  const unmet = unmetNodeOf(detail ?? "");
+  const unmet = blockingNodeOf(detail ?? "");
   if (plan?.in === undefined || unmet === undefined) return image;
   if (plan.unmet === unmet || members[unmet] === undefined) return image;
   const isMember = Object.values(members).some(({ host }) => host === hostId);

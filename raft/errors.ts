@@ -111,7 +111,7 @@ export function isRetryable(error: unknown): boolean {
 
 /**
  * Says which node has not been in touch: a leader's refusal to add a member while it does not know all versions (I6).
- * Masters read it with {@link unmetNodeOf}, so both stand here.
+ * Masters read it with {@link blockingNodeOf}, so both stand here.
  */
 export function unmetText(
   { nodeId, address }: { nodeId: number; address: string },
@@ -121,11 +121,26 @@ export function unmetText(
     `speaks wire version ${version}: start it, or remove it`;
 }
 
-const unmetForm =
-  /\bnode ([1-9]\d{0,15}) at \S{1,300} has not been in touch, so it is not known whether /;
+/** Says which node's NodeHost spoke an older version when it was last met: such a refusal too (I6). */
+export function olderText(
+  nodeId: number,
+  nodeHostId: string,
+  version: number,
+): string {
+  return `NodeHost ${nodeHostId}, which carries node ${nodeId}, still speaks wire version ${version}; ` +
+    "upgrade it first, or remove the node if it is gone";
+}
 
-/** The node that such a refusal names; `undefined` if it is another error's text. */
-export function unmetNodeOf(text: string): number | undefined {
-  const id = Number(unmetForm.exec(text)?.[1]);
-  return Number.isSafeInteger(id) ? id : undefined;
+const blockingForms = [
+  /\bnode ([1-9]\d{0,15}) at \S{1,300} has not been in touch, so it is not known whether /,
+  /\bNodeHost \S{0,300}, which carries node ([1-9]\d{0,15}), still speaks wire version /,
+];
+
+/** The node that such a refusal names, because of which nobody is added; `undefined` if it is another error's text. */
+export function blockingNodeOf(text: string): number | undefined {
+  for (const form of blockingForms) {
+    const id = Number(form.exec(text)?.[1]);
+    if (Number.isSafeInteger(id)) return id;
+  }
+  return undefined;
 }

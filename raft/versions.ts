@@ -13,7 +13,7 @@ import type { ConfigChange, EntryBatch } from "./core/types.ts";
 import { needsVersion2 } from "./codec/record_versions.ts";
 import { announcedAt, announcedIds, withAnnounced } from "./bootstrap.ts";
 import type { RaftError } from "./errors.ts";
-import { unmetText } from "./errors.ts";
+import { olderText, unmetText } from "./errors.ts";
 import { requestError } from "./requests.ts";
 import type { Routes } from "./routes.ts";
 import type { HostIdentity } from "./transport/link_pool.ts";
@@ -200,8 +200,7 @@ export class MemberVersions {
     const nodeHostId = nodeId === this.#node.nodeId
       ? self.nodeHostId
       : routes.knownNodeHost(nodeId);
-    return `NodeHost ${nodeHostId}, which carries node ${nodeId}, still speaks wire version ` +
-      `${this.#known.get(nodeId)}; upgrade it first`;
+    return olderText(nodeId, nodeHostId, this.#known.get(nodeId)!);
   }
 }
 

@@ -331,8 +331,8 @@ export function continuePlan(view: View, image: ClusterImage): Decision {
 }
 
 /**
- * A dead voter that the leader never met goes before another node comes: until then the leader adds nobody, since it
- * does not know which version that one speaks (I6). It counted as dead already, so those that run are as good a
+ * A dead voter that the leader never met, or that spoke an older version, goes before another node comes: until then the
+ * leader adds nobody, since not all members may be able to read what it would write (I6). It counted as dead already, so those that run are as good a
  * majority without it (M1); only voters that may come back make it wait.
  */
 function removeUnmet(
@@ -355,8 +355,8 @@ function removeUnmet(
     hosts: member.host === undefined ? [] : [member.host],
     what: "remove",
     why:
-      `${why}; node ${unmet} goes first: the leader never met it, and adds ` +
-      "nobody before it is out",
+      `${why}; node ${unmet} goes first: the leader never met it, or in an older ` +
+      "version, and adds nobody before it is out",
   });
 }
 

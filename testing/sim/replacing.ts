@@ -122,7 +122,7 @@ class Replacement {
   #newNodeId = 0;
   /** A new node that the others refuse. */
   #refusedId = 0;
-  /** Nobody knows what the lost one can read, so that nothing new may enter the log before it is removed (rule I6). */
+  /** Nobody knows what the lost one can read, or it was too little, so that nothing new may enter the log before it is removed (rule I6). */
   #goesFirst = false;
 
   constructor(
@@ -305,7 +305,11 @@ class Replacement {
     asked.run((host) => {
       call(host).then(end, (error) => {
         // What the error says is done: the lost one cannot be started any more.
-        if (/start it, or remove it/.test(String(error))) {
+        if (
+          /start it, or remove it|remove the node if it is gone/.test(
+            String(error),
+          )
+        ) {
           this.#goesFirst = true;
         }
         end(undefined);

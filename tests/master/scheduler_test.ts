@@ -1,7 +1,7 @@
 import { assert } from "../deps.ts";
 import { type ClusterImage, withNode } from "../../master/cluster_image.ts";
 import { acknowledge } from "../../master/store_acknowledgements.ts";
-import { unmetText } from "../../raft/errors.ts";
+import { olderText, unmetText } from "../../raft/errors.ts";
 import type {
   HostRecord,
   MemberRecord,
@@ -630,6 +630,8 @@ Deno.test("A dead voter that the leader never met goes before its replacement co
   assert.equal(stepOf(decision).node, 3);
   assert.deepEqual(decision.hosts, ["h3"]); // Its return cancels.
   assert.match(decision.why, /the leader never met it/);
+  const older = answer(`Cannot change: ${olderText(3, "f".repeat(32), 1)}`);
+  assert.equal(older.plan?.unmet, 3);
   // Then the node comes, and the plan ends when it votes.
   const { 3: _, ...rest } = unmet.members;
   const gone = without({ ...decision.next, members: rest });

@@ -159,7 +159,7 @@ Deno.test("Sessions, observers and witnesses are refused by name while a member 
     for (const n of [1, 2]) {
       const host = hosts.host(n);
       const refused = new RegExp(
-        `NodeHost ${nodeHostId}, which carries node 3, still speaks wire version 1; upgrade it first`,
+        `NodeHost ${nodeHostId}, which carries node 3, still speaks wire version 1; upgrade it first, or remove the node if it is gone`,
       );
       for (
         const attempt of [
