@@ -98,9 +98,17 @@ export class Routes {
     for (const nodeId of nodeIds) this.#removed.add(nodeId);
   }
 
-  /** Whether a node may be told that it was removed. */
+  /**
+   * Whether a node may be told that it was removed. Nobody but a voter tells it: those who still count that node's vote may
+   * be all the voters there are, and an observer that knows better cannot lead them.
+   */
   isKnownRemoved(nodeId: number): boolean {
-    return this.#removed.has(nodeId);
+    return this.#removed.has(nodeId) && this.#isVoter;
+  }
+
+  get #isVoter(): boolean {
+    const { nodeId } = this.#owner;
+    return this.#membership.members.some((one) => one.nodeId === nodeId);
   }
 
   /** The NodeHost known to carry `nodeId`, or `""`. */

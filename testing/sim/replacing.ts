@@ -4,7 +4,7 @@
  * nodes may take part, since each may have voted and acknowledged what nobody knows here any more (rule I2).
  */
 import { allMembers, memberKindOf } from "../../raft/core/members.ts";
-import type { Membership } from "../../raft/core/types.ts";
+import type { Member, Membership } from "../../raft/core/types.ts";
 import { RaftError } from "../../raft/errors.ts";
 import type { ClusterStatus } from "../../raft/host_info.ts";
 import type { NodeHost } from "../../raft/nodehost.ts";
@@ -240,6 +240,9 @@ class Replacement {
     if (isOldIn) {
       return host.removeNode(clusterId, { nodeId }, { timeoutMs: callMs });
     }
+    if (added !== undefined && this.#isElsewhere(added)) {
+      this.#refusedId = newNodeId; // Where its machine has moved since, nobody meets it to refuse it.
+    }
     if (this.#refusedId === newNodeId) {
       // Added while its address still led to the lost one. Its id is used up, as the error says.
       return host.removeNode(clusterId, { nodeId: newNodeId }, {
@@ -256,6 +259,12 @@ class Replacement {
     }
     this.#askNewNode();
     return Promise.resolve();
+  }
+
+  /** Whether the membership has the new node on another NodeHost than the one that is to run it. */
+  #isElsewhere({ nodeHostId }: Member): boolean {
+    const own = this.#where.host?.nodeHostId;
+    return nodeHostId !== "" && own !== undefined && own !== nodeHostId;
   }
 
   /** Whether the new node has come as far as the membership, and so holds all that was acknowledged before that. */

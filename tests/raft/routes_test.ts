@@ -192,6 +192,24 @@ Deno.test("Routes refuses other initial members, another generation and a remove
   );
 });
 
+Deno.test("Nobody but a voter tells a node that it was removed: the vote of that node may be all the voters can learn it by (seed 3314)", () => {
+  const [own, ...others] = membership.members;
+  const kinds = ["observers", "witnesses"] as const;
+  for (const kind of kinds) {
+    const world = new World([], {
+      ...membership,
+      members: others,
+      [kind]: [own!],
+    });
+    const link = world.link("host-9:1");
+    link.up("H9");
+    assert.equal(world.routes.isKnownRemoved(9), false);
+    assert.equal(world.judge(link, { from: 9 }), undefined);
+    world.routes.setMembership(membership);
+    assert.equal(world.routes.isKnownRemoved(9), true, "it is promoted");
+  }
+});
+
 Deno.test("Routes refuses a node from another NodeHost, or an older incarnation, than was seen, also after a restart (rule I1)", () => {
   const seen = [{ nodeId: 2, nodeHostId: "H2", incarnation: 4 }];
   const world = new World(seen);
