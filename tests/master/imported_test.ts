@@ -6,10 +6,8 @@ import {
   isWanted,
   reconcile,
 } from "../../master/cluster_image.ts";
-import { KvStore } from "../../master/kv_store.ts";
 import { decide } from "../../master/scheduler/decide.ts";
-import { MemoryKv } from "../../testing/master/memory_kv.ts";
-import { cluster, FaultyKv, report, withStore } from "./fixtures.ts";
+import { cluster, report, withStore } from "./fixtures.ts";
 import {
   deadHost,
   host,
@@ -107,22 +105,23 @@ Deno.test("Of members in a copy it is not known whether they run, and single com
     }
     const lines: string[] = [];
     for await (const line of store.exportLines()) lines.push(line);
-    const kv = new FaultyKv(new MemoryKv());
-    // The first commit takes the store; of the others every second one fails, or seems to.
-    kv.faults = [undefined, "fails", undefined, "lost", "fails", "fails"];
-    const next = new KvStore({ kv });
-    const { clusters, nodeHosts } = await next.importLines(lines);
-    assert.deepEqual([clusters, nodeHosts], [1, 3]);
-    assert.equal(kv.faults.length, 0);
-    const { members } = (await next.cluster(1))!;
-    for (const one of Object.values(members)) {
-      assert.equal(one.since, undefined);
-      assert.equal(one.role, "voter");
-    }
-    await next.report(report(1, [cluster(1, 1)]));
-    const after = (await next.cluster(1))!;
-    assert.notEqual(after.members[1]!.since, undefined, "its NodeHost says so");
-    assert.equal(after.members[2]!.since, undefined);
+    await withStore(async (next, kv) => {
+      // The first commit takes the store; of the others every second one fails, or seems to.
+      kv.faults = [undefined, "fails", undefined, "lost", "fails", "fails"];
+      const { clusters, nodeHosts } = await next.importLines(lines);
+      assert.deepEqual([clusters, nodeHosts], [1, 3]);
+      assert.equal(kv.faults.length, 0);
+      const { members } = (await next.cluster(1))!;
+      for (const one of Object.values(members)) {
+        assert.equal(one.since, undefined);
+        assert.equal(one.role, "voter");
+      }
+      await next.report(report(1, [cluster(1, 1)]));
+      const after = (await next.cluster(1))!;
+      const { since } = after.members[1]!;
+      assert.notEqual(since, undefined, "its NodeHost says so");
+      assert.equal(after.members[2]!.since, undefined);
+    });
   });
 });
 
