@@ -169,7 +169,9 @@ function isKnownToBeOff(
   view: View,
   member: MemberRecord | undefined,
 ): boolean {
-  return member !== undefined && member.since === undefined &&
+  if (member === undefined) return false;
+  const { since, missingSince } = member;
+  return (since === undefined || missingSince !== undefined) &&
     (isAlive(view, member.host) || isDead(view, member.host));
 }
 

@@ -64,8 +64,10 @@ function shrunkSince(since?: number): ClusterImage {
 Deno.test("A copy takes over members that drop a majority of its own if nobody runs whom they drop (M9, M11)", () => {
   const copy = shrunkSince();
   assert.equal(copy.cci, 30, "one reporter is not enough");
-  for (const third of [host(3), deadHost(3)]) {
-    const decision = decide(view([host(1), host(2), third]), copy);
+  const stopped = { ...copy.members[2]!, since: now - 9, missingSince: now };
+  const seen = { ...copy, members: { ...copy.members, 2: stopped } };
+  for (const [one, third] of [[copy, host(3)], [seen, deadHost(3)]] as const) {
+    const decision = decide(view([host(1), host(2), third]), one);
     assert.ok(decision.do === "change");
     assert.equal(decision.next.cci, 90);
     assert.deepEqual(Object.keys(decision.next.members), ["1"]);

@@ -61,6 +61,7 @@ const harms: Readonly<Record<string, Harm>> = {
 export const harmNames: readonly string[] = [
   ...Object.keys(harms),
   "launchStuck",
+  "condemnedReturn",
 ];
 
 /** Machines are stopped more often than all else. */

@@ -34,14 +34,27 @@ interface Steps {
   readonly stateMachine: string;
 }
 
-/** A majority of a cluster's machines is lost at once. Returns whether the world was in a state for it. */
-export async function loseQuorum(fleet: Fleet): Promise<boolean> {
+/**
+ * A majority of a cluster's machines is lost at once; sometimes one of them comes back when all is recovered, with nodes
+ * that were condemned. Returns what it was, if the world was in a state for it.
+ */
+export async function loseQuorum(
+  fleet: Fleet,
+): Promise<"quorumLost" | "condemnedReturn" | undefined> {
   const { world, alive } = fleet;
   const { random, machines } = world;
   const lost = chooseLost(fleet);
-  if (lost === undefined) return false;
+  if (lost === undefined) return undefined;
   const hostIds = lost.map((index) => machines[index]!.host!.nodeHostId);
-  for (const index of lost) world.replaceDisk(index);
+  const returning = random.chance(0.5) ? machines[lost[0]!] : undefined;
+  for (const index of lost) {
+    const machine = machines[index]!;
+    if (machine !== returning) world.replaceDisk(index);
+    else {
+      machine.stop("powerLoss");
+      machine.isLost = true;
+    }
+  }
   for (const hostId of hostIds) {
     await order(world, { type: "declareHostDead", hostId });
   }
@@ -50,7 +63,10 @@ export async function loseQuorum(fleet: Fleet): Promise<boolean> {
     world.killMaster(random.below(world.masters.length));
     await recover(world, clusterId);
   }
-  return true;
+  if (returning === undefined) return "quorumLost";
+  returning.isLost = false;
+  returning.start();
+  return "condemnedReturn";
 }
 
 /** A majority of some cluster, of which somebody survives in every other one, too. */

@@ -184,12 +184,13 @@ export async function loseNeverMet(
   const isLaunched = await until(world, 60_000, areSeen);
   world.stopped.delete(machine);
   world.replaceDisk(victim.index);
-  if (world.machineOf(clusterId, victim.id) !== undefined) return undefined;
   if (!isLaunched) {
     world.problem(`cluster ${clusterId} was not launched without one machine`);
   }
   if (size === 5) return "neverMetLost";
   await world.run(5_000);
-  if (!await remove(fleet, clusterId)) return undefined;
+  if (!await remove(fleet, clusterId)) {
+    world.problem(`cluster ${clusterId} cannot begin, nor be deleted`);
+  }
   return "launchStuck";
 }
