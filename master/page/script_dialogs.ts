@@ -95,7 +95,7 @@ function toldView({ title, steps }) {
     h("form", { onsubmit: (event) => { event.preventDefault(); close(); } },
       h("h2", { id: "question", tabindex: "-1", "data-focus": true }, title),
       h("p", { class: "quiet" }, "The lost nodes are given up. Keep these lines: they are shown this once."),
-      h("ol", { class: "by-hand" }, steps.map((step) => h("li", {}, step.startsWith("#") ? step.slice(1).trim() + "." : h("code", { class: "snippet" }, step)))),
+      h("ol", { class: "by-hand" }, steps.map((step) => h("li", {}, step.startsWith("#") ? step.slice(1).trim() + "." : h("code", { class: "snippet" }, whole(step))))),
       h("div", { class: "foot" }, h("div", { class: "buttons" }, h("button", { class: "button primary", type: "submit" }, "Close")))));
 }
 
@@ -136,7 +136,7 @@ function answerView(dialog) {
     h("p", { class: "dry", role: "status" }, icon("check"), h("span", {}, h("b", {}, "Dry run: "), "the master would do it. Nothing is done yet.")),
     h("ul", { class: "facts" }, facts.filter(Boolean).map((fact) => h("li", {}, h("span", { class: "tone-operator" }, icon("dot")), h("span", {}, fact)))),
     h("details", {}, h("summary", {}, "The command and the master's answer"),
-      line !== "" && h("code", { class: "snippet" }, "deno task drakkar " + line),
+      line !== "" && h("code", { class: "snippet" }, whole("deno task drakkar " + line)),
       h("code", { class: "snippet" }, JSON.stringify(answer, null, 1).replace(/\n\s*/g, " "))),
     again !== "" && h("div", { class: "field" },
       h("label", { for: "again" }, (dialog.finality ? dialog.finality(values) : finalText) + " Type ", h("code", {}, again), " to go on"),

@@ -234,6 +234,7 @@ table { width: 100%; border-collapse: collapse; }
 .history .rest .button, .region > .button { margin-left: -.8rem; }
 
 .gate { min-height: 100vh; display: grid; place-items: center; padding: 1.5rem; }
+.bar + .gate { min-height: calc(100vh - 4rem); padding-bottom: 5rem; }
 .gate .panel { width: 100%; max-width: 25rem; display: grid; gap: 1.1rem; background: var(--paper); border: 1px solid var(--line); border-radius: 1.1rem; padding: 2rem; box-shadow: 0 1rem 3rem light-dark(#1a2a3314, #0006); }
 .gate .panel img { display: block; border-radius: .8rem; }
 .gate h1 { font-size: 1.45rem; letter-spacing: -.015em; line-height: 1.2; }
@@ -274,7 +275,7 @@ legend { padding: 0; font-weight: 550; font-size: .93rem; }
 .field .tick, .tick { font-weight: 450; font-size: .9rem; }
 .tick { display: inline-flex; align-items: baseline; gap: .5rem; font-weight: 450; }
 .tick input { accent-color: var(--sea); width: 1rem; height: 1rem; translate: 0 .12rem; flex: none; }
-.toast { position: fixed; left: 50%; bottom: 1.5rem; translate: -50% 0; padding: .65rem 1.1rem; border-radius: .7rem; background: var(--ink); color: var(--paper); font-weight: 550; box-shadow: 0 .6rem 2rem #0005; max-width: calc(100vw - 2rem); }
+.toast { width: max-content; position: fixed; left: 50%; bottom: 1.5rem; translate: -50% 0; padding: .65rem 1.1rem; border-radius: .7rem; background: var(--ink); color: var(--paper); font-weight: 550; box-shadow: 0 .6rem 2rem #0005; max-width: calc(100vw - 2rem); }
 `;
 
 const adaptations = `
