@@ -9,6 +9,7 @@ import { disorder } from "./end_checks.ts";
 import { create, type Fleet, order, startAll } from "./fleet.ts";
 import { harm, harmNames } from "./harm.ts";
 import { makeGood } from "./lost_store.ts";
+import { removeStuck } from "./orders.ts";
 
 /** What a seed is. */
 export interface ChaosOptions {
@@ -100,14 +101,15 @@ async function play(
     await world.run(world.random.between(500, 6_000));
     if (world.random.chance(0.6)) startAll(world);
   }
-  await makePeace(fleet);
+  const stuck = await makePeace(fleet);
+  harms.set("launchStuck", harms.get("launchStuck")! + stuck);
   const troubles = await settle(fleet);
   if (troubles.length > 0) return troubles;
   return [...await world.verify([...fleet.alive]), ...disorder(fleet)];
 }
 
-/** Nothing goes wrong any more. */
-async function makePeace(fleet: Fleet): Promise<void> {
+/** Nothing goes wrong any more. Returns how many clusters could never begin. */
+async function makePeace(fleet: Fleet): Promise<number> {
   const { world } = fleet;
   startAll(world);
   Object.assign(world.roads, peace);
@@ -120,6 +122,7 @@ async function makePeace(fleet: Fleet): Promise<void> {
   }
   await order(world, { type: "releaseBrake" });
   await makeGood(fleet);
+  return await removeStuck(fleet);
 }
 
 /** Waits until all is as desired, and then until nothing is moved for balance any more. Returns what is not so. */

@@ -89,6 +89,22 @@ async function remove(fleet: Fleet, clusterId: number): Promise<boolean> {
   return true;
 }
 
+/**
+ * A launch fixes the first members for ever (M8). If the machine of one was lost before masters knew, the others may wait
+ * for its welcome for ever (I2), and an operator deletes the cluster. Returns how many that were.
+ */
+export async function removeStuck(fleet: Fleet): Promise<number> {
+  const { world, alive } = fleet;
+  const hosts = world.machines.map(({ host }) => host?.nodeHostId);
+  const stuck = [...alive].filter((id) => {
+    const record = recordOf(world, id);
+    return record?.life === "launching" &&
+      Object.values(record.members).some(({ host }) => !hosts.includes(host));
+  });
+  for (const clusterId of stuck) await remove(fleet, clusterId);
+  return stuck.length;
+}
+
 /** Deletes a cluster, and makes one under its id: while it is there and afterwards that is refused (M8). */
 async function recreated(fleet: Fleet): Promise<boolean> {
   const { world, deleted, alive } = fleet;
