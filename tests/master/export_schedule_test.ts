@@ -79,10 +79,6 @@ Deno.test("A copy is sent to an address with its token; a refusal is told withou
     assert.match(text, /^\{"format":"drakkar-master","version":1\}\n\[/);
     assert.equal(failures.length, 1);
     assert.match(failures[0]!, /the status is 403/);
-    await exportOnce(once); // Nobody is there any more.
-    assert.equal(failures.length, 2);
-    const [why] = failures[1]!.match(/(?<=^Cannot export to \S+: ).+/) ?? [];
-    assert.ok(why !== undefined && why !== "fetch failed", failures[1]);
     assert.ok(!failures.join().includes("hidden"));
   });
 });
