@@ -94,6 +94,7 @@ const records: Readonly<Record<string, { key: Check[]; value: Check }>> = {
       region: isText,
       state: oneOf("ok", "failing", "failed", "gone"),
       tick: isInteger,
+      ttl: isCount,
       apps: isTextList,
       secretHash: isText,
     }),

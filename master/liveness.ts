@@ -2,7 +2,12 @@
  * Who is alive (M5). Pure. Time is logical: it grows by one at most once a period, and only because NodeHosts report,
  * so neither an outage of the masters nor a clock that jumps makes anybody die.
  */
-import type { BrakeRecord, ClockRecord, HostRecord } from "./schema.ts";
+import {
+  type BrakeRecord,
+  type ClockRecord,
+  type HostRecord,
+  ttlOf,
+} from "./schema.ts";
 
 /** Part of a period that must have passed before time grows. */
 const periodShare = 0.8;
@@ -45,10 +50,10 @@ export function longestPeriodMs(
   ttl: number,
 ): number | undefined {
   let longest: number | undefined;
-  for (const { periodMs, state, tick: heardAt } of hosts.values()) {
-    if (periodMs === undefined || state !== "ok" || tick - heardAt > ttl) {
-      continue;
-    }
+  for (const host of hosts.values()) {
+    const { periodMs, state } = host;
+    if (periodMs === undefined || state !== "ok") continue;
+    if (tick - host.tick > ttlOf(host, ttl)) continue;
     longest = Math.max(longest ?? 0, periodMs);
   }
   return longest;
@@ -67,14 +72,16 @@ export function isUnreported(
   ttl: number,
 ): boolean {
   const host = hosts.get(hostId);
-  if (host === undefined || tick - host.tick > unreportedFactor * ttl) {
-    return false;
-  }
+  if (
+    host === undefined ||
+    tick - host.tick > unreportedFactor * ttlOf(host, ttl)
+  ) return false;
   return [...hosts.values()].some((other) => {
     const heardAt = other.hears?.[hostId];
+    const longest = ttlOf(other, ttl);
     return heardAt !== undefined &&
-      tick - heardAt <= Math.max(ttl, hearsTicks) &&
-      tick - other.tick <= ttl;
+      tick - heardAt <= Math.max(longest, hearsTicks) &&
+      tick - other.tick <= longest;
   });
 }
 
@@ -102,10 +109,11 @@ export function takeCensus(
   for (const [id, host] of hosts) {
     if (host.state !== "ok" && host.state !== "failing") continue;
     const age = tick - host.tick;
-    if (age > ttl && !isUnreported(id, hosts, tick, ttl)) late.push(id);
+    const longest = ttlOf(host, ttl);
+    if (age > longest && !isUnreported(id, hosts, tick, ttl)) late.push(id);
     else if (age > 1) {
       silent.push(id);
-      if (age === ttl) soon.push(id);
+      if (age === longest) soon.push(id);
     }
   }
   const brake = nextBrake(clock, hosts, late, ttl);
@@ -138,7 +146,7 @@ function nextBrake(
   const isSilent = (id: string) => {
     const host = hosts.get(id);
     return host !== undefined && host.state !== "gone" &&
-      tick - host.tick > ttl;
+      tick - host.tick > ttlOf(host, ttl);
   };
   const stillSilent = brake?.hosts.filter(isSilent) ?? [];
   const isNews = late.some((id) => !stillSilent.includes(id));
@@ -152,7 +160,7 @@ function nextBrake(
   // Those that failed just before belong to the same trouble.
   const together = [...hosts].filter(([id, host]) =>
     late.includes(id) ||
-    (host.state === "failed" && tick - host.tick <= 2 * ttl &&
+    (host.state === "failed" && tick - host.tick <= 2 * ttlOf(host, ttl) &&
       brake?.isReleased !== true)
   ).map(([id]) => id);
   if (late.length === 0) return undefined;

@@ -167,6 +167,8 @@ export interface HostRecord extends StoredRecord {
   secretHash?: string;
   /** It was told to report after so many milliseconds at most, by the master that took its last report. */
   periodMs?: number;
+  /** Ticks of silence after which it is dead, as the master has it that took its last report: so all masters agree. */
+  ttl?: number;
   /** The boot before this one, its last report, and whether it was told as an alarm that it goes on. */
   rival?: { boot: number; seq: number; isTold: boolean };
 }
@@ -554,6 +556,11 @@ export function readHost(value: unknown): HostRecord | undefined {
   if (!record.region) record = { ...record, region: unknownRegion };
   if (record.tick !== undefined) return record;
   return { ...record, tick: 0, since: 0, state: "ok" };
+}
+
+/** After how many ticks of silence a NodeHost is dead; `ttl` for a record that does not say. */
+export function ttlOf(host: Pick<HostRecord, "ttl">, ttl: number): number {
+  return host.ttl ?? ttl;
 }
 
 /** A stored cluster; `voters` of version 1 become `members`. */

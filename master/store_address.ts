@@ -8,6 +8,7 @@ import {
   type HostRecord,
   readHost,
   schemaVersion,
+  ttlOf,
 } from "./schema.ts";
 
 /** What a report's address means. */
@@ -72,7 +73,9 @@ export async function claimAddress(
   const isThere = record !== undefined && record.addr === address &&
     record.state !== "gone" && record.conflict === undefined;
   if (!isThere) return { kind: "free", entry: entry!, ...old };
-  if (tick - record.tick <= ttl) return { kind: "taken", by: there };
+  if (tick - record.tick <= ttlOf(record, ttl)) {
+    return { kind: "taken", by: there };
+  }
   return { kind: "free", entry: entry!, replaces: other, ...old };
 }
 

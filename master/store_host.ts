@@ -197,6 +197,8 @@ export interface HostWrite {
   readonly isLacking: boolean;
   /** It is told to report after so many milliseconds at most. */
   readonly periodMs: number;
+  /** It is dead after so many ticks of silence. */
+  readonly ttl: number;
   /** Write id. */
   readonly w: string;
   /** The NodeHost's secret, if it gave one. */
@@ -287,7 +289,7 @@ function recordAfter(
   { info, rows, entry, clock, claim, nodes, positions, ...rest }: HostWrite,
   log: SliceChange | undefined,
 ): HostRecord {
-  const { isLacking, periodMs, w, secret } = rest;
+  const { isLacking, periodMs, ttl, w, secret } = rest;
   const old = readHost(entry.value);
   const { tick } = clock.record;
   const boot = info.boot ?? old?.boot ?? 0;
@@ -319,6 +321,7 @@ function recordAfter(
     gen: (old?.gen ?? 0) + (isOther ? 1 : 0),
     state: "ok",
     periodMs,
+    ttl,
     ...(positions === undefined
       ? {}
       : { posDigest: positions.digest, posSlices: positions.sliceCount }),

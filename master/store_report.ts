@@ -22,6 +22,7 @@ import {
   readClock,
   readHost,
   type RequestRecord,
+  ttlOf,
 } from "./schema.ts";
 import { claimAddress } from "./store_address.ts";
 import { takeAcknowledgements } from "./store_acknowledgements.ts";
@@ -243,6 +244,7 @@ async function write(
     positions,
     isLacking,
     periodMs,
+    ttl: limits.ttl,
     w,
     onEvent,
     secret: parts.credentials.secret,
@@ -287,7 +289,7 @@ async function takeClusters(
   // long that it could have been: what was decided without it does not show in its rows.
   const isAll = host !== undefined &&
     (host.digest === "" || host.state !== "ok" ||
-      context.tick - host.tick >= ttl);
+      context.tick - host.tick >= ttlOf(host, ttl));
   const news: ClusterNews[] = info.clusterInfoList
     .filter((one) => isAll || isFull(one) || changed.has(one.clusterId))
     .map((one) => ({ clusterId: one.clusterId, info: one }));

@@ -15,7 +15,8 @@ export function obstacle(
   app: string,
 ): string | undefined {
   if (host.state !== "ok") return `it is ${host.state}`;
-  if (view.tick - host.tick >= view.limits.ttl) return "it is silent";
+  const { ttl = view.limits.ttl } = host;
+  if (view.tick - host.tick >= ttl) return "it is silent";
   if (host.revoked === true) return "it is revoked";
   if (host.drain === true) return "it is being drained";
   if (host.cordon === true) return "it is cordoned";

@@ -4,7 +4,10 @@ import type { HostRecord, MemberRecord, SlotName } from "../schema.ts";
 
 /** How much may be done at once. */
 export interface Limits {
-  /** Ticks of silence after which a NodeHost is dead: it is when more have passed. */
+  /**
+   * Ticks of silence after which a NodeHost is dead: it is when more have passed. Those that report to this instance;
+   * for the others that of the one that took their last report.
+   */
   readonly ttl: number;
   /** Ticks within which a step has an effect, or is closed. */
   readonly stepTicks: number;
@@ -110,8 +113,9 @@ export function freeSlot(
 /** Whether a NodeHost is alive as far as is known. */
 export function isAlive(view: View, hostId: string | undefined): boolean {
   const host = hostId === undefined ? undefined : view.hosts.get(hostId);
-  return host !== undefined && host.state === "ok" &&
-    view.tick - host.tick <= view.limits.ttl;
+  if (host === undefined || host.state !== "ok") return false;
+  const { ttl = view.limits.ttl } = host;
+  return view.tick - host.tick <= ttl;
 }
 
 /** Whether a NodeHost is believed to be dead: silence alone is not enough, the masters must have said so. */

@@ -12,7 +12,7 @@ import { fixedCells } from "./scale/table.ts";
 const monthSeconds = 30 * 24 * 3_600;
 
 /** Bytes of a NodeHost's record and its key: with an id, addresses, a region, a secret and one app as they are in practice. */
-const hostBytes = 444;
+const hostBytes = 454;
 
 /** Units that eight clusters of three cost, with ids as they are in practice. */
 const sweepUnits = 2;

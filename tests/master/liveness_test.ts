@@ -347,3 +347,42 @@ Deno.test("Whoever is silent for good does not slow time down", () => {
   told("4", 60_000, { state: "gone" });
   assert.equal(longestPeriodMs(hosts, 100, ttl), 5_000);
 });
+
+Deno.test("Whoever judges a NodeHost's silence, it is by the TTL of the master that took its last report (M5)", async () => {
+  const kv = new MemoryKv();
+  const clock = new ManualClock();
+  const stateOf = async (id: string) =>
+    ((await kv.get(["h", id])).value as HostRecord).state;
+  const patient = new KvStore({ kv, clock, limits: { ttl: 10 } });
+  const hasty = new KvStore({ kv, clock, limits: { ttl: 3 } });
+  const tell = async (store: KvStore, hosts: number[]) => {
+    for (const n of hosts) await store.report(report(n));
+  };
+  // One writes into the store by itself, and makes time grow; two others are told to wait longer.
+  for (let tick = 0; tick < 4; tick++) {
+    await tell(hasty, [1, 2, 3]);
+    await tell(patient, [4, 5]);
+    clock.advance(20_000);
+  }
+  for (let tick = 0; tick < 9; tick++) {
+    await tell(hasty, [1, 2]);
+    await tell(patient, [4]);
+    clock.advance(20_000);
+    assert.equal(await stateOf("host-5"), "ok", `${tick} ticks`);
+    assert.equal(await stateOf("host-3"), tick < 3 ? "ok" : "failed");
+  }
+  for (let tick = 0; tick < 4; tick++) {
+    await tell(hasty, [1, 2]);
+    await tell(patient, [4]);
+    clock.advance(20_000);
+  }
+  assert.equal(await stateOf("host-5"), "failed");
+  // The other way round: who reported to the hasty one is not waited for by the patient one.
+  await tell(hasty, [1, 2, 3]);
+  for (let tick = 0; tick < 6; tick++) {
+    await tell(patient, [4, 5]);
+    await tell(hasty, [1, 2]);
+    clock.advance(20_000);
+  }
+  assert.equal(await stateOf("host-3"), "failed");
+});
