@@ -349,40 +349,31 @@ Deno.test("Whoever is silent for good does not slow time down", () => {
 });
 
 Deno.test("Whoever judges a NodeHost's silence, it is by the TTL of the master that took its last report (M5)", async () => {
-  const kv = new MemoryKv();
-  const clock = new ManualClock();
-  const stateOf = async (id: string) =>
-    ((await kv.get(["h", id])).value as HostRecord).state;
-  const patient = new KvStore({ kv, clock, limits: { ttl: 10 } });
-  const hasty = new KvStore({ kv, clock, limits: { ttl: 3 } });
-  const tell = async (store: KvStore, hosts: number[]) => {
-    for (const n of hosts) await store.report(report(n));
-  };
-  // One writes into the store by itself, and makes time grow; two others are told to wait longer.
-  for (let tick = 0; tick < 4; tick++) {
-    await tell(hasty, [1, 2, 3]);
-    await tell(patient, [4, 5]);
-    clock.advance(20_000);
-  }
-  for (let tick = 0; tick < 9; tick++) {
-    await tell(hasty, [1, 2]);
-    await tell(patient, [4]);
-    clock.advance(20_000);
-    assert.equal(await stateOf("host-5"), "ok", `${tick} ticks`);
-    assert.equal(await stateOf("host-3"), tick < 3 ? "ok" : "failed");
-  }
-  for (let tick = 0; tick < 4; tick++) {
-    await tell(hasty, [1, 2]);
-    await tell(patient, [4]);
-    clock.advance(20_000);
-  }
-  assert.equal(await stateOf("host-5"), "failed");
-  // The other way round: who reported to the hasty one is not waited for by the patient one.
-  await tell(hasty, [1, 2, 3]);
-  for (let tick = 0; tick < 6; tick++) {
-    await tell(patient, [4, 5]);
-    await tell(hasty, [1, 2]);
-    clock.advance(20_000);
-  }
-  assert.equal(await stateOf("host-3"), "failed");
+  await withStore(async (_store, kv, clock) => {
+    const stateOf = async (id: string) =>
+      ((await kv.get(["h", id])).value as HostRecord).state;
+    const patient = storeOver({ kv, clock, limits: { ttl: 10 } });
+    const hasty = storeOver({ kv, clock, limits: { ttl: 3 } });
+    const all = async (toHasty: number[], toPatient: number[]) => {
+      for (const n of toHasty) await hasty.report(report(n));
+      for (const n of toPatient) await patient.report(report(n));
+      clock.advance(20_000);
+    };
+    for (let tick = 0; tick < 4; tick++) await all([1, 2, 3], [4, 5]);
+    // One of each falls silent; the hasty one makes time grow.
+    for (let tick = 0; tick < 9; tick++) {
+      await all([1, 2], [4]);
+      assert.equal(await stateOf("host-5"), "ok", `${tick} ticks`);
+      assert.equal(await stateOf("host-3"), tick < 3 ? "ok" : "failed");
+    }
+    for (let tick = 0; tick < 4; tick++) await all([1, 2], [4]);
+    assert.equal(await stateOf("host-5"), "failed");
+    // The other way round: the patient one makes time grow, and does not wait for whom the hasty one heard last.
+    await all([1, 2, 3], []);
+    for (let tick = 0; tick < 6; tick++) {
+      await patient.report(report(4));
+      await all([1, 2], [5]);
+    }
+    assert.equal(await stateOf("host-3"), "failed");
+  });
 });
