@@ -136,12 +136,12 @@ async function decideIt(
   let shown: Recovery | undefined;
   for (let attempt = 0; attempt < 120; attempt++) {
     await world.run(500);
-    shown = await look(world, clusterId);
+    shown = await look(world, clusterId) ?? shown;
     if (shown === undefined || shown.hasMajority || shown.survivor === null) {
       continue;
     }
     const silent = shown.members.some((one) =>
-      !one.isGivenUp && one.lastIndex === undefined
+      one.role === "voter" && !one.isGivenUp && one.lastIndex === undefined
     );
     if (!silent) break;
   }
