@@ -52,11 +52,7 @@ async function balanceLeaders(
   const rows = await rowsOfHost(state, from.from);
   const ids = [...rows.values()].filter((row) => row.isLeader)
     .map((row) => row.clusterId);
-  return await moveOne(state, {
-    ids: rotated(ids, state.clock.tick),
-    from,
-    move: moveLeader,
-  });
+  return await moveOne(state, { ids, from, move: moveLeader });
 }
 
 async function clustersOn(
@@ -65,11 +61,6 @@ async function clustersOn(
 ): Promise<number[]> {
   const entries = await access.listNow({ prefix: ["m", hostId] }, 1_000);
   const ids = entries.map(({ key }) => Number(key[2]));
-  return rotated(ids, tick);
-}
-
-/** Beginning at another one each time: one that cannot be moved must not be the only one that is tried. */
-function rotated(ids: readonly number[], tick: number): number[] {
   const begin = ids.length === 0 ? 0 : tick * 31 % ids.length;
   return [...ids.slice(begin), ...ids.slice(0, begin)];
 }

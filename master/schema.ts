@@ -353,8 +353,6 @@ export interface ClusterRecord extends StoredRecord {
   gone: number[];
   /** Nodes that run although they are no longer members, with their NodeHost. */
   zombies: Record<number, string>;
-  /** How often in a row NodeHosts were asked to stop these nodes, which should not run, and in which tick last. */
-  kills?: { nodes: number[]; count: number; at: number };
   /** Node ids that an operator gave up (M15): they are never restored. */
   condemned?: number[];
   /**

@@ -25,14 +25,10 @@ import {
   isDead,
   isRunning,
   nextStart,
-  nextTry,
   nothing,
   startedSince,
   type View,
 } from "./view.ts";
-
-/** So many requests in a row to stop something are told in the history: more say nothing new. */
-const killsTold = 3;
 
 /** Decides about one cluster. */
 export function decide(view: View, image: ClusterImage): Decision {
@@ -296,39 +292,20 @@ function finishRecovery(view: View, image: ClusterImage): Decision {
   });
 }
 
-/** Those that a NodeHost does not stop are asked for in turn, later each time: other things are done in between. */
 function killZombie(view: View, image: ClusterImage): Decision | undefined {
-  const nodes = Object.keys(image.zombies).map(Number)
-    .filter((id) => isAlive(view, image.zombies[id]));
-  if (nodes.length === 0 || view.isBraked) return undefined;
-  const kills = nextKills(view, image, nodes);
-  if (kills === undefined) return undefined;
-  const id = kills.nodes[(kills.count - 1) % nodes.length]!;
-  const host = image.zombies[id]!;
-  const hosts = { [host]: id };
+  const found = Object.entries(image.zombies)
+    .find(([, host]) => isAlive(view, host));
+  if (found === undefined || view.isBraked) return undefined;
+  const [id, host] = found;
+  const hosts = { [host]: Number(id) };
   return change(
-    withStep(view, { ...image, kills }, { kind: "kill", node: id, hosts }),
+    withStep(view, image, { kind: "kill", node: Number(id), hosts }),
     {
       hosts: [],
-      what: kills.count > killsTold ? "" : "kill",
+      what: "kill",
       why: `node ${id} still runs on ${host} although it was removed`,
     },
   );
-}
-
-/** The next request to stop these nodes, if it is time for it: at once if they are others than before. */
-function nextKills(
-  view: View,
-  { kills }: ClusterImage,
-  ids: readonly number[],
-): ClusterImage["kills"] | undefined {
-  const { tick } = view;
-  const nodes = ids.toSorted((a, b) => a - b);
-  if (kills === undefined || kills.nodes.join() !== nodes.join()) {
-    return { nodes, count: 1, at: tick };
-  }
-  if (tick < nextTry(view, kills)) return undefined;
-  return { nodes, count: kills.count + 1, at: tick };
 }
 
 /**
@@ -352,18 +329,11 @@ function killAll(view: View, image: ClusterImage): Decision {
       `it is being deleted, and waits for ${silent}, which is silent`,
     );
   }
-  const kills = nextKills(view, image, Object.values(hosts));
-  if (kills === undefined) {
-    const names = Object.keys(hosts).sort().join(", ");
-    return nothing(`it is being deleted, and waits for ${names} to stop it`);
-  }
-  const next = withStep(view, { ...image, kills }, {
-    kind: "kill",
-    node: 0,
-    hosts,
+  return change(withStep(view, image, { kind: "kill", node: 0, hosts }), {
+    hosts: [],
+    what: "kill",
+    why: "it is being deleted",
   });
-  const what = kills.count > killsTold ? "" : "kill";
-  return change(next, { hosts: [], what, why: "it is being deleted" });
 }
 
 // ---- Maintenance ----
@@ -402,10 +372,6 @@ function maintain(view: View, image: ClusterImage): Decision {
   if (image.plan !== undefined) return continuePlan(view, image);
   const decision = beginPlan(view, image);
   return decision.do === "settle" && Object.keys(image.zombies).length > 0
-    ? nothing(`a node that was removed still runs on ${whereZombiesAre(image)}`)
+    ? nothing("a node that was removed still runs on a NodeHost that is silent")
     : decision;
-}
-
-function whereZombiesAre({ zombies }: ClusterImage): string {
-  return [...new Set(Object.values(zombies))].sort().join(", ");
 }

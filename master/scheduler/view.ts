@@ -167,16 +167,10 @@ export function nextStart(
   view: View,
   { starts }: MemberRecord,
 ): number | undefined {
-  return starts === undefined ? undefined : nextTry(view, starts);
-}
-
-/** In which tick something is to be tried again that had no effect: later each time, up to a limit. */
-export function nextTry(
-  { limits: { stepTicks, startTicks } }: Pick<View, "limits">,
-  { count, at }: { count: number; at: number },
-): number {
-  const pause = stepTicks * 2 ** Math.min(count - 1, 8);
-  return at + Math.min(startTicks, pause);
+  if (starts === undefined) return undefined;
+  const { stepTicks, startTicks } = view.limits;
+  const pause = stepTicks * 2 ** Math.min(starts.count - 1, 8);
+  return starts.at + Math.min(startTicks, pause);
 }
 
 /** Whether a node of the cluster was given up on a NodeHost not long ago: others are tried first. */
