@@ -12,8 +12,8 @@ export function memoryFileSystemOf(dir: string): string | undefined {
 }
 
 /**
- * Makes a folder of the benchmark's own, on a disk: in `dir`, which is made if it is not there, or else in the system's temporary folder or, if that is
- * in memory, in `from`.
+ * Makes a folder of the benchmark's own, on a disk: in `dir`, which is made if it is not there, or else in the system's
+ * temporary folder or, if that is in memory, in `from`.
  *
  * @throws {Error} if the place is not on a disk.
  */

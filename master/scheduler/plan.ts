@@ -332,8 +332,8 @@ export function continuePlan(view: View, image: ClusterImage): Decision {
 
 /**
  * A dead voter that the leader never met, or that spoke an older version, goes before another node comes: until then the
- * leader adds nobody, since not all members may be able to read what it would write (I6). It counted as dead already, so those that run are as good a
- * majority without it (M1); only voters that may come back make it wait.
+ * leader adds nobody, since not all members may be able to read what it would write (I6). It counted as dead already, so
+ * those that run are as good a majority without it (M1); only voters that may come back make it wait.
  */
 function removeUnmet(
   view: View,

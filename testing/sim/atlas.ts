@@ -2,8 +2,8 @@
  * Where the simulation may damage what disks hold, so that recovery can be demanded: of everything one good copy stays.
  * Only one machine of a world is ever damaged, and no cluster changes its members in such a world, so that each has at
  * most one node that damage took something from. A new initial member may need all others to be admitted (rule I2), so
- * nothing is damaged before the other members have voted. Whole folders are lost one after the other, in such a world too, and
- * before anything is damaged: the next when others are in the place of what the last one held.
+ * nothing is damaged before the other members have voted. Whole folders are lost one after the other, in such a world
+ * too, and before anything is damaged: the next when others are in the place of what the last one held.
  */
 import type { Machine } from "./machine.ts";
 import type { SimPlan } from "./plan.ts";

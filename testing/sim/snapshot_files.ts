@@ -8,6 +8,7 @@
  * metadata  0 place among the files (4B)   4 digest of its bytes (4B)   8 commands applied (8B)
  * ```
  */
+import { concatBytes } from "../../raft/codec/bytes.ts";
 import { getUint64, setUint64 } from "../../raft/core/entry_batch.ts";
 import type {
   RecoveredSnapshot,
@@ -62,7 +63,7 @@ export class SnapshotFiles {
     head[0] = count;
     head.set(header ?? new Uint8Array(0), 1);
     if (count === 0) return { written: [head, ...rest], filed: [] };
-    const state = joined(rest);
+    const state = concatBytes(rest);
     const filed: Uint8Array[] = [];
     let from = 0;
     while (filed.length < count) {
@@ -111,7 +112,7 @@ export class SnapshotFiles {
   ): Promise<Uint8Array[]> {
     const written: Uint8Array[] = [];
     for await (const chunk of reader) written.push(chunk.slice());
-    const data = joined(written);
+    const data = concatBytes(written);
     if (files.length !== data[0]) {
       this.#wrong(node, `${files.length} files, and ${data[0]} were added`);
     }
@@ -162,16 +163,4 @@ export class SnapshotFiles {
   #change(change: Parameters<SimDisk["changeFolders"]>[0]): void {
     this.#disk.changeFolders(change);
   }
-}
-
-function joined(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(
-    pieces.reduce((length, piece) => length + piece.length, 0),
-  );
-  let at = 0;
-  for (const piece of pieces) {
-    all.set(piece, at);
-    at += piece.length;
-  }
-  return all;
 }

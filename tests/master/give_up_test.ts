@@ -4,12 +4,9 @@ import type { ClusterImage } from "../../master/cluster_image.ts";
 import type { MemberRecord } from "../../master/schema.ts";
 import { moveNode } from "../../master/scheduler/balance.ts";
 import { decide } from "../../master/scheduler/decide.ts";
+import { defaultLimits, type View } from "../../master/scheduler/view.ts";
 import {
-  type Decision,
-  defaultLimits,
-  type View,
-} from "../../master/scheduler/view.ts";
-import {
+  changeOf,
   deadHost,
   host,
   image,
@@ -19,11 +16,6 @@ import {
 } from "./scheduler_fixtures.ts";
 
 const { catchUpTicks, startTicks } = defaultLimits;
-
-function changeOf(decision: Decision): Extract<Decision, { do: "change" }> {
-  assert.equal(decision.do, "change", JSON.stringify(decision));
-  return decision as Extract<Decision, { do: "change" }>;
-}
 
 /** Node 1001 comes to h4 in place of node 3, and runs since now. */
 function repairing(rest: Partial<MemberRecord> = {}): ClusterImage {

@@ -8,9 +8,9 @@ import { standingOf, stateOf } from "../../master/board/health.ts";
 import type { BoardCluster } from "../../master/board/types.ts";
 import type { ClusterImage } from "../../master/cluster_image.ts";
 import { decide } from "../../master/scheduler/decide.ts";
-import type { Decision } from "../../master/scheduler/view.ts";
 import type { HostRecord, MemberRecord } from "../../master/schema.ts";
 import {
+  changeOf,
   deadHost,
   fourHosts,
   host,
@@ -18,17 +18,8 @@ import {
   member,
   now,
   view,
+  whyNot,
 } from "./scheduler_fixtures.ts";
-
-function changeOf(decision: Decision): Extract<Decision, { do: "change" }> {
-  assert.equal(decision.do, "change", JSON.stringify(decision));
-  return decision as Extract<Decision, { do: "change" }>;
-}
-
-function whyNot(decision: Decision): string {
-  assert.equal(decision.do, "nothing", JSON.stringify(decision));
-  return (decision as Extract<Decision, { do: "nothing" }>).why;
-}
 
 type Starts = NonNullable<MemberRecord["starts"]>;
 

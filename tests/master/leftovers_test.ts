@@ -75,23 +75,29 @@ Deno.test("Nothing is to go while decisions are paused, or a majority has not co
   });
 });
 
+const aloneOnFirst = { nodes: { 1: "h1:7001" } };
+
+/** A cluster of one is adopted, and to be deleted. */
+async function deleteAdopted(store: KvStore): Promise<void> {
+  await store.report(report(1, [cluster(1, 1, aloneOnFirst)]));
+  await store.command({
+    type: "adoptCluster",
+    clusterId: 1,
+    wish: { app: "kv" },
+  });
+  await store.command({ type: "deleteCluster", clusterId: 1 });
+}
+
 Deno.test("A node of a deleted cluster that turns up again is to stop, but not while decisions are paused (M9, M19)", async () => {
   await withStore(async (store, _kv, clock) => {
-    const alone = { nodes: { 1: "h1:7001" } };
-    await store.report(report(1, [cluster(1, 1, alone)]));
-    await store.command({
-      type: "adoptCluster",
-      clusterId: 1,
-      wish: { app: "kv" },
-    });
-    await store.command({ type: "deleteCluster", clusterId: 1 });
+    await deleteAdopted(store);
     for (let i = 0; i < 8; i++) {
       await store.report(report(1));
       clock.advance(20_000);
     }
     assert.equal(await store.cluster(1), undefined);
     const asked = async () => {
-      const again = report(2, [cluster(1, 1, alone)]);
+      const again = report(2, [cluster(1, 1, aloneOnFirst)]);
       const { requests = [] } = await store.report(again);
       return requests.map(({ kind }) => kind);
     };
@@ -106,14 +112,7 @@ Deno.test("A node of a deleted cluster that turns up again is to stop, but not w
 
 Deno.test("The data of nodes of a deleted cluster is to go", async () => {
   await withStore(async (store, _kv, clock) => {
-    const alone = { nodes: { 1: "h1:7001" } };
-    await store.report(report(1, [cluster(1, 1, alone)]));
-    await store.command({
-      type: "adoptCluster",
-      clusterId: 1,
-      wish: { app: "kv" },
-    });
-    await store.command({ type: "deleteCluster", clusterId: 1 });
+    await deleteAdopted(store);
     await store.command({ type: "declareHostDead", hostId: "host-1" });
     await store.report(report(2));
     for (let i = 0; i < 8 && await store.cluster(1) !== undefined; i++) {

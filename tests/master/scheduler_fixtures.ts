@@ -1,7 +1,12 @@
 /** Clusters and NodeHosts as the scheduler sees them. Now is tick 500; the TTL is 3. */
 import type { ClusterImage } from "../../master/cluster_image.ts";
 import type { HostRecord, MemberRecord } from "../../master/schema.ts";
-import { defaultLimits, type View } from "../../master/scheduler/view.ts";
+import {
+  type Decision,
+  defaultLimits,
+  type View,
+} from "../../master/scheduler/view.ts";
+import { assert } from "../deps.ts";
 
 /** The tick that it is. */
 export const now = 500;
@@ -80,4 +85,18 @@ export function view(
 /** Four NodeHosts that are alive. */
 export function fourHosts(): HostRecord[] {
   return [host(1), host(2), host(3), host(4)];
+}
+
+/** A decision that changes the record. */
+export function changeOf(
+  decision: Decision,
+): Extract<Decision, { do: "change" }> {
+  assert.equal(decision.do, "change", JSON.stringify(decision));
+  return decision as Extract<Decision, { do: "change" }>;
+}
+
+/** Why nothing is decided. */
+export function whyNot(decision: Decision): string {
+  assert.equal(decision.do, "nothing", JSON.stringify(decision));
+  return (decision as Extract<Decision, { do: "nothing" }>).why;
 }

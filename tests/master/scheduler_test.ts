@@ -11,6 +11,7 @@ import { decide } from "../../master/scheduler/decide.ts";
 import type { Decision, View } from "../../master/scheduler/view.ts";
 import { hasQuorum, slotText } from "../../master/scheduler/view.ts";
 import {
+  changeOf,
   deadHost,
   fourHosts,
   host,
@@ -18,12 +19,8 @@ import {
   member,
   now,
   view,
+  whyNot,
 } from "./scheduler_fixtures.ts";
-
-function changeOf(decision: Decision): Extract<Decision, { do: "change" }> {
-  assert.equal(decision.do, "change", JSON.stringify(decision));
-  return decision as Extract<Decision, { do: "change" }>;
-}
 
 function stepOf(decision: Decision): StepRecord {
   const { step } = changeOf(decision).next;
@@ -35,11 +32,6 @@ function stepOf(decision: Decision): StepRecord {
 function brief(decision: Decision): [string, number, Record<string, number>] {
   const { kind, node, hosts } = stepOf(decision);
   return [kind, node, hosts];
-}
-
-function whyNot(decision: Decision): string {
-  assert.equal(decision.do, "nothing", JSON.stringify(decision));
-  return (decision as Extract<Decision, { do: "nothing" }>).why;
 }
 
 /** The record after the step was seen to be done. */
